@@ -1,0 +1,67 @@
+"""The networks as tables of layers, under the paper's names. Plain Python, so that reading a table costs nothing.
+
+``conv4_2`` is the response of the second convolution of the fourth block after its rectifier; ``pool3`` is the output
+of the third pooling. The fully connected layers are left out, as in Gatys, Ecker and Bethge (2015), section Methods.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from nst_jax.errors import NSTError
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One row of a network's table: a 3×3 convolution with its rectifier, or a 2×2 pooling of stride 2."""
+
+    name: str
+    kind: str  # "conv" or "pool"
+    inputs: int  # channels in
+    channels: int  # channels out
+
+
+def _vgg(convolutions: Sequence[int], widths: Sequence[int] = (64, 128, 256, 512, 512)) -> tuple[Layer, ...]:
+    """The table of a VGG with so many convolutions, of such a width, in each block (Simonyan and Zisserman 2014)."""
+    rows = []
+    inputs = 3
+    for block, (count, width) in enumerate(zip(convolutions, widths, strict=True), start=1):
+        for index in range(1, count + 1):
+            rows.append(Layer(f"conv{block}_{index}", "conv", inputs, width))
+            inputs = width
+        rows.append(Layer(f"pool{block}", "pool", width, width))
+    return tuple(rows)
+
+
+NETWORKS: dict[str, tuple[Layer, ...]] = {
+    "vgg16": _vgg((2, 2, 3, 3, 3)),
+    "vgg19": _vgg((2, 2, 4, 4, 4)),
+}
+
+
+def table(network: str) -> tuple[Layer, ...]:
+    """The rows of a network, in order. Raises NSTError for an unknown name."""
+    if network not in NETWORKS:
+        raise NSTError(f"unknown network {network!r}: choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[network]
+
+
+def until(network: str, taps: Iterable[str]) -> tuple[Layer, ...]:
+    """The rows of ``network`` up to and with the deepest of ``taps``; the rest need not run.
+
+    Raises NSTError for a name that is no layer of the network, listing the valid ones.
+    """
+    rows = table(network)
+    names = [row.name for row in rows]
+    deepest = -1
+    for tap in taps:
+        if tap not in names:
+            raise NSTError(f"unknown layer {tap!r}: the layers of {network} are {' '.join(names)}")
+        deepest = max(deepest, names.index(tap))
+    return rows[: deepest + 1]
+
+
+def smallest_side(network: str, taps: Iterable[str]) -> int:
+    """The fewest pixels that a picture's shorter side may have for every tap to keep at least one position."""
+    return 2 ** sum(row.kind == "pool" for row in until(network, taps))

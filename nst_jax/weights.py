@@ -1,0 +1,188 @@
+"""Weights files: one HDF5 file per network, with all that is needed to use it rightly.
+
+Layout (format version 1). Root attributes: ``format`` ("nst_jax weights"), ``format_version``, ``network``,
+``channel_order`` ("RGB" or "BGR"), ``range``, ``mean``, ``std`` (the preprocessing), and any further metadata as
+strings (``source_file``, ``source_sha256``, ``source_format``, ``licence`` …). One group per convolution with the
+float32 datasets ``kernel`` [3, 3, inputs, channels] (HWIO) and ``bias`` [channels].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+import platformdirs
+
+from nst_jax import layers
+from nst_jax.errors import NSTError
+
+FORMAT = "nst_jax weights"
+FORMAT_VERSION = 1
+FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects: ``(range * image[..., order] - mean) / std`` for an RGB image in [0, 1].
+
+    ``mean`` and ``std`` stand in the order of ``channel_order`` and in the units of ``range`` (1 or 255).
+    """
+
+    channel_order: str
+    range: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+#: The original Oxford filters, and all that were ported from Caffe (Keras's too).
+CAFFE = Preprocessing("BGR", 255.0, (103.939, 116.779, 123.68))
+#: The filters that torchvision trained anew.
+TORCHVISION = Preprocessing("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """A network's arrays with what they expect and where they come from.
+
+    ``arrays`` maps a convolution's name to ``{"kernel": float32 [3, 3, I, O], "bias": float32 [O]}``; ``sha256`` is
+    the weights file's own (empty for weights that were never in a file).
+    """
+
+    network: str
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
+    preprocessing: Preprocessing
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sha256: str = ""
+
+
+def check_arrays(network: str, arrays: Mapping[str, Mapping[str, np.ndarray]], where: str) -> None:
+    """Raises NSTError unless ``arrays`` holds exactly the network's convolutions, each of its shape and finite.
+
+    ``where`` names the file for the message. One message names everything that is missing, unexpected or misshapen.
+    """
+    rows = {row.name: row for row in layers.table(network) if row.kind == "conv"}
+    problems = []
+    if missing := [name for name in rows if name not in arrays]:
+        problems.append(f"missing {' '.join(missing)}")
+    if unexpected := [name for name in arrays if name not in rows]:
+        problems.append(f"unexpected {' '.join(unexpected)}")
+    for name, row in rows.items():
+        if name not in arrays:
+            continue
+        expected = {"kernel": (3, 3, row.inputs, row.channels), "bias": (row.channels,)}
+        for part, shape in expected.items():
+            array = arrays[name].get(part)
+            if array is None:
+                problems.append(f"{name} has no {part}")
+            elif array.shape != shape:
+                problems.append(f"{name} {part} is {list(array.shape)} where {list(shape)} is right")
+            elif not np.isfinite(array).all():
+                problems.append(f"{name} {part} holds values that are not finite")
+    if problems:
+        raise NSTError(f"{where} does not hold {network}: {'; '.join(problems)}")
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_folder() -> Path:
+    """The user's weights folder: ``$NST_JAX_WEIGHTS``, or ``weights`` in the platform's data folder."""
+    override = os.environ.get(FOLDER_VARIABLE)
+    return Path(override) if override else Path(platformdirs.user_data_dir("nst_jax", appauthor=False)) / "weights"
+
+
+def weights_path(network: str) -> Path:
+    """Where the weights of ``network`` are looked for in the user's weights folder, whether they exist or not."""
+    return weights_folder() / f"{network}.h5"
+
+
+def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
+    """Checks ``weights`` and writes them to ``path``, by a temporary name, so that no half file is ever left there.
+
+    Raises NSTError where the arrays do not fit the network's table or the file cannot be written.
+    """
+    path = Path(path)
+    check_arrays(weights.network, weights.arrays, where=str(path))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(partial, "w") as file:
+            preprocessing = dataclasses.asdict(weights.preprocessing)
+            known = {"format": FORMAT, "format_version": FORMAT_VERSION, "network": weights.network, **preprocessing}
+            for key, value in {**weights.metadata, **known}.items():
+                file.attrs[key] = value
+            for name, parts in weights.arrays.items():
+                for part, array in parts.items():
+                    file.create_dataset(f"{name}/{part}", data=np.asarray(array, np.float32))
+        partial.replace(path)
+    except OSError as error:
+        raise NSTError(f"cannot write weights to {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_weights(path: str | os.PathLike[str], network: str | None = None) -> Weights:
+    """Reads and checks a weights file of this project.
+
+    Args:
+      path: the file.
+      network: the name that it must hold, or None for whichever it holds.
+
+    Raises NSTError, in one line, for a file that is missing, truncated, of another kind, of a newer format version or
+    of another network.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise NSTError(f"no weights file at {path}")
+    if path.is_dir():
+        raise NSTError(f"{path} is a folder; give the weights file itself")
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = dict(file.attrs)
+            if attributes.get("format") != FORMAT:
+                raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
+            version = int(attributes["format_version"])
+            if version > FORMAT_VERSION:
+                raise NSTError(
+                    f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"
+                    " reads: upgrade nst_jax or convert the weights again"
+                )
+            held = str(attributes["network"])
+            if network is not None and held != network:
+                raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
+            arrays = {name: {part: group[part][()] for part in group} for name, group in file.items()}
+            preprocessing = Preprocessing(
+                str(attributes["channel_order"]),
+                float(attributes["range"]),
+                tuple(map(float, attributes["mean"])),
+                tuple(map(float, attributes["std"])),
+            )
+    except (OSError, KeyError, RuntimeError) as error:
+        raise NSTError(
+            f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
+        ) from error
+    check_arrays(held, arrays, where=str(path))
+    metadata = {key: str(value) for key, value in attributes.items() if isinstance(value, str)}
+    return Weights(held, arrays, preprocessing, metadata, file_sha256(path))
+
+
+def find_weights(network: str) -> Weights:
+    """The weights of ``network`` from the user's weights folder.
+
+    Raises NSTError that names the command which puts them there, where they are not.
+    """
+    path = weights_path(network)
+    if not path.exists():
+        raise NSTError(
+            f"no weights for {network} in {path.parent}: get them with python -m convert_weights --download {network},"
+            " or convert a file that you have with python -m convert_weights FILE"
+        )
+    return load_weights(path, network)
