@@ -1,0 +1,51 @@
+"""Neural style transfer after Gatys, Ecker and Bethge (2015), in JAX and Flax.
+
+    import nst_jax
+    result = nst_jax.stylize("photograph.jpg", "painting.jpg", nst_jax.Config(size=384))
+    nst_jax.save("result.png", result)
+
+The parts are pure functions: ``features``, ``gram``, ``content_loss``, ``style_loss``, ``total_variation``, and
+``Objective`` puts them together. Names are loaded when they are first used, so that importing ``nst_jax`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "config",
+    "preset": "config",
+    "NSTError": "errors",
+    "load_image": "images",
+    "save_image": "images",
+    "load_weights": "weights",
+    "find_weights": "weights",
+    "network": "networks",
+    "features": "networks",
+    "gram": "losses",
+    "content_loss": "losses",
+    "style_loss": "losses",
+    "total_variation": "losses",
+    "Objective": "objective",
+    "minimise": "optimize",
+    "stylize": "transfer",
+    "Result": "transfer",
+    "Progress": "transfer",
+    "Stop": "optimize",
+    "save": "runs",
+    "report": "runs",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nst_jax' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"nst_jax.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

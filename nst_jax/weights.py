@@ -20,6 +20,7 @@ import platformdirs
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
+from nst_jax.files import replacing
 
 FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
@@ -111,10 +112,9 @@ def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
     """
     path = Path(path)
     check_arrays(weights.network, weights.arrays, where=str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(partial, "w") as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             preprocessing = dataclasses.asdict(weights.preprocessing)
             known = {"format": FORMAT, "format_version": FORMAT_VERSION, "network": weights.network, **preprocessing}
             for key, value in {**weights.metadata, **known}.items():
@@ -122,11 +122,8 @@ def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
             for name, parts in weights.arrays.items():
                 for part, array in parts.items():
                     file.create_dataset(f"{name}/{part}", data=np.asarray(array, np.float32))
-        partial.replace(path)
     except OSError as error:
         raise NSTError(f"cannot write weights to {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_weights(path: str | os.PathLike[str], network: str | None = None) -> Weights:

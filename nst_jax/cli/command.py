@@ -1,0 +1,63 @@
+"""What all commands share: options from a dataclass, one line for a mistake, exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from nst_jax.errors import NSTError
+
+Options = TypeVar("Options")
+
+INTERRUPTED = 130
+
+
+def parse(kind: type[Options], arguments: Sequence[str], program: str, default: Options | None = None) -> Options:
+    """The options of ``kind`` (a dataclass) from a command line. ``--help`` prints and exits with 0.
+
+    Raises NSTError, in one line, for an unknown, missing or misspelt option.
+    """
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            given = {} if default is None else {"default": default}
+            return tyro.cli(kind, prog=program, args=list(arguments), **given)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise NSTError(_one_line(told.getvalue(), program)) from None
+
+
+def _one_line(box: str, program: str) -> str:
+    """tyro's message, without its frame and the help that follows it."""
+    lines = [re.sub(r"[│╭╮╰╯]", " ", line).strip() for line in box.splitlines()]
+    kept = []
+    for line in lines[1:]:
+        if line and not line.strip("─ "):
+            break
+        kept.append(line)
+    text = re.sub(r"\s+", " ", " ".join(kept)).strip() or "the options cannot be read"
+    text = re.sub(r"^Error parsing [A-Z]\w*: ", "", text)  # a check of the dataclass's own
+    return f"{text}; {program} --help lists the options"
+
+
+def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
+    try:
+        return main(sys.argv[1:] if arguments is None else arguments)
+    except NSTError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

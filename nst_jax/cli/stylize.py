@@ -1,0 +1,123 @@
+"""``nst-stylize``: a photograph and one or more paintings in, a painted photograph out."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro import MISSING
+
+from nst_jax.cli.command import INTERRUPTED, parse, run
+from nst_jax.cli.display import display
+from nst_jax.config import Config, check_whole, preset
+from nst_jax.errors import NSTError
+
+if TYPE_CHECKING:
+    from nst_jax.transfer import Progress
+
+PROGRAM = "nst-stylize"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stylize(Config):
+    """Paint a photograph in the style of a painting (Gatys, Ecker and Bethge 2015)."""
+
+    content: Path
+    """the photograph"""
+    style: tuple[Path, ...]
+    """the painting; several count alike"""
+    output: Path = Path("stylized.png")
+    """the result: PNG, JPEG, WebP or TIFF by its extension"""
+    report: Path | None = None
+    """also write a JSON report of the run to this file"""
+    save_every: int = 0
+    """also write the picture so far every N steps, beside the result; 0 for never"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("save_every", self.save_every, 0)
+
+    def config(self) -> Config:
+        """The options that make the picture, without the files of the command line."""
+        return Config(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Config)})
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
+    options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
+    check_files(options)
+    from nst_jax import images, runs, transfer  # JAX is loaded only for a command line that holds
+
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:  # a second Ctrl-C does not wait for the step to end
+            raise KeyboardInterrupt
+        interrupted = True
+        print("stopping after this step, and writing the picture so far", file=sys.stderr)
+
+    with display() as show:
+
+        def on_progress(progress: Progress) -> None:
+            show(progress)
+            if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
+                images.save_image(preview_path(options.output, progress.step), progress.image())
+            if interrupted:
+                raise transfer.Stop
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            result = transfer.stylize(options.content, options.style, options.config(), on_progress=on_progress)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    runs.save(options.output, result)
+    if options.report:
+        runs.save_report(options.report, runs.report(result, options.output))
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
+    print(f"{options.output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
+    if result.ended == "not finite":
+        print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
+        return 1
+    return INTERRUPTED if result.ended == "stopped" else 0
+
+
+def defaults(arguments: Sequence[str]) -> Stylize:
+    """The command's defaults: those of the preset that ``arguments`` name."""
+    name = Config.preset
+    for index, argument in enumerate(arguments):
+        if argument == "--preset" and index + 1 < len(arguments):
+            name = arguments[index + 1]
+        elif argument.startswith("--preset="):
+            name = argument.partition("=")[2]
+    required = {"content": MISSING, "style": MISSING}
+    return Stylize(**vars(preset(name)), **required)  # type: ignore[arg-type]
+
+
+def check_files(options: Stylize) -> None:
+    """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
+    from nst_jax.images import check_output
+
+    check_output(options.output)
+    for source in (options.content, *options.style):
+        if source.exists() and options.output.exists() and source.samefile(options.output):
+            raise NSTError(f"--output is {options.output}, an input of this run: give another name")
+    if options.report:
+        if options.report.is_dir() or not options.report.absolute().parent.is_dir():
+            raise NSTError(f"--report is {options.report}: give a file in a folder that exists")
+        if options.report.absolute() == options.output.absolute():
+            raise NSTError(f"--report and --output are both {options.report}: give two names")
+
+
+def preview_path(output: Path, step: int) -> Path:
+    """Where the picture after so many steps is kept: ``out.png`` gives ``out-000050.png``."""
+    return output.with_name(f"{output.stem}-{step:06d}{output.suffix}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point of ``nst-stylize``; returns the exit status."""
+    return run(command, PROGRAM, arguments)

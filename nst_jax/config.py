@@ -1,0 +1,181 @@
+"""``Config``: every option of a run, its default and its meaning, once. Command line, report and metadata come from it.
+
+Plain Python, so that ``--help`` and a wrong flag are answered without loading JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+from nst_jax import layers
+from nst_jax.errors import NSTError
+
+OPTIMIZERS = ("lbfgs", "adam")
+POOLINGS = ("avg", "max")
+CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
+STARTS = ("content", "style", "noise")
+#: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
+LARGEST_SIZE = 32768
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How a picture is made. The defaults are those of the preset ``default``."""
+
+    preset: str = "default"
+    """where the defaults come from: default, gatys2015 (the paper) or gatys2016 (its authors' released code)"""
+    size: int = 512
+    """longest side of the result in pixels"""
+    network: str = "vgg19"
+    """vgg19 or vgg16"""
+    weights: Path | None = None
+    """a converted weights file to use instead of the one in the user's weights folder"""
+    content_weight: float = 1.0
+    """weight of the content loss; alpha of the paper in the paper presets"""
+    style_weight: float = 10.0
+    """weight of the style loss; beta of the paper in the paper presets"""
+    tv_weight: float = 0.0
+    """weight of the total variation, which smooths"""
+    content_layers: tuple[str, ...] = ("conv4_2",)
+    """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
+    style_layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
+    loss: str = "normalized"
+    """constants of the losses: normalized (no units), gatys2015 or gatys2016 (the papers')"""
+    optimizer: str = "lbfgs"
+    """lbfgs or adam"""
+    steps: int = 80
+    """steps at the full size, one evaluation of the loss and its gradient each"""
+    scales: int = 4
+    """number of sizes, each twice the one before, up to the full size; those too small for the layers are left out"""
+    coarse_steps: int = 150
+    """steps at each size before the full one"""
+    learning_rate: float = 0.02
+    """step size of adam, for pixels in [0, 1]"""
+    history: int = 20
+    """pairs of steps and gradients that lbfgs remembers"""
+    init: str = "content"
+    """the start: content, style, noise, or a picture's file"""
+    seed: int = 0
+    """seed of the noise"""
+    pooling: str = "avg"
+    """pooling of the network: avg or max"""
+    style_size: int = 0
+    """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
+
+    def __post_init__(self) -> None:
+        """Raises NSTError, in one line, for the first value that cannot be used."""
+        layers.table(self.network)
+        check_choice("preset", self.preset, tuple(PRESET_CHANGES))
+        check_choice("loss", self.loss, CONVENTIONS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_pooling(self.pooling)
+        for name, low in {"size": 1, "steps": 0, "scales": 1, "coarse_steps": 0, "history": 1, "style_size": 0}.items():
+            check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
+        check_whole("seed", self.seed, 0, 2**32 - 1)
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            check_weight(name, getattr(self, name))
+        check_weight("learning_rate", self.learning_rate)
+        taps = {**self.content_layer_weights, **self.style_layer_weights}
+        if not taps:
+            raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
+        layers.until(self.network, taps)
+
+    @property
+    def content_layer_weights(self) -> dict[str, float]:
+        """The content layers with their weights w_l."""
+        return layer_weights("content_layers", self.content_layers)
+
+    @property
+    def style_layer_weights(self) -> dict[str, float]:
+        """The style layers with their weights w_l."""
+        return layer_weights("style_layers", self.style_layers)
+
+    def to_json(self) -> dict[str, object]:
+        """The options as values that JSON knows."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
+
+
+#: What each preset changes. The paper's and the code's choices are explained in docs/paper.md.
+PRESET_CHANGES: dict[str, dict[str, object]] = {
+    "default": {},
+    # Gatys, Ecker and Bethge 2015: white noise, average pooling, five layers of weight 1/5, the losses of equations
+    # 1 to 5. The ratio 1e-3 is one of the paper's own; the paper used gradient descent, its 2016 version L-BFGS.
+    "gatys2015": {
+        "loss": "gatys2015",
+        "content_weight": 1e-3,
+        "style_weight": 1.0,
+        "init": "noise",
+        "steps": 500,
+        "scales": 1,
+    },
+    # The PyTorch code of the authors of the 2016 paper: mean squared errors, max pooling, 1000/N² per style layer.
+    "gatys2016": {
+        "loss": "gatys2016",
+        "content_weight": 1.0,
+        "style_weight": 1.0,
+        "style_layers": tuple(
+            f"{layer}:{1000 / channels**2:g}"
+            for layer, channels in zip(Config.style_layers, (64, 128, 256, 512, 512), strict=True)
+        ),
+        "init": "content",
+        "pooling": "max",
+        "steps": 500,
+        "scales": 1,
+    },
+}
+
+
+def preset(name: str) -> Config:
+    """The options of a preset. Raises NSTError for an unknown name."""
+    check_choice("preset", name, tuple(PRESET_CHANGES))
+    return Config(preset=name, **PRESET_CHANGES[name])  # type: ignore[arg-type]
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises NSTError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise NSTError(f"unknown {option} {value!r}: choose one of {', '.join(choices)}")
+
+
+def check_pooling(pooling: str) -> None:
+    """Raises NSTError unless ``pooling`` is "avg" or "max"."""
+    check_choice("pooling", pooling, POOLINGS)
+
+
+def check_whole(option: str, value: int, low: int, high: int | None = None) -> None:
+    """Raises NSTError unless ``value`` is a whole number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        limit = f"from {low} to {high}" if high is not None else f"of {low} or more"
+        raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
+
+
+def check_weight(option: str, value: float) -> None:
+    """Raises NSTError unless ``value`` is finite and not negative."""
+    if not math.isfinite(value) or value < 0:
+        raise NSTError(f"{flag(option)} is {value}: give a finite number of 0 or more")
+
+
+def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:
+    """Reads NAME or NAME:WEIGHT entries; a NAME alone weighs 1 / (number of entries), as in the 2015 paper.
+
+    Raises NSTError for a weight that is no finite number of 0 or more and for a name given twice.
+    """
+    weights: dict[str, float] = {}
+    for entry in entries:
+        name, colon, number = entry.partition(":")
+        if name in weights:
+            raise NSTError(f"{flag(option)} names {name} twice: give each layer once")
+        try:
+            weights[name] = float(number) if colon else 1 / len(entries)
+        except ValueError:
+            raise NSTError(f"{flag(option)} has {entry!r}: write NAME:WEIGHT, such as conv4_2:0.5") from None
+        check_weight(f"{option} {name}", weights[name])
+    return weights
+
+
+def flag(option: str) -> str:
+    """An option as it is written on the command line."""
+    return "--" + option.replace("_", "-")

@@ -1,0 +1,80 @@
+"""The losses of the papers: pure functions of responses and Gram matrices. Every formula and constant is here.
+
+Notation of Gatys, Ecker and Bethge (2015): a layer l has N filters and M positions; its responses to the generated
+image, the photograph and the painting are F, P and (through their Gram matrices) G, A.
+
+Gram matrices are divided by their number of positions M throughout, so that images of different sizes compare: the
+paper's 1/(4 N² M²) Σ (G − A)² is 1/(4 N²) Σ (G/M − A/M)² where both images have M positions.
+
+There are three conventions for the constants, by the name of the preset that introduced them:
+
+============  =============================  =================================
+convention    content                        style, per layer
+============  =============================  =================================
+gatys2015     ½ Σ (F − P)²                   1/(4 N²) Σ (G/M − A/M)²
+gatys2016     mean of (F − P)²               mean of (G/M − A/M)²
+normalized    Σ (F − P)² / Σ P²              Σ (G/M − A/M)² / Σ (A/M)²
+============  =============================  =================================
+
+The first is the paper's, the second the one of the code that its authors released, the third has no units: it means
+the same at every size, for every network and every painting.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+#: Keeps the normalized losses finite for a target that is zero everywhere.
+TINY = 1e-12
+
+
+def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
+    """The Gram matrix over its positions: G_ij / M, where G_ij = Σ_k F_ik F_jk (2015, equation 3).
+
+    Args:
+      features: responses [H, W, N], with any batch axes in front.
+
+    Returns [N, N], symmetric and positive semidefinite, in the square of the responses' unit.
+    """
+    height, width = features.shape[-3:-1]
+    product = jnp.einsum("...hwi,...hwj->...ij", features, features, precision=jax.lax.Precision.HIGHEST)
+    return product / (height * width)
+
+
+def content_loss(
+    responses: Float[Array, "h w n"], target: Float[Array, "h w n"], convention: str = "gatys2015"
+) -> Float[Array, ""]:
+    """How far the responses are from the photograph's: L_content (2015, equation 1), see the module for conventions."""
+    distance = jnp.sum(jnp.square(responses - target))
+    if convention == "gatys2015":
+        return distance / 2
+    if convention == "gatys2016":
+        return distance / target.size
+    return distance / (jnp.sum(jnp.square(target)) + TINY)
+
+
+def style_loss(
+    statistics: Float[Array, "n n"], target: Float[Array, "n n"], convention: str = "gatys2015"
+) -> Float[Array, ""]:
+    """How far a layer's Gram matrix is from the painting's: E_l (2015, equation 4), see the module for conventions.
+
+    Both matrices are ``gram``'s: divided by their number of positions.
+    """
+    distance = jnp.sum(jnp.square(statistics - target))
+    if convention == "gatys2015":
+        return distance / (4 * target.size)
+    if convention == "gatys2016":
+        return distance / target.size
+    return distance / (jnp.sum(jnp.square(target)) + TINY)
+
+
+def total_variation(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
+    """Mean squared difference between neighbours, across and down, of an image in [0, 1]; 0 for a flat image.
+
+    Not in the papers. Being a mean, it does not grow with the image.
+    """
+    down = jnp.square(image[1:] - image[:-1])
+    across = jnp.square(image[:, 1:] - image[:, :-1])
+    return (jnp.sum(down) + jnp.sum(across)) / image.size

@@ -1,0 +1,132 @@
+"""VGG-16 and VGG-19 as one stateless Flax module, and its responses at named taps.
+
+The network is a constant of the algorithm: nothing here trains or holds state. A ``Network`` is a pytree, so it can be
+an argument of a jitted function; then new weights of the same network compile nothing anew.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nst_jax import layers
+from nst_jax.config import check_pooling
+from nst_jax.weights import Preprocessing, Weights
+
+
+def pool(x: Float[Array, "*b h w c"], pooling: str) -> Float[Array, "*b h//2 w//2 c"]:
+    """2×2 pooling of stride 2, by mean ("avg") or maximum ("max"); an odd last row or column is dropped.
+
+    The 2015 paper: "replacing the max-pooling operation by average pooling improves the gradient flow".
+    """
+    reduce = {"avg": nn.avg_pool, "max": nn.max_pool}[pooling]
+    return reduce(x, (2, 2), (2, 2))
+
+
+class VGG(nn.Module):
+    """The rows of a table in turn: 3×3 convolutions (zero padding), each with its rectifier, and poolings.
+
+    Attributes:
+      rows: the part of the network's table that is run.
+      taps: the layers whose responses are returned.
+      pooling: "avg" or "max".
+    """
+
+    rows: tuple[layers.Layer, ...]
+    taps: tuple[str, ...]
+    pooling: str = "avg"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _c"]]:
+        responses = {}
+        for row in self.rows:
+            if row.kind == "conv":
+                x = nn.relu(nn.Conv(row.channels, (3, 3), padding="SAME", name=row.name)(x))
+            else:
+                x = pool(x, self.pooling)
+            if row.name in self.taps:
+                responses[row.name] = x
+        return responses
+
+
+@flax.struct.dataclass
+class Network:
+    """A network ready to be applied: which one it is (static) and its numbers (leaves).
+
+    Attributes:
+      params: the module's parameters, ``{"conv1_1": {"kernel": [3, 3, I, O], "bias": [O]}, …}``.
+      range, mean, std: the preprocessing, ``(range * image[..., order] - mean) / std`` for an image in [0, 1].
+      name: its table in ``layers.NETWORKS``.
+      bgr: whether the network expects the channels in the order blue, green, red.
+      pooling: "avg" or "max".
+    """
+
+    params: dict[str, dict[str, Array]]
+    range: Array
+    mean: Array
+    std: Array
+    name: str = flax.struct.field(pytree_node=False)
+    bgr: bool = flax.struct.field(pytree_node=False)
+    pooling: str = flax.struct.field(pytree_node=False)
+
+
+def network(weights: Weights, pooling: str = "avg") -> Network:
+    """Puts loaded weights on the device. Raises NSTError for an unknown pooling."""
+    check_pooling(pooling)
+    preprocessing = weights.preprocessing
+    return Network(
+        params=jax.tree.map(jnp.asarray, {name: dict(parts) for name, parts in weights.arrays.items()}),
+        range=jnp.float32(preprocessing.range),
+        mean=jnp.asarray(preprocessing.mean, jnp.float32),
+        std=jnp.asarray(preprocessing.std, jnp.float32),
+        name=weights.network,
+        bgr=preprocessing.channel_order == "BGR",
+        pooling=pooling,
+    )
+
+
+def random_weights(name: str, seed: int = 0) -> Weights:
+    """Random filters of He's scale in the shape of a network: for tests, and as the baseline that training must beat."""
+    rows = [row for row in layers.table(name) if row.kind == "conv"]
+    generator = np.random.default_rng(seed)
+    arrays = {
+        row.name: {
+            "kernel": generator.normal(0, np.sqrt(2 / (9 * row.inputs)), (3, 3, row.inputs, row.channels)).astype("f4"),
+            "bias": np.zeros(row.channels, "f4"),
+        }
+        for row in rows
+    }
+    return Weights(name, arrays, Preprocessing("RGB", 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), {"source": "random"})
+
+
+def preprocess(net: Network, image: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+    """An RGB image in [0, 1] in the channel order, range and mean that the network's filters were trained with."""
+    ordered = image[..., ::-1] if net.bgr else image
+    return (net.range * ordered - net.mean) / net.std
+
+
+@functools.partial(jax.named_call, name="features")
+def features(
+    net: Network, image: Float[Array, "*b h w 3"], taps: Iterable[str]
+) -> dict[str, Float[Array, "*b _h _w _c"]]:
+    """The responses F^l of the network to an image, at the layers named; nothing deeper than the deepest is run.
+
+    Args:
+      net: the network.
+      image: RGB in [0, 1], [H, W, 3] or [B, H, W, 3]. Values outside the range are taken as they are.
+      taps: layer names, such as "conv4_2" (after the rectifier) or "pool3".
+
+    Returns a dict from tap to [H', W', C] (or [B, H', W', C]), in network order. Raises NSTError for an unknown layer.
+    """
+    taps = tuple(taps)
+    module = VGG(layers.until(net.name, taps), taps, net.pooling)
+    batched = image if image.ndim == 4 else image[None]
+    responses = module.apply({"params": net.params}, preprocess(net, batched))
+    return responses if image.ndim == 4 else {tap: response[0] for tap, response in responses.items()}

@@ -1,0 +1,114 @@
+"""The whole loss, L_total = α L_content + β L_style (2015, equation 7), as a pytree that is called with an image.
+
+Everything that a run may vary — the network's parameters, the targets, the weights — is a leaf. Passed to a jitted
+function as an argument, another picture of the same size or another ratio compiles nothing, and ``vmap`` over any
+leaf is a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nst_jax import losses
+from nst_jax.networks import Network, features
+
+Terms = dict[str, Array]
+
+
+@flax.struct.dataclass
+class Objective:
+    """L_total for one photograph and one style.
+
+    Attributes:
+      network: the network that sees for it.
+      content_targets: P per content layer, [H', W', N].
+      style_targets: the painting's Gram matrix over its positions, A/M, per style layer, [N, N].
+      content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
+      content_weight, style_weight, tv_weight: α, β and that of the total variation, scalars.
+      convention: the losses' constants, see ``losses``.
+    """
+
+    network: Network
+    content_targets: dict[str, Array]
+    style_targets: dict[str, Array]
+    content_layer_weights: dict[str, Array]
+    style_layer_weights: dict[str, Array]
+    content_weight: Array
+    style_weight: Array
+    tv_weight: Array
+    convention: str = flax.struct.field(pytree_node=False)
+
+    def __call__(self, image: Float[Array, "h w 3"]) -> tuple[Float[Array, ""], Terms]:
+        """The weighted total, and the unweighted terms: content, style, tv, each a scalar."""
+        responses = features(self.network, image, {**self.content_targets, **self.style_targets})
+        terms = {
+            "content": sum_of(
+                weight * losses.content_loss(responses[tap], self.content_targets[tap], self.convention)
+                for tap, weight in self.content_layer_weights.items()
+            ),
+            "style": sum_of(
+                weight * losses.style_loss(losses.gram(responses[tap]), self.style_targets[tap], self.convention)
+                for tap, weight in self.style_layer_weights.items()
+            ),
+            "tv": losses.total_variation(image),
+        }
+        total = (
+            self.content_weight * terms["content"] + self.style_weight * terms["style"] + self.tv_weight * terms["tv"]
+        )
+        return total, {**terms, "total": total}
+
+
+def sum_of(terms) -> Array:
+    """The sum of scalars, 0 for none."""
+    return sum(terms, start=jnp.float32(0))
+
+
+def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
+    """P^l, the photograph's responses, at each of ``taps``."""
+    return jax.jit(features, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
+
+
+def style_targets(net: Network, painting: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
+    """A^l / M^l, the painting's Gram matrices over their positions, at each of ``taps``."""
+    return _style_targets(net, painting, tuple(taps)) if taps else {}
+
+
+@jax.jit(static_argnums=2)
+def _style_targets(net: Network, painting: Array, taps: tuple[str, ...]) -> dict[str, Array]:
+    return {tap: losses.gram(response) for tap, response in features(net, painting, taps).items()}
+
+
+def build(
+    net: Network,
+    photograph: Float[Array, "h w 3"],
+    paintings: Sequence[Float[Array, "_ _ 3"]],
+    *,
+    content_layers: Mapping[str, float],
+    style_layers: Mapping[str, float],
+    content_weight: float,
+    style_weight: float,
+    tv_weight: float = 0.0,
+    convention: str = "gatys2015",
+) -> Objective:
+    """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
+
+    Several paintings count alike: the target is the mean of their Gram matrices. ``content_layers`` and
+    ``style_layers`` map layer names to w_l. Raises NSTError for an unknown layer.
+    """
+    grams = [style_targets(net, painting, tuple(style_layers)) for painting in paintings]
+    return Objective(
+        network=net,
+        content_targets=content_targets(net, photograph, tuple(content_layers)),
+        style_targets=jax.tree.map(lambda *each: sum(each) / len(each), *grams),
+        content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
+        style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},
+        content_weight=jnp.float32(content_weight),
+        style_weight=jnp.float32(style_weight),
+        tv_weight=jnp.float32(tv_weight),
+        convention=convention,
+    )

@@ -1,0 +1,268 @@
+"""Adam and L-BFGS from optax, in chunks that stay on the device. Knows nothing of images, networks or styles.
+
+A *step* is one evaluation of the function and its gradient, for both methods. A chunk is one compiled program, a
+``lax.scan`` over steps; between chunks the host looks at the values, and nothing else crosses over.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+#: The most steps between two looks of the host.
+CHUNK = 50
+#: L-BFGS takes a trial point whose value is at most this much of the expected decrease below (Armijo's condition).
+SUFFICIENT = 1e-4
+#: How much shorter the step becomes after a trial point that was not taken.
+BACKTRACK = 0.5
+#: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
+RECOVERIES = 3
+SAFER = 0.25
+
+Function = Callable[[Any, Array], tuple[Array, Any]]
+
+
+class Method(NamedTuple):
+    """Which optimiser, with its static settings: "adam" or "lbfgs", and how many pairs the latter remembers."""
+
+    name: str
+    history: int = 50
+
+
+class State(NamedTuple):
+    """Where a run is; a pytree of arrays alone.
+
+    Attributes:
+      x: the last point taken.
+      value: the function there; infinite before the first evaluation.
+      trial: the point that the next step evaluates; for Adam always ``x``.
+      direction: L-BFGS's step from ``x`` at full length.
+      slope: the gradient along ``direction``.
+      length: of the present step along ``direction``, at most ``rate``.
+      scale: what gradients are multiplied with, so that L-BFGS's first step has norm 1 whatever the loss's unit.
+      rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
+      inner: optax's state.
+    """
+
+    x: Array
+    value: Array
+    trial: Array
+    direction: Array
+    slope: Array
+    length: Array
+    scale: Array
+    rate: Array
+    inner: Any
+
+
+def init(method: Method, x: Array, rate: float) -> State:
+    """The state of a run that starts at ``x`` with a learning rate (Adam) or longest step (L-BFGS, usually 1)."""
+    zero = jnp.float32(0)
+    inner = _transform(method).init(x)
+    blank = jnp.zeros_like(x) if method.name == "lbfgs" else zero
+    state = State(x, jnp.float32(jnp.inf), x, blank, zero, zero, zero + 1, zero + rate, inner)
+    return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
+
+
+def _transform(method: Method) -> optax.GradientTransformation:
+    """The part of optax that turns gradients into directions; steps are taken here."""
+    if method.name == "adam":
+        return optax.scale_by_adam()
+    return optax.scale_by_lbfgs(memory_size=method.history)
+
+
+def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
+    """One evaluation of ``function(argument, x) -> (value, terms)`` and what follows from it; also gives the terms."""
+    (value, terms), gradient = jax.value_and_grad(function, argnums=1, has_aux=True)(argument, state.trial)
+    following = (
+        _adam(method, state, value, gradient) if method.name == "adam" else _lbfgs(method, state, value, gradient)
+    )
+    return following, terms
+
+
+def _adam(method: Method, state: State, value: Array, gradient: Array) -> State:
+    """x ← x − rate · m̂ / (√v̂ + ε) (Kingma and Ba 2015)."""
+    direction, inner = _transform(method).update(gradient, state.inner)
+    x = state.trial - state.rate * direction
+    return state._replace(x=x, trial=x, value=value, inner=inner)
+
+
+def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State:
+    """Take the trial point if the value fell enough there, else come back and try a shorter step next time.
+
+    The first point is always taken: its value is compared with infinity. A value that is not finite is never taken.
+    """
+    first = jnp.isinf(state.value)
+    fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
+    taken = jnp.isfinite(value) & (first | fell)
+    scale = jnp.where(first, 1 / (jnp.linalg.norm(gradient) + 1e-30), state.scale)
+
+    def advance(state: State) -> State:
+        scaled = scale * gradient
+        preconditioned, inner = _transform(method).update(
+            scaled, _repeat_unless_curved(state.inner, state.trial, scaled), state.trial
+        )
+        slope = -jnp.vdot(preconditioned, scaled)
+        return state._replace(
+            x=state.trial,
+            value=value,
+            trial=state.trial - state.rate * preconditioned,
+            direction=-preconditioned,
+            slope=slope,
+            length=state.rate,
+            scale=scale,
+            inner=inner,
+        )
+
+    def back(state: State) -> State:
+        length = BACKTRACK * state.length
+        return state._replace(trial=state.x + length * state.direction, length=length)
+
+    return jax.lax.cond(taken, advance, back, state)
+
+
+def _repeat_unless_curved(inner: Any, x: Array, gradient: Array) -> Any:
+    """optax's state, set so that a pair (s, y) without positive curvature is not learnt.
+
+    optax stores s = x − x_last and y = g − g_last even where sᵀy ≤ 0, which spoils the approximation (optax #1708).
+    Pretending that the last point was one *older* step away stores the newest good pair once more instead, and a BFGS
+    update with the same pair twice changes nothing.
+    """
+    s, y = x - inner.params, gradient - inner.updates
+    curved = (jnp.vdot(s, y) > 1e-10 * jnp.vdot(y, y)) | (inner.count == 0)
+    newest = (inner.count - 2) % inner.weights_memory.shape[0]
+    return inner._replace(
+        params=jnp.where(curved, inner.params, x - inner.diff_params_memory[newest]),
+        updates=jnp.where(curved, inner.updates, gradient - inner.diff_updates_memory[newest]),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("method", "function", "length"), donate_argnames="state")
+def run_chunk(method: Method, function: Function, argument: Any, state: State, length: int) -> tuple[State, Any]:
+    """``length`` steps from ``state``, whose buffers are given up, as one program.
+
+    Returns the state and the terms of every evaluation, [length] each.
+
+    On a CPU the steps are written out one after the other: inside a loop, XLA runs convolutions there four to five
+    times slower than outside (jax 0.10).
+    """
+
+    def body(state: State, _: None) -> tuple[State, Any]:
+        return step(method, function, argument, state)
+
+    if jax.default_backend() != "cpu":
+        return jax.lax.scan(body, state, length=length)
+    terms = []
+    for _ in range(length):
+        state, latest = body(state, None)
+        terms.append(latest)
+    return state, jax.tree.map(lambda *each: jnp.stack(each), *terms)
+
+
+def chunk_length(remaining: int) -> int:
+    """How many of the ``remaining`` steps to take in one program; few lengths occur, as each is compiled.
+
+    On a CPU a step takes longer than a look of the host, so a chunk is one step. Elsewhere it is ``CHUNK``, and the
+    rest of the steps one by one.
+    """
+    return 1 if jax.default_backend() == "cpu" or remaining < CHUNK else CHUNK
+
+
+class Chunk(NamedTuple):
+    """What the host sees between two chunks.
+
+    Attributes:
+      done: steps taken so far.
+      x: the last point taken, on the device; valid until the next chunk starts.
+      terms: of each evaluation of this chunk, NumPy arrays [steps in this chunk].
+      note: what went wrong and was mended, or "".
+    """
+
+    done: int
+    x: Array
+    terms: dict[str, np.ndarray]
+    note: str = ""
+
+
+class Stop(Exception):
+    """Raised by ``on_chunk`` to end a run early, keeping what there is."""
+
+
+class Outcome(NamedTuple):
+    """The end of a run: the point, the steps that led to it, the evaluations paid for, and whether it ended as asked.
+
+    ``reason`` is "" for a run of all its steps, "stopped" after ``Stop``, and "not finite" where the loss became NaN
+    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen.
+    """
+
+    x: Array
+    steps: int
+    evaluations: int
+    reason: str = ""
+
+
+def minimise(
+    method: Method,
+    function: Function,
+    argument: Any,
+    x: Array,
+    *,
+    steps: int,
+    rate: float,
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+) -> Outcome:
+    """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
+
+    Args:
+      method: the optimiser.
+      function: pure; the same Python object compiles once.
+      argument: a pytree; other numbers in it compile nothing.
+      x: the start; not changed.
+      steps: evaluations, the first of which is at ``x`` itself.
+      rate: Adam's learning rate, or L-BFGS's longest step (1 is Newton's).
+      on_chunk: called between chunks; may raise ``Stop``.
+
+    Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
+    large and a fresh optimiser, at most ``RECOVERIES`` times.
+    """
+    state = init(method, x, rate)
+    good = best = x
+    lowest = np.inf
+    done = evaluations = recoveries = 0
+    while done < steps:
+        length = chunk_length(steps - done)
+        state, terms = run_chunk(method, function, argument, state, length)
+        terms = {name: np.asarray(values) for name, values in terms.items()}
+        evaluations += length
+        value = float(state.value)
+        if not np.isfinite(value):
+            recoveries += 1
+            rate *= SAFER
+            if recoveries > RECOVERIES:
+                return Outcome(best, done, evaluations, "not finite")
+            state = init(method, good, rate)
+            note = f"the loss is not finite after step {done}: back to step {done}, on with a step size of {rate:g}"
+            on_chunk(Chunk(done, good, {}, note))
+            continue
+        done += length
+        good = jnp.copy(state.x)
+        if value <= lowest:
+            lowest, best = value, good
+        try:
+            on_chunk(Chunk(done, good, terms))
+        except Stop:
+            return Outcome(good, done, evaluations, "stopped")
+    return Outcome(good, done, evaluations)
+
+
+def evaluate(method: Method, function: Function, argument: Any, x: Array) -> dict[str, float]:
+    """The terms at ``x``, by the program that ``minimise`` has compiled already."""
+    _, terms = run_chunk(method, function, argument, init(method, x, 0.0), 1)
+    return {name: float(values[0]) for name, values in terms.items()}

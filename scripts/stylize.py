@@ -1,0 +1,8 @@
+"""Paint a photograph in the style of a painting: ``python scripts/stylize.py --content a.jpg --style b.jpg``."""
+
+import sys
+
+from nst_jax.cli.stylize import main
+
+if __name__ == "__main__":
+    sys.exit(main())
