@@ -7,10 +7,10 @@ import jax.monitoring
 _seconds = 0.0
 
 
-def _add(event: str, duration: float, **_: object) -> None:
+def _add(event: str, duration_secs: float, **_: object) -> None:
     global _seconds
     if event.startswith("/jax/core/compile/"):  # tracing, lowering and the backend's compilation
-        _seconds += duration
+        _seconds += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_add)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -93,7 +94,7 @@ def network(weights: Weights, pooling: str = "avg") -> Network:
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:
-    """Random filters of He's scale in the shape of a network: for tests, and as the baseline that training must beat."""
+    """Random filters of He's scale in the shape of a network: for tests, and the baseline that training must beat."""
     rows = [row for row in layers.table(name) if row.kind == "conv"]
     generator = np.random.default_rng(seed)
     arrays = {
@@ -128,5 +129,5 @@ def features(
     taps = tuple(taps)
     module = VGG(layers.until(net.name, taps), taps, net.pooling)
     batched = image if image.ndim == 4 else image[None]
-    responses = module.apply({"params": net.params}, preprocess(net, batched))
+    responses: Any = module.apply({"params": net.params}, preprocess(net, batched))
     return responses if image.ndim == 4 else {tap: response[0] for tap, response in responses.items()}

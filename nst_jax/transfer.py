@@ -174,8 +174,8 @@ def load_pictures(content: Source, style: Source | Sequence[Source], config: Con
         height, width = picture.pixels.shape[:2]
         if min(height, width) < least:
             raise NSTError(
-                f"{picture.path} is {width} x {height} pixels at this size; the layers in use need {least} on the shorter"
-                " side: give a larger --size, a larger picture or less deep layers"
+                f"{picture.path} is {width} x {height} pixels at this size; the layers in use need {least} on the"
+                " shorter side: give a larger --size, a larger picture or less deep layers"
             )
     return photograph, paintings
 

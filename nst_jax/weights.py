@@ -156,13 +156,11 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
             if network is not None and held != network:
                 raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
             arrays = {name: {part: group[part][()] for part in group} for name, group in file.items()}
-            preprocessing = Preprocessing(
-                str(attributes["channel_order"]),
-                float(attributes["range"]),
-                tuple(map(float, attributes["mean"])),
-                tuple(map(float, attributes["std"])),
-            )
-    except (OSError, KeyError, RuntimeError) as error:
+            mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
+            preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
+    except NSTError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, AttributeError) as error:
         raise NSTError(
             f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
         ) from error

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -27,7 +27,7 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
-            given = {} if default is None else {"default": default}
+            given: dict[str, Any] = {} if default is None else {"default": default}
             return tyro.cli(kind, prog=program, args=list(arguments), **given)
     except SystemExit as end:
         if not end.code:
