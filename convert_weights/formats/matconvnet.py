@@ -1,0 +1,82 @@
+"""MatConvNet's ``imagenet-vgg-verydeep-19.mat`` (MATLAB level 5), in both of its layouts.
+
+Up to beta16 a layer has ``filters`` and ``biases`` and the file ``normalization``; since, a layer has ``weights`` (a
+cell of both) and the file ``meta.normalization``. Filters are HWIO: entry [0, 0, :, 0] of the published conv1_1 equals
+Keras's with its channels turned round (0.394, 0.464, 0.341), so the transposition that some ports make is not needed.
+The network is for RGB pictures in 0–255, minus ``averageImage``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert_weights import mat5
+from convert_weights.families import CAFFE_RGB
+from convert_weights.found import Arrays, Found, by_paper_names
+from nst_jax.errors import NSTError
+from nst_jax.weights import Preprocessing
+
+NAME = "MatConvNet"
+_DENSE = re.compile(r"fc\d|prob")
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """A MATLAB file of level 5 or 7.3."""
+    return head.startswith(b"MATLAB 5.0") or head.startswith(b"MATLAB 7.3")
+
+
+def read(path: Path, network: str | None) -> Found:
+    """Layers are told by their names. Raises NSTError for a damaged file or one without a simple network's layers."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"MATLAB 7.3"):
+        raise NSTError(f"{path} is a MATLAB file of version 7.3: save it again with -v7")
+    try:
+        content = mat5.load(data, ("layers", "meta", "normalization"))
+    except Exception as error:  # whatever damaged bytes lead to
+        raise NSTError(f"{path} is truncated or damaged: fetch it again") from error
+    if "layers" not in content:
+        raise NSTError(
+            f"{path} holds no layers: give a network of MatConvNet's simplenn, as imagenet-vgg-verydeep-19.mat"
+        )
+    layers = content["layers"] if isinstance(content["layers"], list) else [content["layers"]]
+    arrays: Arrays = {}
+    for layer in layers:
+        name, pair = str(_field(layer, "name")), _kernel_and_bias(layer)
+        if pair is not None and not _DENSE.fullmatch(name):
+            arrays[name] = {"kernel": pair[0], "bias": pair[1].reshape(-1)}
+    network, arrays = by_paper_names(arrays, network, path)
+    mean = _average_colour(_field(content.get("meta", content), "normalization"))
+    if mean is None:
+        return Found(network, arrays, CAFFE_RGB, "MatConvNet's VGG are for RGB; the file has no averageImage")
+    return Found(
+        network, arrays, Preprocessing("RGB", 255.0, mean), "MatConvNet's VGG are for RGB; the file's own mean"
+    )
+
+
+def _field(struct: Any, name: str) -> Any:
+    return struct.get(name) if isinstance(struct, dict) else None
+
+
+def _kernel_and_bias(layer: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """The two arrays of a layer in either layout; None for a layer without weights."""
+    weights = _field(layer, "weights")
+    if weights is None:
+        weights = [_field(layer, "filters"), _field(layer, "biases")]
+    if isinstance(weights, list) and len(weights) == 2 and all(isinstance(array, np.ndarray) for array in weights):
+        return weights[0], weights[1]
+    return None
+
+
+def _average_colour(normalization: Any) -> tuple[float, float, float] | None:
+    """``averageImage``, three numbers or the mean of [H, W, 3]; None where it is not there."""
+    image = _field(normalization, "averageImage")
+    if not isinstance(image, np.ndarray) or not (image.size == 3 or image.shape[2:] == (3,)):
+        return None
+    red, green, blue = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).tolist()
+    return (red, green, blue) if math.isfinite(red + green + blue) else None
