@@ -160,7 +160,7 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
             preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
     except NSTError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise NSTError(
             f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
         ) from error
