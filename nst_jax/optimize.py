@@ -40,9 +40,9 @@ class State(NamedTuple):
     """Where a run is; a pytree of arrays alone.
 
     Attributes:
-      x: the last point taken.
+      x: the last point taken; Adam takes every one.
       value: the function there; infinite before the first evaluation.
-      trial: the point that the next step evaluates; for Adam always ``x``.
+      trial: the point that the next step evaluates.
       direction: L-BFGS's step from ``x`` at full length.
       slope: the gradient along ``direction``.
       length: of the present step along ``direction``, at most ``rate``.
@@ -90,19 +90,20 @@ def step(method: Method, function: Function, argument: Any, state: State) -> tup
 def _adam(method: Method, state: State, value: Array, gradient: Array) -> State:
     """x ← x − rate · m̂ / (√v̂ + ε) (Kingma and Ba 2015)."""
     direction, inner = _transform(method).update(gradient, state.inner)
-    x = state.trial - state.rate * direction
-    return state._replace(x=x, trial=x, value=value, inner=inner)
+    return state._replace(x=state.trial, value=value, trial=state.trial - state.rate * direction, inner=inner)
 
 
 def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State:
     """Take the trial point if the value fell enough there, else come back and try a shorter step next time.
 
-    The first point is always taken: its value is compared with infinity. A value that is not finite is never taken.
+    The first point is always taken: its value is compared with infinity. A point whose value or gradient is not finite
+    is never taken.
     """
     first = jnp.isinf(state.value)
     fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
-    taken = jnp.isfinite(value) & (first | fell)
-    scale = jnp.where(first, 1 / (jnp.linalg.norm(gradient) + 1e-30), state.scale)
+    norm = jnp.linalg.norm(gradient)
+    taken = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
+    scale = jnp.where(first, 1 / (norm + 1e-30), state.scale)
 
     def advance(state: State) -> State:
         scaled = scale * gradient
@@ -249,14 +250,15 @@ def minimise(
                 return Outcome(best, done, evaluations, "not finite")
             state = init(method, good, rate)
             note = f"the loss is not finite after step {done}: back to step {done}, on with a step size of {rate:g}"
-            on_chunk(Chunk(done, good, {}, note))
-            continue
-        done += length
-        good = jnp.copy(state.x)
-        if value <= lowest:
-            lowest, best = value, good
+            chunk = Chunk(done, good, {}, note)
+        else:
+            done += length
+            good = jnp.copy(state.x)
+            if value <= lowest:
+                lowest, best = value, good
+            chunk = Chunk(done, good, terms)
         try:
-            on_chunk(Chunk(done, good, terms))
+            on_chunk(chunk)
         except Stop:
             return Outcome(good, done, evaluations, "stopped")
     return Outcome(good, done, evaluations)

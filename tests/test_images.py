@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from nst_jax import images
+from nst_jax import decoding, images
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture, check_output, fit_size, load_image, read_metadata, resize, save_image, to_uint8
 
@@ -590,7 +590,7 @@ def test_damaged_in_the_middle(write):
 
 def test_many_damages_give_one_clear_line(write, monkeypatch):
     """Whatever the bytes are: a picture or an NSTError, and nothing else."""
-    monkeypatch.setattr(images, "MAX_PIXELS", 10**6)  # headers that became large would take seconds
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 10**6)  # headers that became large would take seconds
     rng = np.random.default_rng(3)
     for format_name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"):
         buffer = io.BytesIO()
@@ -620,7 +620,7 @@ def test_large_but_possible_pictures_pass_without_a_warning(write, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
     path = write("a.png", Image.new("RGB", (10, 10)))
     assert load_image(path).size == (10, 10)
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
     refused(path, "10 x 10 pixels")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     refused(path, "too many pixels")
