@@ -14,12 +14,17 @@ from nst_jax.errors import NSTError
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One row of a network's table: a 3×3 convolution with its rectifier, or a 2×2 pooling of stride 2."""
+    """One row of a network's table: a 3×3 convolution with its rectifier, or a 2×2 pooling of stride 2.
+
+    A row of a small network may be a stand-in for a layer of a wide one: then a linear map, [channels, stands_for],
+    takes its response to the wide layer's channels.
+    """
 
     name: str
     kind: str  # "conv" or "pool"
     inputs: int  # channels in
     channels: int  # channels out
+    stands_for: int = 0  # channels of the layer that it stands in for; 0 where it stands for itself
 
 
 def _vgg(convolutions: Sequence[int], widths: Sequence[int] = (64, 128, 256, 512, 512)) -> tuple[Layer, ...]:

@@ -18,10 +18,14 @@ normalized    Σ (F − P)² / Σ P²              Σ (G/M − A/M)² / Σ (A/M)
 
 The first is the paper's, the second the one of the code that its authors released, the third has no units: it means
 the same at every size, for every network and every painting.
+
+Responses that stand for others through a linear map E need not be mapped to be compared: with M = E Eᵀ, the squared
+distance of mapped responses is dᵀ M d, and that of their Gram matrices tr(M D M D). ``Metric`` holds M and N.
 """
 
 from __future__ import annotations
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -43,31 +47,70 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
     return product / (height * width)
 
 
+@flax.struct.dataclass
+class Metric:
+    """How responses [..., n] that stand for N channels through a linear map E [n, N] are compared without mapping them.
+
+    Attributes:
+      matrix: M = E Eᵀ, [n, n].
+      channels: N (static), the paper's number of filters.
+    """
+
+    matrix: Array
+    channels: int = flax.struct.field(pytree_node=False)
+
+
+def squared_distance(
+    responses: Float[Array, "*b n"], target: Float[Array, "*b n"] | float, metric: Metric | None = None
+) -> Float[Array, ""]:
+    """Σ (F − P)² over all positions and filters; Σ dᵀ M d with a metric."""
+    difference = responses - target
+    mapped = difference if metric is None else difference @ metric.matrix
+    return jnp.sum(mapped * difference)
+
+
+def squared_gram_distance(
+    statistics: Float[Array, "n n"], target: Float[Array, "n n"] | float, metric: Metric | None = None
+) -> Float[Array, ""]:
+    """Σ (G − A)² over all pairs of filters; tr(M D M D) with a metric."""
+    difference = statistics - target
+    mapped = difference if metric is None else metric.matrix @ difference
+    return jnp.sum(mapped * mapped.T)
+
+
 def content_loss(
-    responses: Float[Array, "h w n"], target: Float[Array, "h w n"], convention: str = "gatys2015"
+    responses: Float[Array, "h w n"],
+    target: Float[Array, "h w n"],
+    convention: str = "gatys2015",
+    metric: Metric | None = None,
 ) -> Float[Array, ""]:
     """How far the responses are from the photograph's: L_content (2015, equation 1), see the module for conventions."""
-    distance = jnp.sum(jnp.square(responses - target))
+    distance = squared_distance(responses, target, metric)
+    height, width, filters = target.shape
     if convention == "gatys2015":
         return distance / 2
     if convention == "gatys2016":
-        return distance / target.size
-    return distance / (jnp.sum(jnp.square(target)) + TINY)
+        return distance / (height * width * (metric.channels if metric else filters))
+    return distance / (squared_distance(target, 0.0, metric) + TINY)
 
 
 def style_loss(
-    statistics: Float[Array, "n n"], target: Float[Array, "n n"], convention: str = "gatys2015"
+    statistics: Float[Array, "n n"],
+    target: Float[Array, "n n"],
+    convention: str = "gatys2015",
+    metric: Metric | None = None,
 ) -> Float[Array, ""]:
     """How far a layer's Gram matrix is from the painting's: E_l (2015, equation 4), see the module for conventions.
 
     Both matrices are ``gram``'s: divided by their number of positions.
     """
-    distance = jnp.sum(jnp.square(statistics - target))
+    distance = squared_gram_distance(statistics, target, metric)
+    filters = metric.channels if metric else len(target)
     if convention == "gatys2015":
-        return distance / (4 * target.size)
+        return distance / (4 * filters**2)
     if convention == "gatys2016":
-        return distance / target.size
-    return distance / (jnp.sum(jnp.square(target)) + TINY)
+        return distance / filters**2
+    return distance / (squared_gram_distance(target, 0.0, metric) + TINY)
 
 
 def total_variation(image: Float[Array, "h w 3"]) -> Float[Array, ""]:

@@ -6,7 +6,6 @@ an argument of a jitted function; then new weights of the same network compile n
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,15 +45,15 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _c"]]:
-        responses = {}
+        taps = {}
         for row in self.rows:
             if row.kind == "conv":
                 x = nn.relu(nn.Conv(row.channels, (3, 3), padding="SAME", name=row.name)(x))
             else:
                 x = pool(x, self.pooling)
             if row.name in self.taps:
-                responses[row.name] = x
-        return responses
+                taps[row.name] = x
+        return taps
 
 
 @flax.struct.dataclass
@@ -62,7 +61,8 @@ class Network:
     """A network ready to be applied: which one it is (static) and its numbers (leaves).
 
     Attributes:
-      params: the module's parameters, ``{"conv1_1": {"kernel": [3, 3, I, O], "bias": [O]}, …}``.
+      params: the module's parameters, ``{"conv1_1": {"kernel": [3, 3, I, O], "bias": [O]}, …}``, with a ``"map"``
+        [O, N] where a layer stands for a wider one's N channels.
       range, mean, std: the preprocessing, ``(range * image[..., order] - mean) / std`` for an image in [0, 1].
       name: its table in ``layers.NETWORKS``.
       bgr: whether the network expects the channels in the order blue, green, red.
@@ -102,9 +102,14 @@ def random_weights(name: str, seed: int = 0) -> Weights:
             "kernel": generator.normal(0, np.sqrt(2 / (9 * row.inputs)), (3, 3, row.inputs, row.channels)).astype("f4"),
             "bias": np.zeros(row.channels, "f4"),
         }
+        | ({"map": _random_map(generator, row)} if row.stands_for else {})
         for row in rows
     }
     return Weights(name, arrays, Preprocessing("RGB", 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), {"source": "random"})
+
+
+def _random_map(generator: np.random.Generator, row: layers.Layer) -> np.ndarray:
+    return generator.normal(0, row.channels**-0.5, (row.channels, row.stands_for)).astype("f4")
 
 
 def preprocess(net: Network, image: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
@@ -113,7 +118,22 @@ def preprocess(net: Network, image: Float[Array, "*b h w 3"]) -> Float[Array, "*
     return (net.range * ordered - net.mean) / net.std
 
 
-@functools.partial(jax.named_call, name="features")
+def responses(
+    net: Network, image: Float[Array, "*b h w 3"], taps: Iterable[str]
+) -> dict[str, Float[Array, "*b _h _w _c"]]:
+    """What the network's own filters give at the layers named: ``features`` before any linear map."""
+    taps = tuple(taps)
+    module = VGG(layers.until(net.name, taps), taps, net.pooling)
+    batched = image if image.ndim == 4 else image[None]
+    found: Any = module.apply({"params": net.params}, preprocess(net, batched))
+    return found if image.ndim == 4 else {tap: response[0] for tap, response in found.items()}
+
+
+def linear_map(net: Network, tap: str) -> Float[Array, "n N"] | None:
+    """E, which takes the responses at ``tap`` to the channels of the layer that they stand for, or None."""
+    return net.params[tap].get("map") if tap in net.params else None
+
+
 def features(
     net: Network, image: Float[Array, "*b h w 3"], taps: Iterable[str]
 ) -> dict[str, Float[Array, "*b _h _w _c"]]:
@@ -126,8 +146,8 @@ def features(
 
     Returns a dict from tap to [H', W', C] (or [B, H', W', C]), in network order. Raises NSTError for an unknown layer.
     """
-    taps = tuple(taps)
-    module = VGG(layers.until(net.name, taps), taps, net.pooling)
-    batched = image if image.ndim == 4 else image[None]
-    responses: Any = module.apply({"params": net.params}, preprocess(net, batched))
-    return responses if image.ndim == 4 else {tap: response[0] for tap, response in responses.items()}
+    found = responses(net, image, taps)
+    for tap, response in found.items():
+        if (map := linear_map(net, tap)) is not None:
+            found[tap] = response @ map
+    return found

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax import losses
-from nst_jax.networks import Network, features
+from nst_jax.losses import Metric
+from nst_jax.networks import Network, linear_map, responses
 
 Terms = dict[str, Array]
 
@@ -28,6 +29,7 @@ class Objective:
       network: the network that sees for it.
       content_targets: P per content layer, [H', W', N].
       style_targets: the painting's Gram matrix over its positions, A/M, per style layer, [N, N].
+      metrics: of the layers that stand for wider ones, see ``losses.Metric``; empty for VGG-16 and VGG-19.
       content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
       content_weight, style_weight, tv_weight: α, β and that of the total variation, scalars.
       convention: the losses' constants, see ``losses``.
@@ -36,6 +38,7 @@ class Objective:
     network: Network
     content_targets: dict[str, Array]
     style_targets: dict[str, Array]
+    metrics: dict[str, Metric]
     content_layer_weights: dict[str, Array]
     style_layer_weights: dict[str, Array]
     content_weight: Array
@@ -45,14 +48,18 @@ class Objective:
 
     def __call__(self, image: Float[Array, "h w 3"]) -> tuple[Float[Array, ""], Terms]:
         """The weighted total, and the unweighted terms: content, style, tv, each a scalar."""
-        responses = features(self.network, image, {**self.content_targets, **self.style_targets})
+        seen = responses(self.network, image, {**self.content_targets, **self.style_targets})
         terms = {
             "content": sum_of(
-                weight * losses.content_loss(responses[tap], self.content_targets[tap], self.convention)
+                weight
+                * losses.content_loss(seen[tap], self.content_targets[tap], self.convention, self.metrics.get(tap))
                 for tap, weight in self.content_layer_weights.items()
             ),
             "style": sum_of(
-                weight * losses.style_loss(losses.gram(responses[tap]), self.style_targets[tap], self.convention)
+                weight
+                * losses.style_loss(
+                    losses.gram(seen[tap]), self.style_targets[tap], self.convention, self.metrics.get(tap)
+                )
                 for tap, weight in self.style_layer_weights.items()
             ),
             "tv": losses.total_variation(image),
@@ -70,7 +77,7 @@ def sum_of(terms) -> Array:
 
 def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
     """P^l, the photograph's responses, at each of ``taps``."""
-    return jax.jit(features, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
+    return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
 
 
 def style_targets(net: Network, painting: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
@@ -80,7 +87,7 @@ def style_targets(net: Network, painting: Float[Array, "h w 3"], taps: Sequence[
 
 @jax.jit(static_argnums=2)
 def _style_targets(net: Network, painting: Array, taps: tuple[str, ...]) -> dict[str, Array]:
-    return {tap: losses.gram(response) for tap, response in features(net, painting, taps).items()}
+    return {tap: losses.gram(response) for tap, response in responses(net, painting, taps).items()}
 
 
 def build(
@@ -101,10 +108,12 @@ def build(
     ``style_layers`` map layer names to w_l. Raises NSTError for an unknown layer.
     """
     grams = [style_targets(net, painting, tuple(style_layers)) for painting in paintings]
+    maps = {tap: linear_map(net, tap) for tap in {**content_layers, **style_layers}}
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
         style_targets=jax.tree.map(lambda *each: sum(each) / len(each), *grams),
+        metrics={tap: Metric(map @ map.T, map.shape[1]) for tap, map in maps.items() if map is not None},
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},
         content_weight=jnp.float32(content_weight),

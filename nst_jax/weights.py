@@ -76,6 +76,8 @@ def check_arrays(network: str, arrays: Mapping[str, Mapping[str, np.ndarray]], w
         if name not in arrays:
             continue
         expected = {"kernel": (3, 3, row.inputs, row.channels), "bias": (row.channels,)}
+        if row.stands_for:
+            expected["map"] = (row.channels, row.stands_for)
         for part, shape in expected.items():
             array = arrays[name].get(part)
             if array is None:
@@ -155,7 +157,9 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
             held = str(attributes["network"])
             if network is not None and held != network:
                 raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
-            arrays = {name: {part: group[part][()] for part in group} for name, group in file.items()}
+            arrays = {
+                name: {part: np.asarray(group[part][()], np.float32) for part in group} for name, group in file.items()
+            }
             mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
             preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
     except NSTError:
