@@ -28,8 +28,8 @@ class Config:
     """where the defaults come from: default, gatys2015 (the paper) or gatys2016 (its authors' released code)"""
     size: int = 512
     """longest side of the result in pixels"""
-    network: str = "vgg19"
-    """vgg19 or vgg16"""
+    network: str = "auto"
+    """vgg19, vgg16, slim (ships with the package), or auto: vgg19 if its weights are there, else slim"""
     weights: Path | None = None
     """a converted weights file to use instead of the one in the user's weights folder"""
     content_weight: float = 1.0
@@ -67,7 +67,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
-        layers.table(self.network)
+        check_choice("network", self.network, ("auto", *layers.NETWORKS))
         check_choice("preset", self.preset, tuple(PRESET_CHANGES))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -76,12 +76,12 @@ class Config:
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("content_weight", "style_weight", "tv_weight"):
-            check_weight(name, getattr(self, name))
-        check_weight("learning_rate", self.learning_rate)
+            check_weight(flag(name), getattr(self, name))
+        check_weight("--learning-rate", self.learning_rate)
         taps = {**self.content_layer_weights, **self.style_layer_weights}
         if not taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
-        layers.until(self.network, taps)
+        layers.until("vgg19" if self.network == "auto" else self.network, taps)
 
     @property
     def content_layer_weights(self) -> dict[str, float]:
@@ -152,10 +152,10 @@ def check_whole(option: str, value: int, low: int, high: int | None = None) -> N
         raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
 
 
-def check_weight(option: str, value: float) -> None:
-    """Raises NSTError unless ``value`` is finite and not negative."""
+def check_weight(name: str, value: float) -> None:
+    """Raises NSTError unless ``value`` is finite and not negative; ``name`` is what the user knows it by."""
     if not math.isfinite(value) or value < 0:
-        raise NSTError(f"{flag(option)} is {value}: give a finite number of 0 or more")
+        raise NSTError(f"{name} is {value}: give a finite number of 0 or more")
 
 
 def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:
@@ -172,7 +172,7 @@ def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:
             weights[name] = float(number) if colon else 1 / len(entries)
         except ValueError:
             raise NSTError(f"{flag(option)} has {entry!r}: write NAME:WEIGHT, such as conv4_2:0.5") from None
-        check_weight(f"{option} {name}", weights[name])
+        check_weight(f"{flag(option)} {name}", weights[name])
     return weights
 
 

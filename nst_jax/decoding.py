@@ -245,6 +245,7 @@ def unit(plane: np.ndarray) -> np.ndarray:
 
 
 def limit() -> str:
+    """``MAX_PIXELS`` in words, for messages."""
     return f"{MAX_PIXELS // 1_000_000} million pixels"
 
 

@@ -39,9 +39,30 @@ def _vgg(convolutions: Sequence[int], widths: Sequence[int] = (64, 128, 256, 512
     return tuple(rows)
 
 
+def _stand_in(words: str) -> tuple[Layer, ...]:
+    """The table of a small network: "NAME:WIDTH", or "NAME:WIDTH:CHANNELS" for a layer that stands for a wider one."""
+    rows = []
+    inputs, poolings = 3, 0
+    for word in words.split():
+        if word == "pool":
+            poolings += 1
+            rows.append(Layer(f"pool{poolings}", "pool", inputs, inputs))
+        else:
+            name, *widths = word.split(":")
+            rows.append(Layer(name, "conv", inputs, *map(int, widths)))
+            inputs = rows[-1].channels
+    return tuple(rows)
+
+
 NETWORKS: dict[str, tuple[Layer, ...]] = {
     "vgg16": _vgg((2, 2, 3, 3, 3)),
     "vgg19": _vgg((2, 2, 4, 4, 4)),
+    # Ours, which ships with the package; see docs/slim.md. A pooling stands right behind the layer that closes a
+    # resolution, so that what only deeper layers see is computed at half the size.
+    "slim": _stand_in(
+        "conv1_1:16:64 pool conv1_2:24 conv2_1:32:128 pool conv2_2:64 conv3_1:64:256 pool"
+        " conv3_2:160 conv3_3:160 conv4_1:160:512 conv4_2:160:512 pool conv5_1:192:512"
+    ),
 }
 
 
@@ -52,17 +73,23 @@ def table(network: str) -> tuple[Layer, ...]:
     return NETWORKS[network]
 
 
+def tap_names(network: str) -> tuple[str, ...]:
+    """The layers whose responses mean something: all, or those that stand for a wide network's where any does."""
+    rows = table(network)
+    return tuple(row.name for row in rows if row.stands_for) or tuple(row.name for row in rows)
+
+
 def until(network: str, taps: Iterable[str]) -> tuple[Layer, ...]:
     """The rows of ``network`` up to and with the deepest of ``taps``; the rest need not run.
 
     Raises NSTError for a name that is no layer of the network, listing the valid ones.
     """
-    rows = table(network)
+    rows, valid = table(network), tap_names(network)
     names = [row.name for row in rows]
     deepest = -1
     for tap in taps:
-        if tap not in names:
-            raise NSTError(f"unknown layer {tap!r}: the layers of {network} are {' '.join(names)}")
+        if tap not in valid:
+            raise NSTError(f"unknown layer {tap!r}: the layers of {network} are {' '.join(valid)}")
         deepest = max(deepest, names.index(tap))
     return rows[: deepest + 1]
 

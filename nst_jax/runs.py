@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from importlib import metadata
 
@@ -33,9 +34,14 @@ def report(result: Result, output: str | os.PathLike[str] | None = None) -> dict
         "steps": result.steps,
         "evaluations": result.evaluations,
         "ended": result.ended,
-        "losses": result.losses,
-        "trace": result.trace,
+        "losses": _for_json(result.losses),
+        "trace": [_for_json(row) for row in result.trace],
     }
+
+
+def _for_json(terms: dict[str, float]) -> dict[str, float | None]:
+    """Losses with null for what is not finite, which JSON does not know."""
+    return {name: value if math.isfinite(value) else None for name, value in terms.items()}
 
 
 def versions() -> dict[str, str]:

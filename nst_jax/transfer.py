@@ -20,7 +20,7 @@ from nst_jax.errors import NSTError
 from nst_jax.images import Picture
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
-from nst_jax.weights import Weights, find_weights, load_weights
+from nst_jax.weights import Weights, choose_weights
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
 
@@ -61,6 +61,7 @@ class Result:
       seconds: load, compile, run and total.
       inputs: of each input picture: role, path, sha256 and size (width, height) of the file.
       weights: network, sha256 and metadata of the weights.
+      notes: what was wrong with an input but could be passed over, one line each.
       ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite.
     """
 
@@ -74,6 +75,7 @@ class Result:
     seconds: dict[str, float]
     inputs: list[dict[str, object]]
     weights: dict[str, object]
+    notes: list[str]
     ended: str
 
 
@@ -105,10 +107,9 @@ def stylize(
     """
     started, compiled = time.perf_counter(), compile_seconds()
     config = config or Config()
+    weights = weights or choose_weights(config.network, config.weights)
+    config = dataclasses.replace(config, network=weights.network)
     photograph, paintings = load_pictures(content, style, config)
-    weights = weights or (
-        load_weights(config.weights, config.network) if config.weights else find_weights(config.network)
-    )
     net = network(weights, config.pooling)
     sizes = scale_sizes(photograph.pixels.shape[:2], config)
     counts = [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
@@ -153,6 +154,7 @@ def stylize(
             for role, picture in [("content", photograph), *(("style", painting) for painting in paintings)]
         ],
         weights={"name": weights.network, "sha256": weights.sha256, **weights.metadata},
+        notes=[f"{picture.path}: {note}" for picture in (photograph, *paintings) for note in picture.notes],
         ended=outcome.reason,
     )
 
@@ -244,12 +246,17 @@ def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def build_objective(
     net: Network, photograph: Picture, paintings: list[Picture], size: tuple[int, int], config: Config
 ) -> objective.Objective:
-    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
+    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor.
+
+    A painting is never reduced to less than the network's deepest layer needs.
+    """
     factor = max(size) / max(photograph.pixels.shape[:2])
+    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
     reduced = []
     for painting in paintings:
         height, width = painting.pixels.shape[:2]
-        reduced.append(images.resize(painting.pixels, max(1, round(height * factor)), max(1, round(width * factor))))
+        shrink = max(factor, least / min(height, width))
+        reduced.append(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
     return objective.build(
         net,
         jnp.asarray(images.resize(photograph.pixels, *size)),

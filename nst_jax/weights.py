@@ -25,6 +25,8 @@ from nst_jax.files import replacing
 FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
+#: The networks whose weights are part of the package, each with its file's SHA-256.
+SHIPPED = {"slim": ""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +159,11 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
             held = str(attributes["network"])
             if network is not None and held != network:
                 raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
-            arrays = {
-                name: {part: np.asarray(group[part][()], np.float32) for part in group} for name, group in file.items()
-            }
+            arrays = {name: {part: _values(group[part]) for part in group} for name, group in file.items()}
             mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
             preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
+            if preprocessing.channel_order not in ("RGB", "BGR"):
+                raise NSTError(f"{path} has the channel order {preprocessing.channel_order!r}: RGB or BGR is right")
     except NSTError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -173,11 +175,22 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
     return Weights(held, arrays, preprocessing, metadata, file_sha256(path))
 
 
-def find_weights(network: str) -> Weights:
-    """The weights of ``network`` from the user's weights folder.
+def _values(dataset: h5py.Dataset) -> np.ndarray:
+    """A dataset as float32, whatever it is stored as; whole numbers are multiplied by its attribute ``scale``."""
+    return np.asarray(dataset[()], np.float32) * np.asarray(dataset.attrs.get("scale", 1), np.float32)
 
-    Raises NSTError that names the command which puts them there, where they are not.
+
+def find_weights(network: str) -> Weights:
+    """The weights of ``network``: from the package for those that it ships, else from the user's weights folder.
+
+    Raises NSTError that names the command which puts them there, where they are not, and where a shipped file is not
+    the one that was shipped.
     """
+    if network in SHIPPED:
+        weights = load_weights(Path(__file__).parent / "data" / f"{network}.h5", network)
+        if weights.sha256 != SHIPPED[network]:
+            raise NSTError(f"the weights of {network} in this package are damaged: install nst_jax again")
+        return weights
     path = weights_path(network)
     if not path.exists():
         raise NSTError(
@@ -185,3 +198,16 @@ def find_weights(network: str) -> Weights:
             " or convert a file that you have with python -m convert_weights FILE"
         )
     return load_weights(path, network)
+
+
+def choose_weights(network: str = "auto", file: str | os.PathLike[str] | None = None) -> Weights:
+    """The weights of ``network``, from ``file`` if one is given.
+
+    "auto" is whatever ``file`` holds; without one it is VGG-19 if its weights are in the user's weights folder, else
+    ``slim``, which ships with the package. Nothing is ever downloaded.
+    """
+    if file is not None:
+        return load_weights(file, None if network == "auto" else network)
+    if network == "auto":
+        network = "vgg19" if weights_path("vgg19").exists() else "slim"
+    return find_weights(network)

@@ -51,6 +51,10 @@ def command(arguments: Sequence[str]) -> int:
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
     from nst_jax import images, runs, transfer  # JAX is loaded only for a command line that holds
+    from nst_jax.weights import choose_weights
+
+    weights = choose_weights(options.network, options.weights)
+    print(network_line(weights.network), file=sys.stderr)
 
     interrupted = False
 
@@ -72,9 +76,13 @@ def command(arguments: Sequence[str]) -> int:
 
         before = signal.signal(signal.SIGINT, interrupt)
         try:
-            result = transfer.stylize(options.content, options.style, options.config(), on_progress=on_progress)
+            result = transfer.stylize(
+                options.content, options.style, options.config(), weights=weights, on_progress=on_progress
+            )
         finally:
             signal.signal(signal.SIGINT, before)
+    for note in result.notes:
+        print(f"{PROGRAM}: note: {note}", file=sys.stderr)
     runs.save(options.output, result)
     if options.report:
         runs.save_report(options.report, runs.report(result, options.output))
@@ -111,6 +119,14 @@ def check_files(options: Stylize) -> None:
             raise NSTError(f"--report is {options.report}: give a file in a folder that exists")
         if options.report.absolute() == options.output.absolute():
             raise NSTError(f"--report and --output are both {options.report}: give two names")
+
+
+def network_line(network: str) -> str:
+    """Which network a run uses, and which command gets the other."""
+    if network == "slim":
+        get = "python -m convert_weights --download vgg19"
+        return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
+    return f"network: {network}; --network slim is the small one, some ten times faster"
 
 
 def preview_path(output: Path, step: int) -> Path:
