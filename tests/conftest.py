@@ -1,0 +1,103 @@
+"""What the tests share: checked types, small networks, small pictures, and where the real ones are.
+
+Every call of a function of the modules ``CHECKED`` is checked against its annotations, shapes of arrays included,
+by jaxtyping and beartype.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+CHECKED = ("losses", "networks", "objective", "optimize")
+install_import_hook([f"nst_jax.{module}" for module in CHECKED], "beartype.beartype")
+
+from nst_jax import images, layers, networks, weights  # noqa: E402 (after the hook)
+
+#: The real networks' widths, and those of the small ones that take their place.
+NARROW = {3: 3, 64: 4, 128: 5, 256: 6, 512: 7}
+
+
+def random_filters(network, seed=0, preprocessing=weights.CAFFE):
+    """Random filters with biases that matter and, if not told otherwise, the original preprocessing."""
+    arrays = networks.random_weights(network, seed).arrays
+    generator = np.random.default_rng(seed + 1)
+    for parts in arrays.values():
+        parts["bias"] = generator.normal(0.1, 0.3, parts["bias"].shape).astype("f4")
+    arrays["conv1_1"]["kernel"] /= np.float32(preprocessing.range)
+    return weights.Weights(network, arrays, preprocessing, {"source": "random"})
+
+
+def smooth_picture(height, width, seed):
+    """[height, width, 3] float32 in [0, 1], NumPy, with large shapes and some grain."""
+    generator = np.random.default_rng(seed)
+    coarse = images.resize(generator.uniform(size=(4, 5, 3)), height, width)
+    grain = generator.uniform(-0.1, 0.1, size=(height, width, 3))
+    return np.clip(coarse + grain, 0, 1).astype("f4")
+
+
+@pytest.fixture
+def narrow_vgg(monkeypatch):
+    """VGG-16 and VGG-19 with 4 to 7 filters a layer, under the same names; every preset works with them."""
+    for name in ("vgg16", "vgg19"):
+        narrow = tuple(
+            dataclasses.replace(row, inputs=NARROW[row.inputs], channels=NARROW[row.channels])
+            for row in layers.NETWORKS[name]
+        )
+        monkeypatch.setitem(layers.NETWORKS, name, narrow)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A network ``tiny`` of three convolutions and two poolings; gives its name."""
+    rows = (
+        layers.Layer("conv1_1", "conv", 3, 4),
+        layers.Layer("conv1_2", "conv", 4, 6),
+        layers.Layer("pool1", "pool", 6, 6),
+        layers.Layer("conv2_1", "conv", 6, 5),
+        layers.Layer("pool2", "pool", 5, 5),
+    )
+    monkeypatch.setitem(layers.NETWORKS, "tiny", rows)
+    return "tiny"
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A network ``stand-in`` whose first and last convolution stand for wider layers; gives its name."""
+    rows = (
+        layers.Layer("conv1_1", "conv", 3, 4, stands_for=9),
+        layers.Layer("pool1", "pool", 4, 4),
+        layers.Layer("conv1_2", "conv", 4, 6),
+        layers.Layer("conv2_1", "conv", 6, 5, stands_for=11),
+    )
+    monkeypatch.setitem(layers.NETWORKS, "stand-in", rows)
+    return "stand-in"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder with real weights and pictures; its tests are skipped where it is absent."""
+    folder = Path(os.environ.get("NST_JAX_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    if not (folder / "weights" / "vgg19_notop.h5").is_file():
+        pytest.skip(f"no real weights in {folder}: set NST_JAX_SHARED to the folder that has weights and images")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A photograph of 48 x 34 and a painting of 40 x 52 pixels as PNG files: (content, style)."""
+    paths = tmp_path / "content.png", tmp_path / "style.png"
+    for seed, (path, size) in enumerate(zip(paths, [(34, 48), (52, 40)], strict=True)):
+        images.save_image(path, smooth_picture(*size, seed))
+    return paths
+
+
+@pytest.fixture
+def weights_file(tmp_path, narrow_vgg):
+    """Small random weights under the name of VGG-19, as a file."""
+    path = tmp_path / "vgg19.h5"
+    weights.save_weights(path, random_filters("vgg19"))
+    return path

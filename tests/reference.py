@@ -1,0 +1,98 @@
+"""The algorithm once more in float64 NumPy, as plainly as it can be written: what the tests compare the project with.
+
+Nothing here is taken from the project but the table of layers and the numbers of a ``Weights``.
+"""
+
+import numpy as np
+
+from nst_jax import layers
+
+
+def convolve(x, kernel, bias):
+    """[H, W, I] with zeros around it, by a kernel [3, 3, I, O]: [H, W, O]; a correlation, as in every deep network."""
+    height, width, _ = x.shape
+    padded = np.pad(np.asarray(x, np.float64), ((1, 1), (1, 1), (0, 0)))
+    out = np.zeros((height, width, kernel.shape[-1])) + np.asarray(bias, np.float64)
+    for i in range(3):
+        for j in range(3):
+            out += padded[i : i + height, j : j + width] @ np.asarray(kernel[i, j], np.float64)
+    return out
+
+
+def pool(x, pooling):
+    """[H, W, C] to [H // 2, W // 2, C]; an odd last row or column is dropped."""
+    corners = np.stack([x[i : x.shape[0] // 2 * 2 : 2, j : x.shape[1] // 2 * 2 : 2] for i in (0, 1) for j in (0, 1)])
+    return corners.max(axis=0) if pooling == "max" else corners.mean(axis=0)
+
+
+def preprocess(weights, image):
+    """RGB in [0, 1] to what the filters expect."""
+    wanted = weights.preprocessing
+    planes = [np.asarray(image, np.float64)[..., "RGB".index(channel)] for channel in wanted.channel_order]
+    return np.stack([(wanted.range * p - m) / s for p, m, s in zip(planes, wanted.mean, wanted.std, strict=True)], -1)
+
+
+def responses(weights, image, deepest, pooling="avg"):
+    """Every layer's responses to [H, W, 3], down to ``deepest``; mapped where a layer stands for a wider one."""
+    x = preprocess(weights, image)
+    out = {}
+    for row in layers.NETWORKS[weights.network]:
+        if row.kind == "conv":
+            x = np.maximum(convolve(x, weights.arrays[row.name]["kernel"], weights.arrays[row.name]["bias"]), 0)
+        else:
+            x = pool(x, pooling)
+        out[row.name] = x @ weights.arrays[row.name]["map"].astype(np.float64) if row.stands_for else x
+        if row.name == deepest:
+            return out
+    raise ValueError(deepest)
+
+
+def gram(x):
+    """[H, W, N] to [N, N], divided by the number of positions."""
+    flat = x.reshape(-1, x.shape[-1])
+    return flat.T @ flat / len(flat)
+
+
+def objective(weights, config, content, styles):
+    """Gives a function from an image to the four numbers of a report: content, style, tv and the weighted total.
+
+    All pictures are [H, W, 3] in [0, 1].
+    """
+    names = [row.name for row in layers.NETWORKS[weights.network]]
+    deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
+    photograph, *paintings = (responses(weights, picture, deepest, config.pooling) for picture in (content, *styles))
+    targets = {
+        tap: np.mean([gram(painting[tap]) for painting in paintings], axis=0) for tap in config.style_layer_weights
+    }
+
+    def distance(x, target, paper):
+        square = np.square(x - target).sum()
+        return {
+            "gatys2015": square * paper,
+            "gatys2016": square / target.size,
+            "normalized": square / np.square(target).sum() if square else 0.0,
+        }[config.loss]
+
+    def terms_of(image):
+        new = responses(weights, image, deepest, config.pooling)
+        terms = {"content": 0.0, "style": 0.0}
+        for tap, weight in config.content_layer_weights.items():
+            terms["content"] += weight * distance(new[tap], photograph[tap], 0.5)
+        for tap, weight in config.style_layer_weights.items():
+            terms["style"] += weight * distance(gram(new[tap]), targets[tap], 1 / (4 * len(targets[tap]) ** 2))
+        image = np.asarray(image, np.float64)
+        terms["tv"] = (np.square(np.diff(image, axis=0)).sum() + np.square(np.diff(image, axis=1)).sum()) / image.size
+        weighted = {name: getattr(config, f"{name}_weight") * terms[name] for name in ("content", "style", "tv")}
+        return {**terms, "total": sum(weighted.values())}
+
+    return terms_of
+
+
+def loss_terms(weights, config, image, content, styles):
+    """``objective`` at one image."""
+    return objective(weights, config, content, styles)(image)
+
+
+def slope(function, x, direction, step=1e-6):
+    """The derivative of a function of [..] along ``direction`` by central differences."""
+    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)

@@ -1,0 +1,118 @@
+"""``Config``: the presets against the papers, the layers' notation, and every value that cannot be used."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from nst_jax import config, layers
+from nst_jax.config import Config, preset
+from nst_jax.errors import NSTError
+
+FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@pytest.mark.parametrize("name", sorted(config.PRESET_CHANGES))
+def test_every_preset_is_valid_and_named(name):
+    assert preset(name).preset == name
+    assert preset(name) == preset(name)
+
+
+def test_the_defaults_are_the_default_preset():
+    assert Config() == preset("default")
+
+
+def test_gatys2015_is_the_papers():
+    paper = preset("gatys2015")
+    assert paper.loss == "gatys2015"
+    assert paper.content_layer_weights == {"conv4_2": 1.0}
+    assert paper.style_layer_weights == dict.fromkeys(FIVE, 1 / 5)
+    assert (paper.content_weight, paper.style_weight, paper.tv_weight) == (1e-3, 1.0, 0.0)
+    assert (paper.init, paper.pooling, paper.scales) == ("noise", "avg", 1)
+
+
+def test_gatys2016_is_the_released_code():
+    code = preset("gatys2016")
+    assert code.loss == "gatys2016"
+    assert code.content_layer_weights == {"conv4_2": 1.0}
+    channels = {row.name: row.channels for row in layers.table("vgg19")}
+    assert code.style_layer_weights == pytest.approx({tap: 1e3 / channels[tap] ** 2 for tap in FIVE}, rel=1e-5)
+    assert (code.content_weight, code.style_weight) == (1.0, 1.0)
+    assert (code.init, code.pooling, code.steps, code.optimizer) == ("content", "max", 500, "lbfgs")
+
+
+def test_layers_without_weights_share_one():
+    assert config.layer_weights("style_layers", ("conv1_1", "conv2_1")) == {"conv1_1": 0.5, "conv2_1": 0.5}
+    assert config.layer_weights("style_layers", ()) == {}
+
+
+def test_layers_with_weights_keep_them():
+    found = config.layer_weights("style_layers", ("conv1_1:2", "pool3:1e-3", "conv4_1:0", "conv5_1"))
+    assert found == {"conv1_1": 2.0, "pool3": 1e-3, "conv4_1": 0.0, "conv5_1": 0.25}
+
+
+def test_to_json_is_json_and_complete():
+    options = Config(weights=Path("some/file.h5"))
+    told = json.loads(json.dumps(options.to_json()))
+    assert set(told) == {field.name for field in dataclasses.fields(Config)}
+    assert told["weights"] == "some/file.h5"
+    again = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    assert dataclasses.replace(again, weights=Path(again.weights)) == options
+
+
+def test_every_option_has_a_description():
+    """The command line's help is made from them."""
+    import ast
+
+    body = next(
+        node.body for node in ast.parse(Path(config.__file__).read_text()).body if isinstance(node, ast.ClassDef)
+    )
+    for statement, following in zip(body, body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign):
+            assert isinstance(following, ast.Expr), f"no description after {ast.unparse(statement)}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, "--size is 0: give a whole number from 1 to 32768"),
+        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 32768"),
+        ({"size": 1.5}, "--size is 1.5"),
+        ({"size": True}, "--size is True"),
+        ({"steps": -1}, "--steps is -1: give a whole number of 0 or more"),
+        ({"scales": 0}, "--scales is 0"),
+        ({"coarse_steps": -1}, "--coarse-steps is -1"),
+        ({"history": 0}, "--history is 0"),
+        ({"style_size": -5}, "--style-size is -5"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"seed": 2**32}, "--seed is 4294967296"),
+        ({"content_weight": -1.0}, "--content-weight is -1.0: give a finite number of 0 or more"),
+        ({"style_weight": float("nan")}, "--style-weight is nan"),
+        ({"tv_weight": float("inf")}, "--tv-weight is inf"),
+        ({"learning_rate": -0.1}, "--learning-rate is -0.1"),
+        ({"network": "resnet"}, "unknown network 'resnet': choose one of auto, vgg16, vgg19"),
+        ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
+        ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
+        ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
+        ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
+        ({"style_layers": ("conv1_1:x",)}, "--style-layers has 'conv1_1:x': write NAME:WEIGHT"),
+        ({"style_layers": ("conv1_1:-1",)}, "--style-layers conv1_1 is -1.0"),
+        ({"style_layers": ("conv1_1:nan",)}, "--style-layers conv1_1 is nan"),
+        ({"style_layers": ("conv1_1", "conv1_1")}, "--style-layers names conv1_1 twice"),
+        ({"style_layers": (), "content_layers": ()}, "no layer is given"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_told_in_one_line(changes, message):
+    with pytest.raises(NSTError) as caught:
+        Config(**changes)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_preset():
+    with pytest.raises(NSTError, match="unknown preset 'monet': choose one of default, gatys2015, gatys2016"):
+        preset("monet")

@@ -1,0 +1,121 @@
+"""The rules of docs/architecture.md, read from the source: who may import whom, who may print, what is documented."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nst_jax
+
+PACKAGE = Path(nst_jax.__file__).parent
+TREES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+#: What each pure module may import besides the standard library.
+PURE = {
+    "layers": {"nst_jax.errors"},
+    "errors": set(),
+    "files": set(),
+    "config": {"nst_jax.errors", "nst_jax.layers"},
+    "losses": {"flax", "jax", "jaxtyping"},
+    "optimize": {"jax", "jaxtyping", "numpy", "optax"},
+    "decoding": {"PIL", "numpy", "nst_jax.errors"},
+    "images": {"PIL", "numpy", "nst_jax.decoding", "nst_jax.errors", "nst_jax.files"},
+}
+CONNECTIONS = {"requests", "pooch", "urllib", "socket", "http", "ftplib", "asyncio", "aiohttp", "httpx", "ssl"}
+
+
+def imports(tree, typing_too=True):
+    """The modules that a tree imports: top-level names, and ``nst_jax.module`` for the package's own."""
+    skipped = set()
+    if not typing_too:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                skipped |= {id(inner) for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written in full"
+            found |= {f"nst_jax.{alias.name}" for alias in node.names} if node.module == "nst_jax" else {node.module}
+    return {".".join(name.split(".")[:2]) if name.startswith("nst_jax") else name.split(".")[0] for name in found}
+
+
+def reachable(module):
+    """All that a module of the package imports, through the package's own modules too, once it is loaded."""
+    seen, open_ends = set(), [module]
+    while open_ends:
+        for name in imports(TREES[open_ends.pop()], typing_too=False) - seen:
+            seen.add(name)
+            inner = name.removeprefix("nst_jax.")
+            if inner != name and inner in TREES:
+                open_ends.append(inner)
+    return seen
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_pure_modules_import_what_they_may(module):
+    foreign = {name for name in imports(TREES[module]) if name not in sys.stdlib_module_names and name != "__future__"}
+    assert foreign <= PURE[module]
+
+
+@pytest.mark.parametrize("module", ["losses", "networks", "objective", "optimize"])
+def test_the_core_knows_no_files_pictures_or_command_line(module):
+    direct = imports(TREES[module])
+    assert not direct & {"h5py", "PIL", "tyro", "rich", "pathlib", "os", "io", "sys", "json"}
+    assert not direct & {"nst_jax.cli", "nst_jax.images", "nst_jax.files", "nst_jax.runs", "nst_jax.transfer"}
+    assert not reachable(module) & {"PIL", "tyro", "rich", "nst_jax.cli", "nst_jax.images", "nst_jax.transfer"}
+
+
+def test_the_optimisers_know_no_network():
+    assert {name for name in reachable("optimize") if name.startswith("nst_jax")} == set()
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_nothing_opens_a_connection(module):
+    assert not imports(TREES[module]) & CONNECTIONS
+
+
+@pytest.mark.parametrize("module", [name for name in TREES if not name.startswith("cli")])
+def test_nobody_but_the_commands_prints_or_is_imported_from_them(module):
+    assert "nst_jax.cli" not in imports(TREES[module])
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in {"print", "sys.stdout.write", "sys.stderr.write", "input"}
+
+
+def undocumented(tree, prefix=""):
+    """The public functions, classes and methods without a docstring."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield prefix + node.name
+        if isinstance(node, ast.ClassDef):
+            yield from undocumented(node, f"{prefix}{node.name}.")
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_what_is_public_is_documented(module):
+    assert ast.get_docstring(TREES[module])
+    assert list(undocumented(TREES[module])) == []
+
+
+def test_every_name_of_the_package_is_there():
+    for name in nst_jax.__all__:
+        assert getattr(nst_jax, name) is not None
+        assert name in dir(nst_jax)
+    with pytest.raises(AttributeError, match="no attribute 'styleise'"):
+        nst_jax.styleise  # noqa: B018
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, nst_jax, nst_jax.config, nst_jax.cli.stylize; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

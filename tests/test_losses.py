@@ -1,0 +1,224 @@
+"""The losses against loops in float64, their invariances, and their gradients against finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from nst_jax import losses
+
+CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
+
+
+def draw(*shape, seed=0):
+    """Random numbers in float64, for the loops."""
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def f4(x):
+    """The same on the device, for the functions."""
+    return jnp.asarray(x, jnp.float32)
+
+
+def loop_gram(x):
+    height, width, n = x.shape
+    out = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            for row in range(height):
+                for column in range(width):
+                    out[i, j] += float(x[row, column, i]) * float(x[row, column, j])
+    return out / (height * width)
+
+
+def loop_square(x, y):
+    return sum((float(a) - float(b)) ** 2 for a, b in zip(np.ravel(x), np.ravel(y), strict=True))
+
+
+def loop_content(x, target, convention):
+    height, width, n = x.shape
+    square = loop_square(x, target)
+    if convention == "gatys2015":
+        return square / 2
+    if convention == "gatys2016":
+        return square / (height * width * n)
+    return square / loop_square(target, np.zeros_like(target))
+
+
+def loop_style(gram, target, convention):
+    n = len(gram)
+    square = loop_square(gram, target)
+    if convention == "gatys2015":
+        return square / (4 * n**2)
+    if convention == "gatys2016":
+        return square / n**2
+    return square / loop_square(target, np.zeros_like(target))
+
+
+def loop_variation(image):
+    height, width, _ = image.shape
+    total = 0.0
+    for row in range(height):
+        for column in range(width):
+            for channel in range(3):
+                here = float(image[row, column, channel])
+                if row + 1 < height:
+                    total += (float(image[row + 1, column, channel]) - here) ** 2
+                if column + 1 < width:
+                    total += (float(image[row, column + 1, channel]) - here) ** 2
+    return total / (height * width * 3)
+
+
+def test_gram_equals_loops():
+    x = draw(4, 5, 3)
+    np.testing.assert_allclose(losses.gram(f4(x)), loop_gram(x), rtol=1e-5, atol=1e-6)
+
+
+def test_gram_of_a_batch():
+    batch = draw(2, 3, 4, 5, 3)
+    found = losses.gram(f4(batch))
+    assert found.shape == (2, 3, 3, 3)
+    np.testing.assert_allclose(found[1, 2], loop_gram(batch[1, 2]), rtol=1e-5, atol=1e-6)
+
+
+def test_gram_is_symmetric_and_positive_semidefinite():
+    gram = np.asarray(losses.gram(f4(draw(3, 3, 20))), np.float64)  # 9 positions: of rank 9 at most
+    np.testing.assert_array_equal(gram, gram.T)
+    eigenvalues = np.linalg.eigvalsh(gram)
+    assert eigenvalues.min() > -1e-6 * eigenvalues.max()
+    assert (eigenvalues > 1e-4 * eigenvalues.max()).sum() == 9
+
+
+def test_gram_forgets_where_things_are():
+    x = draw(4, 6, 5)
+    shuffled = np.random.default_rng(1).permutation(x.reshape(24, 5)).reshape(8, 3, 5)
+    np.testing.assert_allclose(losses.gram(f4(shuffled)), losses.gram(f4(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_gram_of_a_tiling_is_that_of_the_tile():
+    x = draw(4, 6, 5)
+    np.testing.assert_allclose(losses.gram(f4(np.tile(x, (3, 2, 1)))), losses.gram(f4(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_gram_scales_with_the_square():
+    x = draw(4, 6, 5)
+    np.testing.assert_allclose(losses.gram(f4(4 * x)), 16 * losses.gram(f4(x)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_content_equals_loops(convention):
+    x, target = draw(4, 5, 3), draw(4, 5, 3, seed=1)
+    found = losses.content_loss(f4(x), f4(target), convention)
+    np.testing.assert_allclose(found, loop_content(x, target, convention), rtol=1e-5)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_style_equals_loops(convention):
+    x, target = loop_gram(draw(4, 5, 3)), loop_gram(draw(3, 7, 3, seed=1))
+    found = losses.style_loss(f4(x), f4(target), convention)
+    np.testing.assert_allclose(found, loop_style(x, target, convention), rtol=1e-5)
+
+
+def test_the_papers_style_loss_in_its_own_terms():
+    """1/(4 N² M²) Σ (G − A)² with undivided Gram matrices, equation 4, for images of one size."""
+    x, painting = draw(4, 5, 3), draw(4, 5, 3, seed=1)
+    g, a = 20 * loop_gram(x), 20 * loop_gram(painting)
+    expected = loop_square(g, a) / (4 * 3**2 * 20**2)
+    found = losses.style_loss(losses.gram(f4(x)), losses.gram(f4(painting)), "gatys2015")
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (1, 4, 3), (4, 1, 3), (1, 1, 3)])
+def test_variation_equals_loops(shape):
+    image = draw(*shape)
+    np.testing.assert_allclose(losses.total_variation(f4(image)), loop_variation(image), rtol=1e-5)
+
+
+def test_variation_of_flat_and_of_larger_images():
+    assert losses.total_variation(f4(np.full((4, 6, 3), 0.3))) == 0
+    checks = (np.indices((8, 8)).sum(axis=0) % 2)[..., None].repeat(3, axis=-1)
+    assert losses.total_variation(f4(np.tile(checks, (8, 8, 1)))) == pytest.approx(2, rel=0.02)  # does not grow with it
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_no_distance_no_loss(convention):
+    x = draw(4, 5, 3)
+    assert losses.content_loss(f4(x), f4(x), convention) == 0
+    assert losses.style_loss(losses.gram(f4(x)), losses.gram(f4(x)), convention) == 0
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_zero_targets_give_finite_losses_and_gradients(convention):
+    x, zero = f4(draw(4, 5, 3)), jnp.zeros((4, 5, 3))
+    for function, at, target in (
+        (losses.content_loss, x, zero),
+        (losses.content_loss, zero, zero),
+        (losses.style_loss, losses.gram(x), jnp.zeros((3, 3))),
+        (losses.style_loss, jnp.zeros((3, 3)), jnp.zeros((3, 3))),
+    ):
+        value, gradient = jax.value_and_grad(function)(at, target, convention)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+def test_the_normalized_losses_have_no_unit():
+    x, target = draw(4, 5, 3), draw(4, 5, 3, seed=1)
+    for factor in (1e-2, 1e2):
+        np.testing.assert_allclose(
+            losses.content_loss(f4(factor * x), f4(factor * target), "normalized"),
+            losses.content_loss(f4(x), f4(target), "normalized"),
+            rtol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_metric_compares_as_mapping_would(convention):
+    x, target, map = draw(4, 5, 3), draw(4, 5, 3, seed=1), draw(3, 7, seed=2)
+    metric = losses.Metric(f4(map @ map.T), 7)
+    np.testing.assert_allclose(
+        losses.content_loss(f4(x), f4(target), convention, metric),
+        loop_content(x @ map, target @ map, convention),
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(
+        losses.style_loss(losses.gram(f4(x)), losses.gram(f4(target)), convention, metric),
+        loop_style(loop_gram(x @ map), loop_gram(target @ map), convention),
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_gradients_equal_finite_differences(convention):
+    """Of both losses through the Gram matrix, in float64; flat responses among them."""
+    target = draw(4, 5, 3, seed=1)
+    target_gram = loop_gram(target)
+    functions = {
+        "content": (
+            lambda x: losses.content_loss(x, jnp.asarray(target), convention),
+            lambda x: loop_content(x, target, convention),
+        ),
+        "style": (
+            lambda x: losses.style_loss(losses.gram(x), jnp.asarray(target_gram), convention),
+            lambda x: loop_style(loop_gram(x), target_gram, convention),
+        ),
+    }
+    with jax.enable_x64(True):
+        for x in (draw(4, 5, 3), np.full((4, 5, 3), 0.7)):
+            for ours, loops in functions.values():
+                gradient = np.asarray(jax.grad(ours)(jnp.asarray(x)))
+                for seed in (2, 3):
+                    direction = draw(4, 5, 3, seed=seed)
+                    expected = reference.slope(loops, x, direction)
+                    np.testing.assert_allclose(np.vdot(gradient, direction), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_gradient_of_the_variation():
+    image, direction = draw(4, 5, 3), draw(4, 5, 3, seed=1)
+    with jax.enable_x64(True):
+        gradient = np.asarray(jax.grad(losses.total_variation)(jnp.asarray(image)))
+        flat = np.asarray(jax.grad(losses.total_variation)(jnp.full((4, 5, 3), 0.5)))
+    np.testing.assert_allclose(
+        np.vdot(gradient, direction), reference.slope(loop_variation, image, direction), rtol=1e-6
+    )
+    assert not flat.any()

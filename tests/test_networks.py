@@ -1,0 +1,167 @@
+"""The network against plain NumPy in float64, on small random filters; the real ones are in test_real.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from conftest import random_filters, smooth_picture
+
+from nst_jax import networks
+from nst_jax.errors import NSTError
+from nst_jax.weights import CAFFE, TORCHVISION, Preprocessing
+
+TAPS = ("conv1_1", "conv1_2", "pool1", "conv2_1", "pool2")
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("size", [(8, 8), (13, 10), (7, 15), (4, 4)])
+def test_responses_equal_numpy(tiny, pooling, size):
+    weights = random_filters(tiny)
+    image = jnp.asarray(smooth_picture(*size, seed=3))
+    found = networks.features(networks.network(weights, pooling), image, TAPS)
+    expected = reference.responses(weights, image, "pool2", pooling)
+    assert list(found) == list(TAPS)
+    for tap in TAPS:
+        assert found[tap].shape == expected[tap].shape
+        assert expected[tap].max() > 0.1  # the comparison means something
+        np.testing.assert_allclose(found[tap], expected[tap], rtol=1e-4, atol=1e-5 * expected[tap].max())
+
+
+def test_responses_that_stand_for_wider_layers(stand_in):
+    weights = random_filters(stand_in)
+    net = networks.network(weights)
+    image = jnp.asarray(smooth_picture(9, 8, seed=1))
+    expected = reference.responses(weights, image, "conv2_1")
+    mapped = networks.features(net, image, ["conv1_1", "conv2_1"])
+    for tap, channels in (("conv1_1", 9), ("conv2_1", 11)):
+        assert mapped[tap].shape[-1] == channels
+        np.testing.assert_allclose(mapped[tap], expected[tap], rtol=1e-4, atol=1e-4)
+        own = networks.responses(net, image, [tap])[tap]
+        np.testing.assert_allclose(own @ networks.linear_map(net, tap), expected[tap], rtol=1e-4, atol=1e-4)
+    with pytest.raises(NSTError, match="unknown layer 'conv1_2': the layers of stand-in are conv1_1 conv2_1"):
+        networks.features(net, image, ["conv1_2"])
+
+
+def test_whole_vgg_equals_numpy(narrow_vgg):
+    weights = random_filters("vgg19")
+    image = jnp.asarray(smooth_picture(37, 50, seed=3))
+    taps = ("conv1_1", "conv2_2", "pool3", "conv4_2", "conv5_4", "pool5")
+    found = networks.features(networks.network(weights), image, taps)
+    expected = reference.responses(weights, image, "pool5")
+    for tap in taps:
+        np.testing.assert_allclose(found[tap], expected[tap], rtol=1e-4, atol=1e-4 * expected[tap].max())
+
+
+@pytest.mark.parametrize(
+    "preprocessing", [CAFFE, TORCHVISION, Preprocessing("BGR", 1.0, (0.1, 0.2, 0.3), (0.5, 2.0, 4.0))]
+)
+def test_preprocessing(tiny, preprocessing):
+    image = jnp.asarray(smooth_picture(5, 6, seed=0))
+    net = networks.network(random_filters(tiny, preprocessing=preprocessing))
+    expected = reference.preprocess(random_filters(tiny, preprocessing=preprocessing), image)
+    found = networks.preprocess(net, image)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_preprocessing_of_one_red_pixel(tiny):
+    """By hand: red is the last channel of the original filters, 255 minus the mean of red."""
+    net = networks.network(random_filters(tiny, preprocessing=CAFFE))
+    red = networks.preprocess(net, jnp.array([[[1.0, 0, 0]]]))
+    np.testing.assert_allclose(red[0, 0], [-103.939, -116.779, 255 - 123.68], rtol=1e-6)
+
+
+def test_batched_equals_single_and_vmap(tiny):
+    net = networks.network(random_filters(tiny))
+    batch = jnp.stack([jnp.asarray(smooth_picture(9, 12, seed)) for seed in range(3)])
+    together = networks.features(net, batch, ["conv2_1"])["conv2_1"]
+    mapped = jax.vmap(lambda image: networks.features(net, image, ["conv2_1"]))(batch)["conv2_1"]
+    single = np.stack([networks.features(net, image, ["conv2_1"])["conv2_1"] for image in batch])
+    assert together.shape == (3, 4, 6, 5)
+    np.testing.assert_allclose(together, single, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mapped, single, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_runs_beyond_the_deepest_tap(tiny):
+    net = networks.network(random_filters(tiny))
+    shallow = net.replace(params={"conv1_1": net.params["conv1_1"]})
+    image = jnp.asarray(smooth_picture(8, 8, seed=0))
+    assert networks.features(shallow, image, ["conv1_1"])["conv1_1"].shape == (8, 8, 4)
+
+    def convolutions(tap):
+        return str(jax.make_jaxpr(lambda x: networks.features(net, x, [tap]))(image)).count("conv_general_dilated[")
+
+    assert [convolutions(tap) for tap in TAPS] == [1, 2, 2, 3, 3]
+
+
+def test_taps_keep_network_order_and_may_be_any_iterable(tiny):
+    net = networks.network(random_filters(tiny))
+    found = networks.features(net, jnp.asarray(smooth_picture(8, 8, seed=0)), iter(["pool2", "conv1_1"]))
+    assert list(found) == ["conv1_1", "pool2"]
+
+
+def test_responses_are_rectified(tiny):
+    net = networks.network(random_filters(tiny))
+    found = networks.features(net, jnp.asarray(smooth_picture(8, 8, seed=0)), TAPS)
+    assert all(float(response.min()) >= 0 for response in found.values())
+    assert any((np.asarray(response) == 0).any() for response in found.values())
+
+
+def test_network_is_a_pytree_that_recompiles_nothing(tiny):
+    traces = []
+
+    @jax.jit
+    def total(net, image):
+        traces.append(1)
+        return networks.features(net, image, ["pool2"])["pool2"].sum()
+
+    image = jnp.asarray(smooth_picture(8, 8, seed=0))
+    values = {float(total(networks.network(random_filters(tiny, seed)), image)) for seed in range(3)}
+    assert len(values) == 3
+    assert len(traces) == 1
+    total(networks.network(random_filters(tiny), "max"), image)
+    assert len(traces) == 2  # what is static
+
+
+def test_gradients_equal_finite_differences(tiny):
+    """Of a weighted sum of responses, along random directions; the differences are those of float64 NumPy."""
+    weights = random_filters(tiny)
+    image = jnp.asarray(smooth_picture(7, 9, seed=2))
+    generator = np.random.default_rng(0)
+    factors = generator.normal(size=(1, 2, 5))
+    for pooling in ("avg", "max"):
+        net = networks.network(weights, pooling)
+        gradient = jax.grad(lambda x, net=net: (factors * networks.features(net, x, ["pool2"])["pool2"]).sum())(image)
+        for _ in range(3):
+            direction = generator.normal(size=image.shape)
+            expected = reference.slope(
+                lambda x, p=pooling: (factors * reference.responses(weights, x, "pool2", p)["pool2"]).sum(),
+                np.asarray(image, np.float64),
+                direction,
+            )
+            np.testing.assert_allclose(np.vdot(gradient, direction), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_gradients_on_flat_images_are_finite(tiny, pooling, level):
+    net = networks.network(random_filters(tiny), pooling)
+    flat = jnp.full((8, 8, 3), level)
+    gradient = jax.grad(lambda x: sum(r.sum() for r in networks.features(net, x, TAPS).values()))(flat)
+    assert np.isfinite(gradient).all()
+
+
+def test_unknown_layer_and_pooling(tiny):
+    net = networks.network(random_filters(tiny))
+    with pytest.raises(NSTError, match="unknown layer 'conv9_1': the layers of tiny are conv1_1 conv1_2 pool1"):
+        networks.features(net, jnp.asarray(smooth_picture(8, 8, seed=0)), ["conv9_1"])
+    with pytest.raises(NSTError, match="unknown pooling 'median': choose one of avg, max"):
+        networks.network(random_filters(tiny), "median")
+
+
+def test_random_weights_are_reproducible_and_keep_the_signal(narrow_vgg):
+    first, again, other = (networks.random_weights("vgg16", seed) for seed in (1, 1, 2))
+    for name, parts in first.arrays.items():
+        assert parts["kernel"].dtype == np.float32
+        np.testing.assert_array_equal(parts["kernel"], again.arrays[name]["kernel"])
+        assert (parts["kernel"] != other.arrays[name]["kernel"]).all()
