@@ -8,7 +8,8 @@ the package for JAX; the two values at the start are compared first. PyTorch's `
 neural-style-pt uses it: history 100, step 1, no line search, no tolerance. Its loss is divided by its value at the
 start, since it hardly moves with the 2015 loss as it stands and pixels in [0, 1] (after 60 evaluations at 96 px:
 8.3e7 as it stands, 3.8e6 for pixels in [0, 255], 3.4e6 divided); what is printed is in the loss's own unit. "After n"
-is the lowest total seen in the first n evaluations. The two take turns, 50 evaluations each, so that a machine whose speed drifts treats both alike.
+is the lowest total seen in the first n evaluations. The two take turns, 50 evaluations each, so that a machine whose
+speed drifts treats both alike.
 """
 
 from __future__ import annotations

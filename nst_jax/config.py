@@ -34,9 +34,9 @@ class Config:
     """a converted weights file to use instead of the one in the user's weights folder"""
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
-    style_weight: float = 10.0
+    style_weight: float = 5.0
     """weight of the style loss; beta of the paper in the paper presets"""
-    tv_weight: float = 0.0
+    tv_weight: float = 10.0
     """weight of the total variation, which smooths"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
@@ -107,6 +107,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "loss": "gatys2015",
         "content_weight": 1e-3,
         "style_weight": 1.0,
+        "tv_weight": 0.0,
         "init": "noise",
         "steps": 500,
         "scales": 1,
@@ -116,6 +117,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "loss": "gatys2016",
         "content_weight": 1.0,
         "style_weight": 1.0,
+        "tv_weight": 0.0,
         "style_layers": tuple(
             f"{layer}:{1000 / channels**2:g}"
             for layer, channels in zip(Config.style_layers, (64, 128, 256, 512, 512), strict=True)
