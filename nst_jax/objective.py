@@ -71,11 +71,11 @@ class Objective:
 
 
 def sum_of(terms) -> Array:
-    """The sum of scalars, 0 for none."""
+    """The sum of arrays of one shape, 0 for none."""
     return sum(terms, start=jnp.float32(0))
 
 
-def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
+def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps: Sequence[str]) -> dict[str, Array]:
     """P^l, the photograph's responses, at each of ``taps``."""
     return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
 
@@ -92,7 +92,7 @@ def _style_targets(net: Network, painting: Array, taps: tuple[str, ...]) -> dict
 
 def build(
     net: Network,
-    photograph: Float[Array, "h w 3"],
+    photograph: Float[Array, "h w 3"] | None,
     paintings: Sequence[Float[Array, "_ _ 3"]],
     *,
     content_layers: Mapping[str, float],
@@ -105,14 +105,15 @@ def build(
     """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
 
     Several paintings count alike: the target is the mean of their Gram matrices. ``content_layers`` and
-    ``style_layers`` map layer names to w_l. Raises NSTError for an unknown layer.
+    ``style_layers`` map layer names to w_l; without content layers the photograph may be None, without style layers
+    there may be no paintings. Raises NSTError for an unknown layer.
     """
     grams = [style_targets(net, painting, tuple(style_layers)) for painting in paintings]
     maps = {tap: linear_map(net, tap) for tap in {**content_layers, **style_layers}}
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
-        style_targets=jax.tree.map(lambda *each: sum(each) / len(each), *grams),
+        style_targets={tap: sum_of(each[tap] for each in grams) / len(grams) for tap in style_layers},
         metrics={tap: Metric(map @ map.T, map.shape[1]) for tap, map in maps.items() if map is not None},
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},

@@ -2,6 +2,9 @@
 
 A *step* is one evaluation of the function and its gradient, for both methods. A chunk is one compiled program, a
 ``lax.scan`` over steps; between chunks the host looks at the values, and nothing else crosses over.
+
+Several runs that differ in numbers alone are *lanes*: one program, ``vmap`` of the steps of a run, every leaf of the
+state with the lanes' axis in front. Then ``argument`` is a pair (shared, own), and the leaves of ``own`` have it too.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ RECOVERIES = 3
 SAFER = 0.25
 
 Function = Callable[[Any, Array], tuple[Array, Any]]
+#: One value for a single run; a list or NumPy array of one a lane for lanes.
+PerRun = Any
 
 
 class Method(NamedTuple):
@@ -62,7 +67,7 @@ class State(NamedTuple):
     inner: Any
 
 
-def init(method: Method, x: Array, rate: float) -> State:
+def init(method: Method, x: Array, rate: float | Array) -> State:
     """The state of a run that starts at ``x`` with a learning rate (Adam) or longest step (L-BFGS, usually 1)."""
     zero = jnp.float32(0)
     inner = _transform(method).init(x)
@@ -76,6 +81,13 @@ def _transform(method: Method) -> optax.GradientTransformation:
     if method.name == "adam":
         return optax.scale_by_adam()
     return optax.scale_by_lbfgs(memory_size=method.history)
+
+
+def _start(method: Method, x: Array, rate: PerRun, lanes: bool) -> State:
+    """``init``, for each lane where there are lanes; then placed on the devices as ``x`` is."""
+    if not lanes:
+        return init(method, x, float(rate))
+    return jax.device_put(jax.vmap(functools.partial(init, method))(x, jnp.asarray(rate, jnp.float32)), x.sharding)
 
 
 def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
@@ -145,18 +157,23 @@ def _repeat_unless_curved(inner: Any, x: Array, gradient: Array) -> Any:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("method", "function", "length"), donate_argnames="state")
-def run_chunk(method: Method, function: Function, argument: Any, state: State, length: int) -> tuple[State, Any]:
+@functools.partial(jax.jit, static_argnames=("method", "function", "length", "lanes"), donate_argnames="state")
+def run_chunk(
+    method: Method, function: Function, argument: Any, state: State, length: int, lanes: bool = False
+) -> tuple[State, Any]:
     """``length`` steps from ``state``, whose buffers are given up, as one program.
 
-    Returns the state and the terms of every evaluation, [length] each.
+    Returns the state and the terms of every evaluation, [length] each, or [length, lanes].
 
     On a CPU the steps are written out one after the other: inside a loop, XLA runs convolutions there four to five
     times slower than outside (jax 0.10).
     """
 
     def body(state: State, _: None) -> tuple[State, Any]:
-        return step(method, function, argument, state)
+        if not lanes:
+            return step(method, function, argument, state)
+        shared, own = argument
+        return jax.vmap(lambda own, state: step(method, function, (shared, own), state))(own, state)
 
     if jax.default_backend() != "cpu":
         return jax.lax.scan(body, state, length=length)
@@ -180,16 +197,19 @@ class Chunk(NamedTuple):
     """What the host sees between two chunks.
 
     Attributes:
-      done: steps taken so far.
+      done: steps taken so far; of lanes a list.
       x: the last point taken, on the device; valid until the next chunk starts.
-      terms: of each evaluation of this chunk, NumPy arrays [steps in this chunk].
+      terms: of each evaluation of this chunk, NumPy arrays [steps in this chunk], of lanes [steps, lanes]; empty where
+        no run came on.
       note: what went wrong and was mended, or "".
+      advanced: whether the run came on by this chunk; of lanes a list. The terms of a lane that did not do not count.
     """
 
-    done: int
+    done: PerRun
     x: Array
     terms: dict[str, np.ndarray]
     note: str = ""
+    advanced: PerRun = True
 
 
 class Stop(Exception):
@@ -200,13 +220,14 @@ class Outcome(NamedTuple):
     """The end of a run: the point, the steps that led to it, the evaluations paid for, and whether it ended as asked.
 
     ``reason`` is "" for a run of all its steps, "stopped" after ``Stop``, and "not finite" where the loss became NaN
-    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen.
+    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen. Of lanes, ``x`` has their axis in
+    front, and the others are lists.
     """
 
     x: Array
-    steps: int
-    evaluations: int
-    reason: str = ""
+    steps: PerRun
+    evaluations: PerRun
+    reason: PerRun = ""
 
 
 def minimise(
@@ -215,56 +236,89 @@ def minimise(
     argument: Any,
     x: Array,
     *,
-    steps: int,
+    steps: PerRun,
     rate: float,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    lanes: bool = False,
 ) -> Outcome:
     """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
 
     Args:
       method: the optimiser.
       function: pure; the same Python object compiles once.
-      argument: a pytree; other numbers in it compile nothing.
-      x: the start; not changed.
-      steps: evaluations, the first of which is at ``x`` itself.
+      argument: a pytree; other numbers in it compile nothing. Of lanes, a pair (shared, own), see the module.
+      x: the start; not changed. Of lanes, [lanes, ...]; sharded over devices if it is.
+      steps: evaluations, the first of which is at ``x`` itself; may be an array, one number a lane.
       rate: Adam's learning rate, or L-BFGS's longest step (1 is Newton's).
       on_chunk: called between chunks; may raise ``Stop``.
+      lanes: whether there are several runs, in one program.
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
-    large and a fresh optimiser, at most ``RECOVERIES`` times.
+    large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
     """
-    state = init(method, x, rate)
+    runs = x.shape[:1] if lanes else ()
+    steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
+    done, evaluations, recoveries = (np.zeros(runs, int) for _ in range(3))
+    given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
+    reason = np.full(runs, "", object)
+    state = _start(method, x, rates, lanes)
     good = best = x
-    lowest = np.inf
-    done = evaluations = recoveries = 0
-    while done < steps:
-        length = chunk_length(steps - done)
-        state, terms = run_chunk(method, function, argument, state, length)
-        terms = {name: np.asarray(values) for name, values in terms.items()}
-        evaluations += length
-        value = float(state.value)
-        if not np.isfinite(value):
-            recoveries += 1
-            rate *= SAFER
-            if recoveries > RECOVERIES:
-                return Outcome(best, done, evaluations, "not finite")
-            state = init(method, good, rate)
-            note = f"the loss is not finite after step {done}: back to step {done}, on with a step size of {rate:g}"
-            chunk = Chunk(done, good, {}, note)
-        else:
-            done += length
-            good = jnp.copy(state.x)
-            if value <= lowest:
-                lowest, best = value, good
-            chunk = Chunk(done, good, terms)
-        try:
-            on_chunk(chunk)
-        except Stop:
-            return Outcome(good, done, evaluations, "stopped")
-    return Outcome(good, done, evaluations)
+    while (active := ~given_up & (done < steps)).any():
+        length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)))
+        state, terms = run_chunk(method, function, argument, state, length, lanes)
+        value = np.asarray(state.value)
+        advanced = active & np.isfinite(value)
+        failed = active & ~advanced
+        evaluations += length * active
+        done += length * advanced
+        good = _choose(advanced, state.x, good)
+        better = advanced & (value <= lowest)
+        lowest = np.where(better, value, lowest)
+        best = _choose(better, good, best)
+        note = ""
+        if failed.any():
+            recoveries += failed
+            rates = np.where(failed, SAFER * rates, rates)
+            given_up |= recoveries > RECOVERIES
+            failed &= ~given_up
+            if failed.any():
+                state = _choose(failed, _start(method, good, rates, lanes), state)
+                note = _note(failed, done, rates)
+        if (advanced | failed).any():
+            told = {name: np.asarray(values) for name, values in terms.items()} if advanced.any() else {}
+            try:
+                on_chunk(Chunk(done.tolist(), good, told, note, advanced.tolist()))
+            except Stop:
+                reason = np.where(given_up | (done >= steps), reason, "stopped")
+                break
+    reason = np.where(given_up, "not finite", reason)
+    return Outcome(_choose(given_up, best, good), done.tolist(), evaluations.tolist(), reason.tolist())
 
 
-def evaluate(method: Method, function: Function, argument: Any, x: Array) -> dict[str, float]:
-    """The terms at ``x``, by the program that ``minimise`` has compiled already."""
-    _, terms = run_chunk(method, function, argument, init(method, x, 0.0), 1)
-    return {name: float(values[0]) for name, values in terms.items()}
+def _choose(mask: PerRun, yes: Any, no: Any) -> Any:
+    """``yes`` for the runs in ``mask``, ``no`` for the others; pytrees of arrays with the runs' axes in front."""
+    return _select(jnp.asarray(mask), yes, no)
+
+
+@jax.jit
+def _select(mask: Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), yes, no)
+
+
+def _note(failed: PerRun, done: PerRun, rates: PerRun) -> str:
+    """What is said of the runs that failed and go on."""
+    notes = []
+    for run in zip(*np.nonzero(np.atleast_1d(failed)), strict=True):
+        step, rate = np.atleast_1d(done)[run], np.atleast_1d(rates)[run]
+        name = f"lane {run[0]} of these {failed.size}: " if failed.ndim else ""
+        notes.append(
+            f"{name}the loss is not finite after step {step}: back to step {step}, on with a step size of {rate:g}"
+        )
+    return "; ".join(notes)
+
+
+def evaluate(method: Method, function: Function, argument: Any, x: Array, lanes: bool = False) -> dict[str, Any]:
+    """The terms at ``x``, floats or lists of a float a lane, by the program that ``minimise`` has compiled already."""
+    state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
+    _, terms = run_chunk(method, function, argument, state, 1, lanes)
+    return {name: np.asarray(values[0]).tolist() for name, values in terms.items()}

@@ -59,7 +59,7 @@ def save(path: str | os.PathLike[str], result: Result) -> None:
     images.save_image(path, result.image, result.alpha, {"nst_jax": json.dumps(kept)})
 
 
-def save_report(path: str | os.PathLike[str], told: dict[str, object]) -> None:
+def save_report(path: str | os.PathLike[str], told: object) -> None:
     """Writes a report as JSON, by a temporary name. Raises NSTError where the path cannot be written."""
     try:
         with replacing(path) as temporary:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, layers, objective, optimize
+from nst_jax import inputs, objective, optimize
 from nst_jax.compile_clock import compile_seconds
-from nst_jax.config import STARTS, Config
-from nst_jax.errors import NSTError
+from nst_jax.config import Config
 from nst_jax.images import Picture
+from nst_jax.inputs import Source
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
 from nst_jax.weights import Weights, choose_weights
-
-Source = str | os.PathLike[str] | np.ndarray | Picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +82,7 @@ def loss_of(goal: objective.Objective, image: jax.Array) -> tuple[jax.Array, obj
 
 
 def stylize(
-    content: Source,
+    content: Source | None,
     style: Source | Sequence[Source],
     config: Config | None = None,
     *,
@@ -95,8 +92,10 @@ def stylize(
     """Paints ``content`` in the style of ``style``.
 
     Args:
-      content: a picture: a file's path, an RGB array in [0, 1] of shape [H, W, 3], or a ``Picture``.
-      style: likewise; or several, which then count alike.
+      content: a picture: a file's path, an RGB array in [0, 1] of shape [H, W, 3], or a ``Picture``. None makes a
+        texture, of the style's aspect ratio; then there must be no content layers, and another start than "content".
+      style: likewise; or several, which then count alike. None of them, [], where there are no style layers: that
+        reconstructs the photograph from its content.
       config: the options; the default preset's where None.
       weights: the network's, instead of those that ``config`` names.
       on_progress: called after every chunk; may raise ``Stop`` to end the run with the picture so far.
@@ -109,158 +108,119 @@ def stylize(
     config = config or Config()
     weights = weights or choose_weights(config.network, config.weights)
     config = dataclasses.replace(config, network=weights.network)
-    photograph, paintings = load_pictures(content, style, config)
+    photograph, paintings = inputs.load_pictures(content, style, config)
     net = network(weights, config.pooling)
-    sizes = scale_sizes(photograph.pixels.shape[:2], config)
-    counts = [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
-    method = optimize.Method(config.optimizer, config.history)
-    rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
+    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
     loaded = time.perf_counter()
 
-    image = start_image(photograph, paintings, sizes[0], config)
-    recorder = _Recorder(on_progress, started, steps=sum(counts))
-    evaluations = 0
-    for size, count in zip(sizes, counts, strict=True):
-        goal = build_objective(net, photograph, paintings, size, config)
-        start = jnp.asarray(images.resize(image, *size))
-        outcome = optimize.minimise(method, loss_of, goal, start, steps=count, rate=rate, on_chunk=recorder.record)
-        recorder.before += outcome.steps
-        evaluations += outcome.evaluations
-        image = _clipped(outcome.x)
-        if outcome.reason:
-            break
-    if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
-        image = images.resize(image, *sizes[-1])
-        goal = build_objective(net, photograph, paintings, sizes[-1], config)
-    losses = optimize.evaluate(method, loss_of, goal, jnp.asarray(image))
-    ended = time.perf_counter()
-    compiling = compile_seconds() - compiled
+    def goal_at(size: tuple[int, int]) -> objective.Objective:
+        return build_objective(net, photograph, paintings, size, config)
+
+    image = inputs.start_image(photograph, paintings, sizes[0], config)
+    recorder = Recorder(on_progress, started)
+    made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder)
     return Result(
-        image=image,
-        alpha=photograph.alpha,
+        image=made.image,
+        alpha=photograph.alpha if photograph else None,
         config=config,
-        losses=losses,
-        trace=recorder.trace,
-        steps=recorder.before,
-        evaluations=evaluations + 1,
-        seconds={
-            "load": loaded - started,
-            "compile": compiling,
-            "run": max(0.0, ended - loaded - compiling),
-            "total": ended - started,
-        },
-        inputs=[
-            {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-            for role, picture in [("content", photograph), *(("style", painting) for painting in paintings)]
-        ],
-        weights={"name": weights.network, "sha256": weights.sha256, **weights.metadata},
-        notes=[f"{picture.path}: {note}" for picture in (photograph, *paintings) for note in picture.notes],
-        ended=outcome.reason,
+        losses=made.losses,
+        trace=recorder.traces[0],
+        steps=made.steps,
+        evaluations=made.evaluations,
+        seconds=seconds_since(started, loaded, compiled),
+        inputs=inputs.inputs_of(photograph, paintings),
+        weights=origin_of(weights),
+        notes=inputs.notes_of(photograph, paintings),
+        ended=made.ended,
     )
 
 
-def load_pictures(content: Source, style: Source | Sequence[Source], config: Config) -> tuple[Picture, list[Picture]]:
-    """The photograph at the size of the result, and the paintings at theirs, all with their aspect ratios.
+class Made(NamedTuple):
+    """What ``coarse_to_fine`` gives, under the names of ``Result``; of lanes, [lanes, H, W, 3] and lists."""
 
-    Raises NSTError for a picture that cannot be read, is too small for the network's deepest layer, or none at all.
+    image: np.ndarray
+    losses: dict[str, optimize.PerRun]
+    steps: optimize.PerRun
+    evaluations: optimize.PerRun
+    ended: optimize.PerRun
+
+
+def coarse_to_fine(
+    function: optimize.Function,
+    goal_at: Callable[[tuple[int, int]], Any],
+    image: np.ndarray,
+    sizes: Sequence[tuple[int, int]],
+    config: Config,
+    recorder: Recorder,
+    *,
+    lanes: bool = False,
+    place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
+) -> Made:
+    """Lowers ``function(goal_at(size), image)`` at each (height, width) of ``sizes`` in turn, from ``image`` on.
+
+    Args:
+      function, lanes: as ``optimize.minimise`` takes them.
+      goal_at: what ``function`` is given at one of the sizes.
+      image: the start, [H, W, 3] or [lanes, H, W, 3].
+      sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1].
+      config: tells the optimiser and its steps.
+      recorder: takes down the losses.
+      place: puts an image on the device or the devices.
     """
-    styles = [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
-    if not styles:
-        raise NSTError("no style picture is given: give one at least")
-    photograph = as_picture(content, config.size, enlarge=True)
-    style_size = config.style_size or config.size
-    paintings = [as_picture(one, style_size, enlarge=False) for one in styles]
-    taps = {**config.content_layer_weights, **config.style_layer_weights}
-    least = layers.smallest_side(config.network, taps)
-    for picture in (photograph, *paintings):
-        height, width = picture.pixels.shape[:2]
-        if min(height, width) < least:
-            raise NSTError(
-                f"{picture.path} is {width} x {height} pixels at this size; the layers in use need {least} on the"
-                " shorter side: give a larger --size, a larger picture or less deep layers"
-            )
-    return photograph, paintings
-
-
-def as_picture(source: Source, longest_side: int, *, enlarge: bool) -> Picture:
-    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one."""
-    if isinstance(source, str | os.PathLike):
-        return images.load_image(source, longest_side=longest_side, enlarge=enlarge)
-    if isinstance(source, Picture):
-        pixels, origin = source.pixels, source
-    else:
-        pixels = np.asarray(source, np.float32)
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise NSTError(f"an image of shape {list(pixels.shape)} is not RGB: give [height, width, 3]")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
-        origin = Picture(pixels, None, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
-    height, width = pixels.shape[:2]
-    size = images.fit_size(height, width, longest_side)
-    if size == (height, width) or (max(size) > max(height, width) and not enlarge):
-        return origin
-    alpha = None if origin.alpha is None else images.resize(origin.alpha, *size)
-    return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)
-
-
-def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
-    """(height, width) of each scale, coarse to fine, each twice the one before; the last is ``full``.
-
-    Scales at which the network's deepest layer would keep fewer than 2 × 2 positions are left out.
-    """
-    taps = {**config.content_layer_weights, **config.style_layer_weights}
-    least = 2 * layers.smallest_side(config.network, taps)
-    sizes = [full]
-    for octave in range(1, config.scales):
-        size = images.fit_size(*full, max(1, round(max(full) / 2**octave)))
-        if min(size) < least:
+    counts = [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
+    method = optimize.Method(config.optimizer, config.history)
+    rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
+    runs = image.shape[:1] if lanes else ()
+    recorder.start(runs, sum(counts))
+    steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
+    for size, count in zip(sizes, counts, strict=True):
+        goal, going = goal_at(size), np.equal(ended, "")
+        outcome = optimize.minimise(
+            method,
+            function,
+            goal,
+            place(inputs.resized(image, *size)),
+            steps=count * going,
+            rate=rate,
+            on_chunk=recorder.record,
+            lanes=lanes,
+        )
+        steps = recorder.before = steps + outcome.steps
+        evaluations += outcome.evaluations
+        ended = np.where(going, np.array(outcome.reason, object), ended)
+        image = _clipped(outcome.x)
+        if np.not_equal(ended, "").all():
             break
-        sizes.insert(0, size)
-    return sizes
+    if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
+        image, goal = inputs.resized(image, *sizes[-1]), goal_at(sizes[-1])
+    losses = optimize.evaluate(method, function, goal, place(image), lanes)
+    return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 
-def start_image(photograph: Picture, paintings: list[Picture], size: tuple[int, int], config: Config) -> np.ndarray:
-    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: photograph, painting, noise or a file.
-
-    Noise is uniform in [0, 1]. A painting or file is cut about its middle to the photograph's aspect ratio.
-    """
-    if config.init == "noise":
-        return np.random.default_rng(config.seed).uniform(size=(*size, 3)).astype(np.float32)
-    if config.init == "content":
-        return images.resize(photograph.pixels, *size)
-    if config.init == "style":
-        return cover(paintings[0].pixels, *size)
-    if not Path(config.init).exists():
-        raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
-    return cover(images.load_image(config.init).pixels, *size)
+def origin_of(weights: Weights) -> dict[str, object]:
+    """Which network the weights are of, their file's sha256, and the metadata that it carries."""
+    return {"name": weights.network, "sha256": weights.sha256, **weights.metadata}
 
 
-def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[H, W, 3] resized and cut about its middle to [height, width, 3], without stretching it."""
-    factor = max(height / pixels.shape[0], width / pixels.shape[1])
-    tall, wide = max(height, round(pixels.shape[0] * factor)), max(width, round(pixels.shape[1] * factor))
-    top, left = (tall - height) // 2, (wide - width) // 2
-    return images.resize(pixels, tall, wide)[top : top + height, left : left + width]
+def seconds_since(started: float, loaded: float, compiled: float) -> dict[str, float]:
+    """A run's seconds, from the clock at its start and after loading, and the compile clock at its start."""
+    ended, compiling = time.perf_counter(), compile_seconds() - compiled
+    return {
+        "load": loaded - started,
+        "compile": compiling,
+        "run": max(0.0, ended - loaded - compiling),
+        "total": ended - started,
+    }
 
 
 def build_objective(
-    net: Network, photograph: Picture, paintings: list[Picture], size: tuple[int, int], config: Config
+    net: Network, photograph: Picture | None, paintings: Sequence[Picture], size: tuple[int, int], config: Config
 ) -> objective.Objective:
-    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor.
-
-    A painting is never reduced to less than the network's deepest layer needs.
-    """
-    factor = max(size) / max(photograph.pixels.shape[:2])
-    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
-    reduced = []
-    for painting in paintings:
-        height, width = painting.pixels.shape[:2]
-        shrink = max(factor, least / min(height, width))
-        reduced.append(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
+    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
     return objective.build(
         net,
-        jnp.asarray(images.resize(photograph.pixels, *size)),
-        [jnp.asarray(pixels) for pixels in reduced],
+        None if photograph is None else jnp.asarray(images.resize(photograph.pixels, *size)),
+        [inputs.painting_at(painting, size, config) for painting in paintings],
         content_layers=config.content_layer_weights,
         style_layers=config.style_layer_weights,
         content_weight=config.content_weight,
@@ -271,27 +231,42 @@ def build_objective(
 
 
 @dataclasses.dataclass
-class _Recorder:
-    """Keeps the trace of a run over all its scales, and passes on its progress."""
+class Recorder:
+    """Keeps the trace of a run, or of each lane, over all its scales, and passes on its progress.
+
+    Attributes:
+      on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
+      started: the clock when the run began.
+      steps: of the whole run.
+      before: steps taken at the scales before; of lanes [lanes].
+      traces: of each lane, or of the one run, a row for every evaluation.
+    """
 
     on_progress: Callable[[Progress], None]
     started: float
-    steps: int
-    before: int = 0  # steps taken at the scales before
-    trace: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    steps: int = 0
+    before: optimize.PerRun = 0
+    traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
+
+    def start(self, runs: tuple[int, ...], steps: int) -> None:
+        """Before the first scale: () for a single run or (lanes,), and the steps of the whole run."""
+        self.steps, self.before = steps, np.zeros(runs, int)
+        self.traces = [[] for _ in range(self.before.size)]
 
     def record(self, chunk: optimize.Chunk) -> None:
         """Takes down the evaluations of one chunk."""
-        done = self.before + chunk.done
-        height, width = chunk.x.shape[:2]
-        seconds = time.perf_counter() - self.started
-        rows = zip(*chunk.terms.values(), strict=True)
-        for step, row in enumerate(rows, start=done + 1 - len(next(iter(chunk.terms.values()), ()))):
-            terms = dict(zip(chunk.terms, map(float, row), strict=True))
-            self.trace.append({"step": step, "seconds": round(seconds, 3), "size": max(height, width), **terms})
-        latest = {key: self.trace[-1][key] for key in chunk.terms}
+        done, advanced = np.atleast_1d(self.before + chunk.done), np.atleast_1d(chunk.advanced)
+        height, width = chunk.x.shape[-3:-1]
+        fixed = {"seconds": round(time.perf_counter() - self.started, 3), "size": max(height, width)}
+        terms = {name: values.reshape(len(values), -1) for name, values in chunk.terms.items()}
+        for lane in np.flatnonzero(advanced) if terms else ():
+            columns = [values[:, lane].tolist() for values in terms.values()]
+            first = int(done[lane]) + 1 - len(columns[0])
+            for step, row in enumerate(zip(*columns, strict=True), start=first):
+                self.traces[lane].append({"step": step, **fixed, **dict(zip(terms, row, strict=True))})
+        latest = {name: float(values[-1, advanced].mean()) for name, values in terms.items()}
         image = functools.partial(_clipped, chunk.x)
-        self.on_progress(Progress(done, self.steps, latest, (width, height), image, chunk.note))
+        self.on_progress(Progress(int(done.max()), self.steps, latest, (width, height), image, chunk.note))
 
 
 def _clipped(image: jax.Array) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import images, optimize, runs, transfer
+from nst_jax import images, inputs, optimize, runs
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
@@ -106,11 +106,11 @@ def test_the_result_has_the_size_and_the_contents_aspect(shape, expected):
 
 
 def test_styles_are_reduced_but_never_enlarged():
-    _, [painting] = transfer.load_pictures(CONTENT, smooth_picture(20, 26, 0), CONFIG)
+    _, [painting] = inputs.load_pictures(CONTENT, smooth_picture(20, 26, 0), CONFIG)
     assert painting.pixels.shape == (20, 26, 3)
-    _, [painting] = transfer.load_pictures(CONTENT, smooth_picture(104, 80, 0), CONFIG)
+    _, [painting] = inputs.load_pictures(CONTENT, smooth_picture(104, 80, 0), CONFIG)
     assert painting.pixels.shape == (52, 40, 3)
-    _, [painting] = transfer.load_pictures(CONTENT, STYLE, dataclasses.replace(CONFIG, style_size=0))
+    _, [painting] = inputs.load_pictures(CONTENT, STYLE, dataclasses.replace(CONFIG, style_size=0))
     assert painting.pixels.shape == (48, 37, 3)  # the result's size
 
 
@@ -154,9 +154,9 @@ def test_no_start_image():
 def test_a_start_is_cut_about_its_middle_without_stretching():
     pixels = np.zeros((10, 30, 3), "f4")
     pixels[:, 10:20] = 1
-    np.testing.assert_array_equal(transfer.cover(pixels, 10, 10), np.ones((10, 10, 3)))
-    assert transfer.cover(pixels, 7, 5).shape == (7, 5, 3)
-    assert transfer.cover(pixels, 21, 60).shape == (21, 60, 3)
+    np.testing.assert_array_equal(inputs.cover(pixels, 10, 10), np.ones((10, 10, 3)))
+    assert inputs.cover(pixels, 7, 5).shape == (7, 5, 3)
+    assert inputs.cover(pixels, 21, 60).shape == (21, 60, 3)
 
 
 def test_several_styles_differ_from_each_alone():
@@ -171,10 +171,10 @@ def test_several_styles_differ_from_each_alone():
 
 def test_scales_double_and_end_at_the_full_size():
     config = dataclasses.replace(CONFIG, size=70, scales=5, coarse_steps=2, steps=3)
-    assert transfer.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
+    assert inputs.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
     shallow = dataclasses.replace(config, content_layers=("conv2_1",), style_layers=("conv1_1", "conv3_1"))
-    assert transfer.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
-    assert transfer.scale_sizes((50, 70), dataclasses.replace(shallow, scales=2)) == [(25, 35), (50, 70)]
+    assert inputs.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
+    assert inputs.scale_sizes((50, 70), dataclasses.replace(shallow, scales=2)) == [(25, 35), (50, 70)]
     seen = []
     result = run(config=shallow, on_progress=seen.append)
     assert [(progress.step, progress.steps, progress.size) for progress in seen] == [
@@ -192,7 +192,7 @@ def test_a_small_painting_is_not_reduced_to_nothing_at_coarse_scales():
     config = dataclasses.replace(
         CONFIG, size=64, scales=3, coarse_steps=1, steps=1, content_layers=("conv2_1",), style_layers=("conv3_1",)
     )
-    assert transfer.scale_sizes((48, 64), config) == [(12, 16), (24, 32), (48, 64)]
+    assert inputs.scale_sizes((48, 64), config) == [(12, 16), (24, 32), (48, 64)]
     result = run(content=smooth_picture(48, 64, 0), style=smooth_picture(6, 12, 1), config=config)
     assert result.losses["style"] > 0
     assert result.ended == ""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
 
 Options = TypeVar("Options")
@@ -35,14 +36,27 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
         raise NSTError(_one_line(told.getvalue(), program)) from None
 
 
+def named_preset(arguments: Sequence[str]) -> Config:
+    """The options of the preset that a command line names, which are its defaults."""
+    name = Config.preset
+    for index, argument in enumerate(arguments):
+        if argument == "--preset" and index + 1 < len(arguments):
+            name = arguments[index + 1]
+        elif argument.startswith("--preset="):
+            name = argument.partition("=")[2]
+    return preset(name)
+
+
 def _one_line(box: str, program: str) -> str:
-    """tyro's message, without its frame and the help that follows it."""
+    """tyro's message, without its frame, drawn with lines or in ASCII, and the help that follows it."""
     lines = [re.sub(r"[│╭╮╰╯]", " ", line).strip() for line in box.splitlines()]
-    kept = []
+    kept: list[str] = []
     for line in lines[1:]:
-        if line and not line.strip("─ "):
-            break
-        kept.append(line)
+        if line and not line.strip("─-"):  # a rule: ASCII has one below the title too
+            if any(kept):
+                break
+        else:
+            kept.append(line)
     text = re.sub(r"\s+", " ", " ".join(kept)).strip() or "the options cannot be read"
     text = re.sub(r"^Error parsing [A-Z]\w*: ", "", text)  # a check of the dataclass's own
     return f"{text}; {program} --help lists the options"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
-from nst_jax.cli.command import INTERRUPTED, parse, run
+from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import Config, check_whole, preset
+from nst_jax.config import Config, check_whole
 from nst_jax.errors import NSTError
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def command(arguments: Sequence[str]) -> int:
     from nst_jax.weights import choose_weights
 
     weights = choose_weights(options.network, options.weights)
-    print(network_line(weights.network), file=sys.stderr)
 
-    interrupted = False
+    begun = interrupted = False
 
     def interrupt(*_: object) -> None:
         nonlocal interrupted
@@ -68,6 +67,10 @@ def command(arguments: Sequence[str]) -> int:
     with display() as show:
 
         def on_progress(progress: Progress) -> None:
+            nonlocal begun
+            if not begun:  # not before: a mistake of the caller's gets one line and no other
+                print(network_line(weights.network), file=sys.stderr)
+            begun = True
             show(progress)
             if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                 images.save_image(preview_path(options.output, progress.step), progress.image())
@@ -96,14 +99,8 @@ def command(arguments: Sequence[str]) -> int:
 
 def defaults(arguments: Sequence[str]) -> Stylize:
     """The command's defaults: those of the preset that ``arguments`` name."""
-    name = Config.preset
-    for index, argument in enumerate(arguments):
-        if argument == "--preset" and index + 1 < len(arguments):
-            name = arguments[index + 1]
-        elif argument.startswith("--preset="):
-            name = argument.partition("=")[2]
     required = {"content": MISSING, "style": MISSING}
-    return Stylize(**vars(preset(name)), **required)  # type: ignore[arg-type]
+    return Stylize(**vars(named_preset(arguments)), **required)  # type: ignore[arg-type]
 
 
 def check_files(options: Stylize) -> None:
@@ -111,9 +108,10 @@ def check_files(options: Stylize) -> None:
     from nst_jax.images import check_output
 
     check_output(options.output)
-    for source in (options.content, *options.style):
-        if source.exists() and options.output.exists() and source.samefile(options.output):
-            raise NSTError(f"--output is {options.output}, an input of this run: give another name")
+    sources = [source for source in (options.content, *options.style, options.weights) if source and source.exists()]
+    for flag, target in (("--output", options.output), ("--report", options.report)):
+        if target and target.exists() and any(source.samefile(target) for source in sources):
+            raise NSTError(f"{flag} is {target}, an input of this run: give another name")
     if options.report:
         if options.report.is_dir() or not options.report.absolute().parent.is_dir():
             raise NSTError(f"--report is {options.report}: give a file in a folder that exists")
