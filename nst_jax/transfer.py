@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import inputs, objective, optimize
+from nst_jax import images, inputs, objective, optimize
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture

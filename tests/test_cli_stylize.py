@@ -348,7 +348,7 @@ def test_ctrl_c_from_outside(arguments, tmp_path):
             if text.startswith("step "):
                 break
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert out.startswith(f"{tmp_path / 'out.png'}: ")
