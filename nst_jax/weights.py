@@ -26,7 +26,7 @@ FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
 #: The networks whose weights are part of the package, each with its file's SHA-256.
-SHIPPED = {"slim": ""}
+SHIPPED = {"slim": "da5f98c33055c4beb5dce4df11e95b65b9d453bc5d0e9fa537e140e6baded859"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tyro import MISSING
 
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import Config, check_whole
+from nst_jax.config import STARTS, Config, check_whole
 from nst_jax.errors import NSTError
 
 if TYPE_CHECKING:
@@ -107,8 +107,11 @@ def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
     from nst_jax.images import check_output
 
-    check_output(options.output)
-    sources = [source for source in (options.content, *options.style, options.weights) if source and source.exists()]
+    check_output(options.output, (options.size, options.size))
+    start = None if options.init in STARTS else Path(options.init)
+    if start and not start.is_file():
+        raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
+    sources = [one for one in (options.content, *options.style, options.weights, start) if one and one.exists()]
     for flag, target in (("--output", options.output), ("--report", options.report)):
         if target and target.exists() and any(source.samefile(target) for source in sources):
             raise NSTError(f"{flag} is {target}, an input of this run: give another name")
