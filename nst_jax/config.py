@@ -34,7 +34,7 @@ class Config:
     """a converted weights file to use instead of the one in the user's weights folder"""
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
-    style_weight: float = 5.0
+    style_weight: float = 8.0
     """weight of the style loss; beta of the paper in the paper presets"""
     tv_weight: float = 10.0
     """weight of the total variation, which smooths"""
