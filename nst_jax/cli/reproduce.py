@@ -1,0 +1,88 @@
+"""``nst-reproduce``: a figure of the papers, made again: its pictures, a contact sheet like it, and a page about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from nst_jax.cli.command import parse, run
+from nst_jax.cli.sweep import run_lanes
+from nst_jax.config import Config, check_whole
+from nst_jax.reproduce import base_config, figure, paper_picture, paragraphs
+
+PROGRAM = "nst-reproduce"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """Make a figure of the papers again: fig1-content, fig1-style, fig2, fig3 (Gatys et al. 2015), tradeoff,
+    content-layers, initialisation (2016) or texture (2015)."""
+
+    figure: Positional[Annotated[str, arg(metavar="FIGURE")]]
+    """which figure"""
+    content: Path | None = None
+    """the photograph; the paper's where NST_JAX_SHARED names the folder that has it"""
+    styles: tuple[Path, ...] = ()
+    """the paintings; the paper's where NST_JAX_SHARED names the folder that has them"""
+    output: Path | None = None
+    """the folder of the results; one of the figure's name"""
+    size: int = Config.size
+    """longest side of each result in pixels"""
+    steps: int = 500
+    """steps, one evaluation of the loss and its gradient each"""
+    network: str = Config.network
+    """vgg19, vgg16, slim or auto"""
+    weights: Path | None = None
+    """a converted weights file to use instead of the one in the user's weights folder"""
+    optimizer: str = Config.optimizer
+    """lbfgs or adam"""
+    pooling: str = Config.pooling
+    """pooling of the network: avg or max"""
+    seed: int = 0
+    """seed of the noise"""
+    resume: bool = False
+    """continue what is in the output folder"""
+    lanes_at_once: int = 0
+    """runs in one batch; 0 for as many as there is memory for"""
+
+    def __post_init__(self) -> None:
+        """Raises NSTError for a value that cannot be used."""
+        figure(self.figure)
+        check_whole("lanes_at_once", self.lanes_at_once, 0)
+        self.config()
+
+    def config(self) -> Config:
+        """The paper's parameters with the options given."""
+        names = ("size", "steps", "network", "weights", "optimizer", "pooling", "seed")
+        return base_config(**{name: getattr(self, name) for name in names})
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
+    options = parse(Reproduce, arguments, PROGRAM)
+    wanted = figure(options.figure)
+    content = None
+    if wanted.content:
+        content = options.content or paper_picture("content", wanted.content)
+    styles = list(options.styles or [paper_picture("style", name) for name in wanted.styles]) if wanted.styles else []
+    output = options.output or Path(options.figure)
+    names = [path.stem for path in styles]
+    lanes, layout = wanted.runs(options.config(), [name.removeprefix("paper_").replace("_", " ") for name in names])
+
+    from nst_jax import gallery, sweep, transfer  # JAX is loaded only for a command line that holds
+
+    gallery.check_folder(output, options.resume)
+    prepared = sweep.prepare(content, styles, lanes)
+    height, width = prepared.sizes[-1]
+    text = paragraphs(wanted, prepared.union, names, transfer.origin_of(prepared.weights), (width, height))
+    layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
+    return run_lanes(gallery.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point of ``nst-reproduce``; returns the exit status."""
+    return run(command, PROGRAM, arguments)

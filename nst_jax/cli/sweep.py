@@ -1,0 +1,163 @@
+"""``nst-sweep``: one photograph over a grid of ratios, layers, seeds and styles, as one batch; a folder comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro import MISSING
+
+from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
+from nst_jax.cli.display import display
+from nst_jax.config import Config, check_whole
+from nst_jax.errors import NSTError
+from nst_jax.grid import cumulative, grid_layout
+from nst_jax.grid import grid as make_grid
+
+if TYPE_CHECKING:
+    from nst_jax.gallery import Gallery
+    from nst_jax.sweep import Plan
+    from nst_jax.transfer import Progress
+
+PROGRAM = "nst-sweep"
+REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISSING}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep(Config):
+    """Paint a photograph many times, over a grid of options, as one batch on the device."""
+
+    content: Path
+    """the photograph"""
+    style: tuple[Path, ...]
+    """the paintings, a run for each"""
+    output: Path
+    """the folder of the results"""
+    ratios: tuple[float, ...] | None = None
+    """values of alpha/beta: multiples of the style weight that the content weight is to be"""
+    content_layers: tuple[str, ...] = Config.content_layers
+    """content layers, a run for each; comma-separated ones count together; none for textures of the photograph's
+    shape"""
+    style_layer_sets: tuple[str, ...] | None = None
+    """sets of style layers, each NAME,NAME,...; or cumulative: the first of --style-layers, the first two, ... all"""
+    seeds: tuple[int, ...] | None = None
+    """seeds of the noise, a run for each"""
+    resume: bool = False
+    """continue the sweep in the output folder; what is finished there is kept"""
+    lanes_at_once: int = 0
+    """runs in one batch; 0 for as many as there is memory for"""
+
+    def __post_init__(self) -> None:
+        check_whole("lanes_at_once", self.lanes_at_once, 0)
+        self.config()  # checks the rest
+
+    def content_sets(self) -> list[tuple[str, ...]]:
+        """The sets of content layers, one a run."""
+        return [_layers(entry) for entry in self.content_layers]
+
+    def style_sets(self) -> list[tuple[str, ...]] | None:
+        """The sets of style layers, one a run; None where only ``--style-layers`` is."""
+        if self.style_layer_sets is None:
+            return None
+        if self.style_layer_sets == ("cumulative",):
+            if not self.style_layers:
+                raise NSTError("--style-layer-sets cumulative takes its layers from --style-layers: name some there")
+            return cumulative(self.style_layers)
+        if "cumulative" in self.style_layer_sets:
+            raise NSTError("--style-layer-sets has cumulative among others: give it alone, or lists alone")
+        return [_layers(entry) for entry in self.style_layer_sets]
+
+    def config(self) -> Config:
+        """What all runs have in common, with the first set of content layers."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Config)}
+        return Config(**values | {"content_layers": (self.content_sets() or [()])[0]})
+
+
+def _layers(entry: str) -> tuple[str, ...]:
+    return tuple(name for name in entry.split(",") if name)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
+    options = parse(Sweep, arguments, PROGRAM, default=Sweep(**vars(named_preset(arguments)), **REQUIRED))
+    doubled = next((path for i, path in enumerate(options.style) if path in options.style[:i]), None)
+    if doubled:
+        raise NSTError(f"--style names {doubled} twice: give each once")
+    grid = make_grid(
+        options.config(),
+        [path.stem for path in options.style],
+        content_layers=options.content_sets() or None,
+        style_layer_sets=options.style_sets(),
+        seeds=options.seeds,
+        ratios=options.ratios,
+    )
+    from nst_jax import gallery, sweep  # JAX is loaded only for a command line that holds
+
+    gallery.check_folder(options.output, options.resume)
+    prepared = sweep.prepare(options.content, options.style, grid.lanes)
+    title = f"{options.content.stem}: {len(grid.lanes)} runs"
+    folder = gallery.Gallery(options.output, prepared, grid_layout(grid, title), resume=options.resume)
+    return run_lanes(folder, options.lanes_at_once, PROGRAM)
+
+
+def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
+    """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
+    from nst_jax import transfer
+
+    todo = folder.unfinished()
+    total = len(folder.sweep.lanes)
+    print(f"{total} lanes, {total - len(todo)} of them finished", file=sys.stderr)
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:  # a second Ctrl-C does not wait for the step to end
+            raise KeyboardInterrupt
+        interrupted = True
+        print(f"stopping; {program} --resume continues", file=sys.stderr)
+
+    broken = 0
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        plan = folder.sweep.plan(len(todo), at_once)
+        print(plan_line(plan, len(todo)), file=sys.stderr)
+        with display() as show:
+
+            def on_progress(progress: Progress) -> None:
+                show(progress)
+                if interrupted:
+                    raise transfer.Stop
+
+            for results in folder.sweep.run(todo, plan, on_progress):
+                for lane, result in results:
+                    if result.ended != "stopped":
+                        folder.save(lane, result)
+                        broken += result.ended == "not finite"
+                folder.save_results()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    folder.save_overview()
+    left = len(folder.unfinished())
+    print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
+    if left:
+        return INTERRUPTED
+    if broken:
+        print(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def plan_line(plan: Plan, lanes: int) -> str:
+    """How many lanes run at once, and what memory that is thought to take."""
+    batches, devices = -(-lanes // plan.batch), len(plan.devices)
+    each = plan.batch // devices * plan.lane_bytes / 2**30
+    where = f" on each of {devices} devices" if devices > 1 else ""
+    return f"{batches} x {plan.batch} lanes at once: about {each:.2g} GiB of {plan.free_bytes / 2**30:.2g} free{where}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point of ``nst-sweep``; returns the exit status."""
+    return run(command, PROGRAM, arguments)

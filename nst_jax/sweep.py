@@ -1,0 +1,241 @@
+"""Many runs of one photograph as one program: the lanes of a sweep, batched by ``vmap`` and spread over the devices.
+
+What may differ between lanes is a leaf of the objective or the start, so that one compiled program serves all: every
+lane has its own image and its own optimiser, and pays one evaluation a step. A set of layers is one weight a layer, 0
+for those outside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from nst_jax import inputs, memory, objective, transfer
+from nst_jax.compile_clock import compile_seconds
+from nst_jax.config import Config
+from nst_jax.errors import NSTError
+from nst_jax.grid import MOST_LANES, VARYING, Lane
+from nst_jax.images import Picture
+from nst_jax.networks import Network, network
+from nst_jax.optimize import Method
+from nst_jax.transfer import Progress, Recorder, Result, Source
+from nst_jax.weights import Weights, choose_weights
+
+
+def loss_of_lane(
+    argument: tuple[objective.Objective, dict[str, Any]], image: jax.Array
+) -> tuple[jax.Array, objective.Terms]:
+    """What a lane lowers: the objective that all share, with the lane's own leaves in it."""
+    shared, own = argument
+    return shared.replace(**own)(image)  # type: ignore[attr-defined]
+
+
+class Plan(NamedTuple):
+    """How a sweep is run: lanes in a batch, over which devices; bytes that a lane takes, and that a device has free."""
+
+    batch: int
+    devices: list[jax.Device]
+    lane_bytes: int
+    free_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A sweep that has been checked and is ready to run; made by ``prepare``.
+
+    Attributes:
+      lanes: with all their options resolved: the same options, run alone, give the same.
+      photograph: at the size of the result, or None.
+      paintings: at their sizes.
+      weights, net: the network.
+      union: the options with every layer that any lane uses.
+      sizes: (height, width) of each scale.
+    """
+
+    lanes: tuple[Lane, ...]
+    photograph: Picture | None
+    paintings: list[Picture]
+    weights: Weights
+    net: Network
+    union: Config
+    sizes: list[tuple[int, int]]
+
+    def lane_bytes(self) -> int:
+        """About how much memory a lane takes at the full size."""
+        taps = {**self.union.content_layer_weights, **self.union.style_layer_weights}
+        method = Method(self.union.optimizer, self.union.history)
+        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method)
+
+    def paintings_of(self, lane: Lane) -> list[Picture]:
+        """The lane's style picture, if there are any."""
+        return self.paintings[lane.style : lane.style + 1]
+
+    def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] | None = None) -> Plan:
+        """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
+        devices = list(devices or jax.local_devices())
+        lane, free = self.lane_bytes(), memory.free_bytes(devices[0])
+        room = max(1, int(memory.USABLE * free / lane))
+        return Plan(batch_size(count, at_once or room * len(devices), len(devices)), devices, lane, free)
+
+    def run(
+        self,
+        indices: Sequence[int],
+        plan: Plan,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Iterator[list[tuple[int, Result]]]:
+        """Runs the lanes ``indices`` batch by batch; gives the numbers and results of each batch as it ends.
+
+        ``on_progress`` is told of every chunk, with the terms' means over the lanes; it may raise ``Stop``: then the
+        batch's results are marked "stopped", and they are the last.
+        """
+        starts = range(0, len(indices), plan.batch)
+        for number, start in enumerate(starts):
+
+            def tell(progress: Progress, number: int = number) -> None:
+                step = progress.step + number * progress.steps
+                on_progress(dataclasses.replace(progress, step=step, steps=progress.steps * len(starts)))
+
+            results = self.run_batch(indices[start : start + plan.batch], plan, tell)
+            yield results
+            if any(result.ended == "stopped" for _, result in results):
+                return
+
+    def run_batch(
+        self, indices: Sequence[int], plan: Plan, on_progress: Callable[[Progress], None]
+    ) -> list[tuple[int, Result]]:
+        """Runs some lanes as one program, filled up to a batch by repeating the last; gives numbers and results."""
+        started, compiled = time.perf_counter(), compile_seconds()
+        lanes = [self.lanes[index] for index in [*indices, *[indices[-1]] * (plan.batch - len(indices))]]
+        mesh = Mesh(np.array(plan.devices), ("lanes",), axis_types=(AxisType.Auto,))
+        everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
+        net = jax.device_put(self.net, everywhere)
+
+        def goal_at(size: tuple[int, int]) -> tuple[objective.Objective, dict[str, Any]]:
+            goal = transfer.build_objective(net, self.photograph, self.paintings[:1], size, self.union)
+            return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
+
+        starts = [
+            inputs.start_image(self.photograph, self.paintings_of(lane), self.sizes[0], lane.config) for lane in lanes
+        ]
+        recorder = Recorder(on_progress, started)
+        loaded = time.perf_counter()
+        made = transfer.coarse_to_fine(
+            loss_of_lane,
+            goal_at,
+            np.stack(starts),
+            self.sizes,
+            self.union,
+            recorder,
+            lanes=True,
+            place=lambda image: jax.device_put(image, spread),
+        )
+        seconds = transfer.seconds_since(started, loaded, compiled)
+        return [
+            (
+                index,
+                Result(
+                    image=made.image[position],
+                    alpha=self.photograph.alpha if self.photograph else None,
+                    config=lane.config,
+                    losses={name: values[position] for name, values in made.losses.items()},
+                    trace=recorder.traces[position],
+                    steps=made.steps[position],
+                    evaluations=made.evaluations[position],
+                    seconds=seconds,
+                    inputs=inputs.inputs_of(self.photograph, self.paintings_of(lane)),
+                    weights=transfer.origin_of(self.weights),
+                    notes=inputs.notes_of(self.photograph, self.paintings_of(lane)),
+                    ended=made.ended[position],
+                ),
+            )
+            for position, (index, lane) in enumerate(zip(indices, lanes, strict=False))
+        ]
+
+    def own(self, lanes: Sequence[Lane], goal: objective.Objective, size: tuple[int, int]) -> dict[str, Any]:
+        """The leaves of the objective that are each lane's own, [lanes, ...]."""
+
+        def stacked(values: list[float]) -> jax.Array:
+            return jnp.asarray(values, jnp.float32)
+
+        own: dict[str, Any] = {
+            name: stacked([getattr(lane.config, name) for lane in lanes])
+            for name in ("content_weight", "style_weight", "tv_weight")
+        }
+        for name in ("content_layer_weights", "style_layer_weights"):
+            weights = [getattr(lane.config, name) for lane in lanes]
+            own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
+        if len(self.paintings) > 1:
+            taps = tuple(self.union.style_layer_weights)
+            targets = [
+                objective.style_targets(self.net, inputs.painting_at(painting, size, self.union), taps)
+                for painting in self.paintings
+            ]
+            own["style_targets"] = {tap: jnp.stack([targets[lane.style][tap] for lane in lanes]) for tap in taps}
+        return own
+
+
+def batch_size(lanes: int, at_once: int, devices: int) -> int:
+    """How many lanes to run at once: as few batches as ``at_once`` allows, of equal size, a multiple of ``devices``."""
+    batches = math.ceil(lanes / max(1, at_once // devices * devices))
+    return max(1, math.ceil(math.ceil(lanes / max(1, batches)) / devices)) * devices
+
+
+def prepare(
+    content: Source | None, styles: Sequence[Source], lanes: Sequence[Lane], *, weights: Weights | None = None
+) -> Sweep:
+    """Reads and checks all that a sweep needs.
+
+    Args:
+      content: as ``stylize`` takes it.
+      styles: the style pictures; which of them a lane takes is ``Lane.style``.
+      lanes: at least one; their options differ in ``VARYING`` alone.
+      weights: the network's, instead of those that the options name.
+
+    Raises NSTError for whatever cannot be used.
+    """
+    if not lanes:
+        raise NSTError("the sweep has no lanes: give one at least")
+    if len(lanes) > MOST_LANES:
+        raise NSTError(f"the sweep has {len(lanes)} lanes; at most {MOST_LANES} are possible")
+    weights = weights or choose_weights(lanes[0].config.network, lanes[0].config.weights)
+    configs = [dataclasses.replace(lane.config, network=weights.network) for lane in lanes]
+    for name in vars(configs[0]):
+        if name not in VARYING and len({getattr(config, name) for config in configs}) > 1:
+            raise NSTError(f"the lanes differ in {name}: lanes of one sweep may differ in {', '.join(VARYING)} alone")
+    for lane in lanes:
+        if not 0 <= lane.style < max(1, len(styles)):
+            raise NSTError(
+                f"a lane asks for style {lane.style} of {len(styles)}: give more styles, or a smaller number"
+            )
+    union = dataclasses.replace(
+        configs[0],
+        content_layers=_with_weight(config.content_layer_weights for config in configs),
+        style_layers=_with_weight(config.style_layer_weights for config in configs),
+    )
+    photograph, paintings = inputs.load_pictures(content, styles, union)
+    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, union), union)
+    resolved = tuple(
+        Lane(dataclasses.replace(config, scales=len(sizes)), lane.style)
+        for config, lane in zip(configs, lanes, strict=True)
+    )
+    pixels = [painting.pixels.tobytes() for painting in paintings]
+    seen: dict[tuple[Config, int], int] = {}
+    for index, lane in enumerate(resolved):
+        key = lane.config, pixels.index(pixels[lane.style]) if pixels else 0
+        if key in seen:
+            raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
+        seen[key] = index
+    return Sweep(resolved, photograph, paintings, weights, network(weights, union.pooling), union, sizes)
+
+
+def _with_weight(sets: Any) -> tuple[str, ...]:
+    """Every layer of some sets, once, as entries of a ``Config``."""
+    return tuple(f"{tap}:1" for tap in dict.fromkeys(tap for weights in sets for tap in weights))
