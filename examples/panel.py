@@ -1,6 +1,6 @@
 """Puts a photograph, a painting and a result beside each other: the picture at the top of the README.
 
-python scripts/stylize.py --content examples/townhouses.jpg --style examples/swirls.jpg --network vgg19
+python scripts/stylize.py --content examples/townhouses.jpg --style examples/swirls.jpg --network slim
 python examples/panel.py examples/townhouses.jpg examples/swirls.jpg stylized.png examples/readme.jpg
 """
 
