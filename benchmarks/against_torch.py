@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from benchmarks.shared import PAIRS, machine, pictures
-from nst_jax import layers, objective, optimize
+from benchmarks.shared import PAIRS, machine, objective_of, pictures
+from nst_jax import layers, optimize
 from nst_jax.config import preset
 from nst_jax.networks import network
 from nst_jax.transfer import loss_of
@@ -131,16 +131,7 @@ def compare(weights, pair, size, history, evaluations):
     """One pair: both runs in turns; a dict of what came out."""
     config = preset("gatys2015")
     photograph, painting = pictures(*pair, size)
-    goal = objective.build(
-        network(weights),
-        jnp.asarray(photograph),
-        [jnp.asarray(painting)],
-        content_layers=config.content_layer_weights,
-        style_layers=config.style_layer_weights,
-        content_weight=config.content_weight,
-        style_weight=config.style_weight,
-        convention=config.loss,
-    )
+    goal = objective_of(network(weights), photograph, painting, config)
     theirs = TorchRun(TorchLoss(weights, photograph, painting, config), photograph)
     ours = OurRun(goal, photograph, history)
     for _ in range(-(-evaluations // TURN)):

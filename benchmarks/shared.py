@@ -6,7 +6,12 @@ import os
 import platform
 from pathlib import Path
 
+import jax.numpy as jnp
+
+from nst_jax import objective
+from nst_jax.config import Config
 from nst_jax.images import load_image
+from nst_jax.networks import Network
 from nst_jax.runs import versions
 
 #: Content and style pictures that every comparison uses, in this order.
@@ -29,6 +34,21 @@ def pictures(content: str, style: str, size: int):
     return tuple(
         load_image(folder() / "images" / role / f"{name}.jpg", longest_side=size).pixels
         for role, name in (("content", content), ("style", style))
+    )
+
+
+def objective_of(net: Network, photograph, painting, config: Config) -> objective.Objective:
+    """The objective of two arrays [H, W, 3] as they are, with the layers, weights and constants of ``config``."""
+    return objective.build(
+        net,
+        jnp.asarray(photograph),
+        [jnp.asarray(painting)],
+        content_layers=config.content_layer_weights,
+        style_layers=config.style_layer_weights,
+        content_weight=config.content_weight,
+        style_weight=config.style_weight,
+        tv_weight=config.tv_weight,
+        convention=config.loss,
     )
 
 

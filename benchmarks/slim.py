@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.shared import PAIRS, machine, pictures
-from nst_jax import images, objective, transfer
+from benchmarks.shared import PAIRS, machine, objective_of, pictures
+from nst_jax import images, transfer
 from nst_jax.config import Config, preset
 from nst_jax.networks import network, random_weights
 from nst_jax.weights import choose_weights, find_weights
@@ -48,17 +48,7 @@ class Judge:
     """VGG-19 with the 2015 losses, for one pair."""
 
     def __init__(self, net, photograph, painting):
-        config = preset("gatys2015")
-        goal = objective.build(
-            net,
-            jnp.asarray(photograph),
-            [jnp.asarray(painting)],
-            content_layers=config.content_layer_weights,
-            style_layers=config.style_layer_weights,
-            content_weight=1.0,
-            style_weight=1.0,
-            convention="gatys2015",
-        )
+        goal = objective_of(net, photograph, painting, preset("gatys2015"))
         self.terms = lambda image: jax.jit(transfer.loss_of)(goal, jnp.asarray(image, jnp.float32))[1]
         self.style = float(self.terms(photograph)["style"])
         noise = np.random.default_rng(0).uniform(size=photograph.shape)
@@ -137,17 +127,7 @@ def steps(options) -> dict[str, object]:
     goals, times = {}, {"slim": [], "vgg19": []}
     for name in times:
         held = choose_weights(name, options.weights if name == "slim" else None)
-        config = Config(network=held.network)
-        goals[name] = objective.build(
-            network(held),
-            jnp.asarray(photograph),
-            [jnp.asarray(painting)],
-            content_layers=config.content_layer_weights,
-            style_layers=config.style_layer_weights,
-            content_weight=1.0,
-            style_weight=1.0,
-            convention=config.loss,
-        )
+        goals[name] = objective_of(network(held), photograph, painting, Config(network=held.network))
     for turn in range(8):
         for name, goal in goals.items():
             started = time.perf_counter()
