@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from nst_jax import layers
+from nst_jax.errors import NSTError
 from nst_jax.optimize import Method
 
 #: How often each response is in memory at the peak of an evaluation: kept for the gradient, and in work. XLA's own
@@ -38,6 +39,21 @@ def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method:
         grams += row.channels**2 if row.name in taps else 0
     images = IMAGE_COPIES + (2 * 2 * method.history if method.name == "lbfgs" else 0)  # the state, and its successor
     return int(4 * (RESPONSE_COPIES * responses + 3 * grams + images * 3 * size[0] * size[1]))
+
+
+def check(network: str, taps: Iterable[str], size: tuple[int, int], method: Method) -> None:
+    """Raises NSTError, with a size that would do, for a run at (height, width) that surely does not fit.
+
+    Surely: two thirds of the estimate, which errs on the large side, are more than is free.
+    """
+    needed, free = lane_bytes(network, taps, size, method) * 2 // 3, free_bytes(jax.devices()[0])
+    if needed > free:
+        height, width = size
+        fits = int(max(size) * (free / needed) ** 0.5) // 16 * 16
+        raise NSTError(
+            f"{width} x {height} pixels with {network} take about {needed / 2**30:.1f} GiB of memory and"
+            f" {free / 2**30:.1f} are free: --size {fits} would fit"
+        )
 
 
 def free_bytes(device: jax.Device) -> int:

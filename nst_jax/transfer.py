@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, objective, optimize
+from nst_jax import images, inputs, memory, objective, optimize
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture
@@ -109,8 +109,11 @@ def stylize(
     weights = weights or choose_weights(config.network, config.weights)
     config = dataclasses.replace(config, network=weights.network)
     photograph, paintings = inputs.load_pictures(content, style, config)
+    full = inputs.full_size(photograph, paintings, config)
+    taps = {**config.content_layer_weights, **config.style_layer_weights}
+    memory.check(config.network, taps, full, optimize.Method(config.optimizer, config.history))
     net = network(weights, config.pooling)
-    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
+    sizes = inputs.scale_sizes(full, config)
     loaded = time.perf_counter()
 
     def goal_at(size: tuple[int, int]) -> objective.Objective:

@@ -8,7 +8,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import images, inputs, optimize, runs
+from nst_jax import images, inputs, memory, optimize, runs
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
@@ -294,3 +294,9 @@ def test_inputs_are_told(pictures):
 def test_pictures_that_cannot_be_used(content, style, message):
     with pytest.raises(NSTError, match=message):
         run(content=content, style=style)
+
+
+def test_a_size_beyond_the_memory_is_refused_before_the_run(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 100_000)
+    with pytest.raises(NSTError, match=r"GiB of memory and 0.0 are free: --size \d+ would fit"):
+        stylize(CONTENT, STYLE, CONFIG, weights=random_filters("vgg19"))
