@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import orbax.checkpoint as ocp
 from PIL import Image
 
@@ -494,8 +495,20 @@ def lesson_loss(params, batch, lesson, targets, scales, gradient_weight):
     return total, (log, gradient, student)
 
 
-@functools.partial(jax.jit, static_argnames=("gradient_weight", "average", "pushes"), donate_argnums=(0,))
-def train_step(state, batch, lesson, targets, scales, rate, *, gradient_weight, average, pushes):
+def matrices(params: Params):
+    """Which parameters Muon orthogonalises, as matrices from all inputs to the outputs: all but the biases."""
+    number = optax.contrib.MuonDimensionNumbers
+    return jax.tree.map(lambda p: number(tuple(range(p.ndim - 1)), p.ndim - 1) if p.ndim > 1 else None, params)
+
+
+LEARNERS = {
+    "adam": optax.adam(1.0, b2=0.99),
+    "muon": optax.contrib.muon(1.0, consistent_rms=0.2, adam_b2=0.99, muon_weight_dimension_numbers=matrices),
+}
+
+
+@functools.partial(jax.jit, static_argnames=("learner", "gradient_weight", "average", "pushes"), donate_argnums=(0,))
+def train_step(state, batch, lesson, targets, scales, rate, *, learner, gradient_weight, average, pushes):
     """One step of Adam (gradients clipped to norm 1), and ``pushes`` L-BFGS steps of the pictures under the student."""
     params, mean_params, moments = state
     (_, (log, gradient, student)), slope = jax.value_and_grad(lesson_loss, has_aux=True)(
@@ -503,8 +516,8 @@ def train_step(state, batch, lesson, targets, scales, rate, *, gradient_weight, 
     )
     size = optax.global_norm(slope)
     slope = jax.tree.map(lambda s: s * jnp.minimum(1.0, 1 / (size + 1e-9)), slope)
-    update, moments = optax.scale_by_adam(b1=0.9, b2=0.99).update(slope, moments)
-    params = jax.tree.map(lambda p, u: p - rate * u, params, update)
+    update, moments = LEARNERS[learner].update(slope, moments, params)
+    params = jax.tree.map(lambda p, u: p + rate * u, params, update)
     mean_params = jax.tree.map(lambda m, p: average * m + (1 - average) * p, mean_params, params)
     smoothing = jax.grad(lambda x: jnp.sum(batch["tv_weight"] * total_variation(x)))
 
@@ -514,12 +527,13 @@ def train_step(state, batch, lesson, targets, scales, rate, *, gradient_weight, 
         moved, *pairs = jax.vmap(lbfgs_step)(x, gradient, last_x, last_gradient, *pairs, age)
         return (moved, x, gradient, *pairs, age + 1)
 
-    def push_again(pictures, _):
+    def push_again(pictures):
         gradient, _ = jax.grad(student_loss, argnums=1, has_aux=True)(student, pictures[0], batch)
-        return push(pictures, gradient), None
+        return push(pictures, gradient)
 
     pictures = push(tuple(batch[name] for name in PICTURE), gradient)
-    pictures, _ = jax.lax.scan(push_again, pictures, length=pushes - 1)
+    for _ in range(pushes - 1):  # written out: XLA's convolutions are several times slower inside a loop on a CPU
+        pictures = push_again(pictures)
     return (params, mean_params, moments), log, dict(zip(PICTURE, pictures, strict=True))
 
 
@@ -558,6 +572,7 @@ def main() -> None:
     add("--gradient-weight", type=float, default=1.0)
     add("--init-from", type=Path, help="a slim.h5 to start from instead of random filters")
     add("--rate", type=float, default=2e-3, help="Adam's first learning rate; a half cosine leads it to 1 percent")
+    add("--learner", choices=("adam", "muon"), default="adam")
     add("--average", type=float, default=0.998, help="decay of the averaged parameters, which are what is exported")
     add("--batch", type=int, default=8)
     add("--size", type=int, default=96, help="pixels, a multiple of 16")
@@ -580,7 +595,7 @@ def main() -> None:
     scales = {tap: float(np.sqrt(np.mean(f**2))) for tap, f in answer.features.items()}
 
     params = load_export(options.init_from, scales) if options.init_from else random_start(options.seed)
-    state = (params, jax.tree.map(jnp.copy, params), optax.scale_by_adam().init(params))
+    state = (params, jax.tree.map(jnp.copy, params), LEARNERS[options.learner].init(params))
     progress = {"iteration": 0, "seconds": 0.0}
     options.out.mkdir(parents=True, exist_ok=True)
     manager = ocp.CheckpointManager(options.out.resolve() / "checkpoints", options=ocp.CheckpointManagerOptions(
@@ -630,6 +645,7 @@ def main() -> None:
                 targets,
                 scales,
                 rate,
+                learner=options.learner,
                 gradient_weight=weight,
                 average=options.average,
                 pushes=options.pushes,
