@@ -15,6 +15,8 @@ from nst_jax.errors import NSTError
 OPTIMIZERS = ("lbfgs", "adam")
 POOLINGS = ("avg", "max")
 CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
+PADDINGS = ("zeros", "replicate", "reflect", "wrap")
+PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
@@ -62,6 +64,10 @@ class Config:
     """seed of the noise"""
     pooling: str = "avg"
     """pooling of the network: avg or max"""
+    padding: str = "zeros"
+    """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
+    precision: str = "auto"
+    """of the network's convolutions: float32, bfloat16, or auto: the faster one on the device"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
 
@@ -72,6 +78,8 @@ class Config:
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_pooling(self.pooling)
+        check_choice("padding", self.padding, PADDINGS)
+        check_choice("precision", self.precision, PRECISIONS)
         for name, low in {"size": 1, "steps": 0, "scales": 1, "coarse_steps": 0, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)

@@ -42,9 +42,27 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
 
     Returns [N, N], symmetric and positive semidefinite, in the square of the responses' unit.
     """
-    height, width = features.shape[-3:-1]
-    product = jnp.einsum("...hwi,...hwj->...ij", features, features, precision=jax.lax.Precision.HIGHEST)
-    return product / (height * width)
+    height, width, filters = features.shape[-3:]
+    rows = features.reshape(*features.shape[:-3], height * width, filters)
+    return _correlations(rows) / (height * width)
+
+
+@jax.custom_jvp
+def _correlations(rows: Float[Array, "*b m n"]) -> Float[Array, "*b n n"]:
+    """G_ij = Σ_k F_ik F_jk of responses at M positions, in full float32."""
+    return _correlated(rows, rows)
+
+
+def _correlated(left: Array, right: Array) -> Array:
+    return jnp.einsum("...ki,...kj->...ij", left, right, precision=jax.lax.Precision.HIGHEST)
+
+
+@_correlations.defjvp
+def _correlations_derivative(primals, tangents):
+    """T + Tᵀ with T = Σ_k F_ik dF_jk. Transposed, that is one product for the gradient, where JAX's own takes two."""
+    (rows,), (change,) = primals, tangents
+    product = _correlated(rows, change)
+    return _correlations(rows), product + product.swapaxes(-1, -2)
 
 
 @flax.struct.dataclass

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import layers
-from nst_jax.config import check_pooling
+from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
+from nst_jax.convolution import convolve
 from nst_jax.weights import Preprocessing, Weights
 
 
@@ -30,29 +31,47 @@ def pool(x: Float[Array, "*b h w c"], pooling: str) -> Float[Array, "*b h//2 w//
     return reduce(x, (2, 2), (2, 2))
 
 
+class Convolution(nn.Module):
+    """A 3×3 convolution with a bias, [B, H, W, I] to [B, H, W, channels]; see ``convolution`` for how it is done."""
+
+    channels: int
+    padding: str = "zeros"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
+        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        return convolve(x, kernel.astype(x.dtype), self.padding) + bias.astype(x.dtype)
+
+
 class VGG(nn.Module):
-    """The rows of a table in turn: 3×3 convolutions (zero padding), each with its rectifier, and poolings.
+    """The rows of a table in turn: 3×3 convolutions, each with its rectifier, and poolings.
 
     Attributes:
       rows: the part of the network's table that is run.
       taps: the layers whose responses are returned.
       pooling: "avg" or "max".
+      padding: what the convolutions see beyond the border, one of ``convolution.PADDINGS``.
+      precision: "float32" or "bfloat16", that of the responses from layer to layer; those returned are float32.
     """
 
     rows: tuple[layers.Layer, ...]
     taps: tuple[str, ...]
     pooling: str = "avg"
+    padding: str = "zeros"
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _c"]]:
         taps = {}
+        x = x.astype(self.precision)
         for row in self.rows:
             if row.kind == "conv":
-                x = nn.relu(nn.Conv(row.channels, (3, 3), padding="SAME", name=row.name)(x))
+                x = nn.relu(Convolution(row.channels, self.padding, name=row.name)(x))
             else:
                 x = pool(x, self.pooling)
             if row.name in self.taps:
-                taps[row.name] = x
+                taps[row.name] = x.astype(jnp.float32)
         return taps
 
 
@@ -66,7 +85,7 @@ class Network:
       range, mean, std: the preprocessing, ``(range * image[..., order] - mean) / std`` for an image in [0, 1].
       name: its table in ``layers.NETWORKS``.
       bgr: whether the network expects the channels in the order blue, green, red.
-      pooling: "avg" or "max".
+      pooling, padding, precision: see ``VGG``.
     """
 
     params: dict[str, dict[str, Array]]
@@ -76,11 +95,22 @@ class Network:
     name: str = flax.struct.field(pytree_node=False)
     bgr: bool = flax.struct.field(pytree_node=False)
     pooling: str = flax.struct.field(pytree_node=False)
+    padding: str = flax.struct.field(pytree_node=False)
+    precision: str = flax.struct.field(pytree_node=False)
 
 
-def network(weights: Weights, pooling: str = "avg") -> Network:
-    """Puts loaded weights on the device. Raises NSTError for an unknown pooling."""
+def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", precision: str = "float32") -> Network:
+    """Puts loaded weights on the device.
+
+    Args:
+      weights: which network, and its numbers.
+      pooling, padding, precision: see ``VGG``; "auto" for ``precision`` takes the faster one on JAX's default device.
+
+    Raises NSTError for an unknown pooling, padding or precision.
+    """
     check_pooling(pooling)
+    check_choice("padding", padding, PADDINGS)
+    check_choice("precision", precision, PRECISIONS)
     preprocessing = weights.preprocessing
     return Network(
         params=jax.tree.map(jnp.asarray, {name: dict(parts) for name, parts in weights.arrays.items()}),
@@ -90,7 +120,17 @@ def network(weights: Weights, pooling: str = "avg") -> Network:
         name=weights.network,
         bgr=preprocessing.channel_order == "BGR",
         pooling=pooling,
+        padding=padding,
+        precision=fast_precision() if precision == "auto" else precision,
     )
+
+
+def fast_precision() -> str:
+    """The precision that is the faster one on JAX's default device.
+
+    No CPU that we have measured gains by bfloat16 (docs/performance.md): XLA's convolution there is no faster in it.
+    """
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:
@@ -123,7 +163,7 @@ def responses(
 ) -> dict[str, Float[Array, "*b _h _w _c"]]:
     """What the network's own filters give at the layers named: ``features`` before any linear map."""
     taps = tuple(taps)
-    module = VGG(layers.until(net.name, taps), taps, net.pooling)
+    module = VGG(layers.until(net.name, taps), taps, net.pooling, net.padding, net.precision)
     batched = image if image.ndim == 4 else image[None]
     found: Any = module.apply({"params": net.params}, preprocess(net, batched))
     return found if image.ndim == 4 else {tap: response[0] for tap, response in found.items()}

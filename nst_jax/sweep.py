@@ -118,8 +118,10 @@ class Sweep:
         everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
         net = jax.device_put(self.net, everywhere)
 
-        def goal_at(size: tuple[int, int]) -> tuple[objective.Objective, dict[str, Any]]:
-            goal = transfer.build_objective(net, self.photograph, self.paintings[:1], size, self.union)
+        def goal_at(size: tuple[int, int], precision: str) -> tuple[objective.Objective, dict[str, Any]]:
+            goal = transfer.build_objective(
+                net.replace(precision=precision), self.photograph, self.paintings[:1], size, self.union
+            )
             return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
 
         starts = [
@@ -134,6 +136,7 @@ class Sweep:
             self.sizes,
             self.union,
             recorder,
+            precision=net.precision,
             lanes=True,
             place=lambda image: jax.device_put(image, spread),
         )
@@ -233,7 +236,8 @@ def prepare(
         if key in seen:
             raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
         seen[key] = index
-    return Sweep(resolved, photograph, paintings, weights, network(weights, union.pooling), union, sizes)
+    net = network(weights, union.pooling, union.padding, union.precision)
+    return Sweep(resolved, photograph, paintings, weights, net, union, sizes)
 
 
 def _with_weight(sets: Any) -> tuple[str, ...]:

@@ -112,16 +112,16 @@ def stylize(
     full = inputs.full_size(photograph, paintings, config)
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     memory.check(config.network, taps, full, optimize.Method(config.optimizer, config.history))
-    net = network(weights, config.pooling)
+    net = network(weights, config.pooling, config.padding, config.precision)
     sizes = inputs.scale_sizes(full, config)
     loaded = time.perf_counter()
 
-    def goal_at(size: tuple[int, int]) -> objective.Objective:
-        return build_objective(net, photograph, paintings, size, config)
+    def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
+        return build_objective(net.replace(precision=precision), photograph, paintings, size, config)
 
     image = inputs.start_image(photograph, paintings, sizes[0], config)
     recorder = Recorder(on_progress, started)
-    made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder)
+    made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
     return Result(
         image=made.image,
         alpha=photograph.alpha if photograph else None,
@@ -150,24 +150,26 @@ class Made(NamedTuple):
 
 def coarse_to_fine(
     function: optimize.Function,
-    goal_at: Callable[[tuple[int, int]], Any],
+    goal_at: Callable[[tuple[int, int], str], Any],
     image: np.ndarray,
     sizes: Sequence[tuple[int, int]],
     config: Config,
     recorder: Recorder,
     *,
+    precision: str,
     lanes: bool = False,
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
 ) -> Made:
-    """Lowers ``function(goal_at(size), image)`` at each (height, width) of ``sizes`` in turn, from ``image`` on.
+    """Lowers ``function(goal_at(size, precision), image)`` at each (height, width) of ``sizes``, from ``image`` on.
 
     Args:
       function, lanes: as ``optimize.minimise`` takes them.
-      goal_at: what ``function`` is given at one of the sizes.
+      goal_at: what ``function`` is given at one of the sizes, with a network of one of ``config.PRECISIONS``.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1].
       config: tells the optimiser and its steps.
       recorder: takes down the losses.
+      precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
     counts = [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
@@ -177,7 +179,7 @@ def coarse_to_fine(
     recorder.start(runs, sum(counts))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
     for size, count in zip(sizes, counts, strict=True):
-        goal, going = goal_at(size), np.equal(ended, "")
+        goal, going = goal_at(size, precision), np.equal(ended, "")
         outcome = optimize.minimise(
             method,
             function,
@@ -195,7 +197,9 @@ def coarse_to_fine(
         if np.not_equal(ended, "").all():
             break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
-        image, goal = inputs.resized(image, *sizes[-1]), goal_at(sizes[-1])
+        image = inputs.resized(image, *sizes[-1])
+    if size != sizes[-1] or precision != "float32":
+        goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
@@ -220,10 +224,25 @@ def build_objective(
     net: Network, photograph: Picture | None, paintings: Sequence[Picture], size: tuple[int, int], config: Config
 ) -> objective.Objective:
     """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
+    return objective_of(
+        net,
+        None if photograph is None else images.resize(photograph.pixels, *size),
+        [inputs.painting_at(painting, size, config) for painting in paintings],
+        config,
+    )
+
+
+def objective_of(
+    net: Network,
+    photograph: np.ndarray | None,
+    paintings: Sequence[np.ndarray | jax.Array],
+    config: Config,
+) -> objective.Objective:
+    """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``."""
     return objective.build(
         net,
-        None if photograph is None else jnp.asarray(images.resize(photograph.pixels, *size)),
-        [inputs.painting_at(painting, size, config) for painting in paintings],
+        None if photograph is None else jnp.asarray(photograph),
+        [jnp.asarray(painting) for painting in paintings],
         content_layers=config.content_layer_weights,
         style_layers=config.style_layer_weights,
         content_weight=config.content_weight,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from nst_jax.cli.cache import Switch, keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
 from nst_jax.config import Config, check_whole
@@ -48,6 +49,8 @@ class Reproduce:
     """continue what is in the output folder"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    cache: Switch = True
+    """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
         """Raises NSTError for a value that cannot be used."""
@@ -73,6 +76,7 @@ def command(arguments: Sequence[str]) -> int:
     names = [path.stem for path in styles]
     lanes, layout = wanted.runs(options.config(), [name.removeprefix("paper_").replace("_", " ") for name in names])
 
+    keep_programs(options.cache, PROGRAM)
     from nst_jax import gallery, sweep, transfer  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(output, options.resume)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
+from nst_jax.cli.cache import Switch, keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.config import STARTS, Config, check_whole
@@ -36,6 +37,8 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    cache: Switch = True
+    """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +53,7 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
+    keep_programs(options.cache, PROGRAM)
     from nst_jax import images, runs, transfer  # JAX is loaded only for a command line that holds
     from nst_jax.weights import choose_weights
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
+from nst_jax.cli.cache import Switch, keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.config import Config, check_whole
@@ -50,6 +51,8 @@ class Sweep(Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    cache: Switch = True
+    """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
         check_whole("lanes_at_once", self.lanes_at_once, 0)
@@ -95,6 +98,7 @@ def command(arguments: Sequence[str]) -> int:
         seeds=options.seeds,
         ratios=options.ratios,
     )
+    keep_programs(options.cache, PROGRAM)
     from nst_jax import gallery, sweep  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(options.output, options.resume)
