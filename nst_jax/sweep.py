@@ -120,7 +120,7 @@ class Sweep:
 
         def goal_at(size: tuple[int, int], precision: str) -> tuple[objective.Objective, dict[str, Any]]:
             goal = transfer.build_objective(
-                net.replace(precision=precision), self.photograph, self.paintings[:1], size, self.union
+                dataclasses.replace(net, precision=precision), self.photograph, self.paintings[:1], size, self.union
             )
             return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
 

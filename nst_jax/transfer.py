@@ -117,7 +117,7 @@ def stylize(
     loaded = time.perf_counter()
 
     def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
-        return build_objective(net.replace(precision=precision), photograph, paintings, size, config)
+        return build_objective(dataclasses.replace(net, precision=precision), photograph, paintings, size, config)
 
     image = inputs.start_image(photograph, paintings, sizes[0], config)
     recorder = Recorder(on_progress, started)

@@ -1,0 +1,98 @@
+"""Every lowering of the 3×3 convolution against XLA's own with its own gradient; paddings; the choice between them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nst_jax import convolution, winograd
+from nst_jax.convolution import LOWERINGS, choose, convolve
+
+
+def arrays(*shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+
+
+def plain(x, kernel, padding="VALID"):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def off(found, wanted):
+    """The largest error over the largest value."""
+    return float(jnp.abs(found - wanted).max() / jnp.abs(wanted).max())
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("shape", [(1, 16, 16), (2, 13, 22), (1, 4, 4), (1, 3, 9), (3, 1, 1), (1, 40, 7)])
+def test_value_and_gradients_are_those_of_the_plain_convolution(lowering, shape):
+    x, kernel, slope = arrays((*shape, 5), (3, 3, 5, 7), (*shape, 7))
+    wanted, back = jax.vjp(lambda x, kernel: plain(x, kernel, "SAME"), x, kernel)
+    found, our_back = jax.vjp(lambda x, kernel: convolve(x, kernel, lowering=lowering), x, kernel)
+    assert off(found, wanted) < winograd.ERROR
+    for ours, theirs in zip(our_back(slope), back(slope), strict=True):
+        assert ours.shape == theirs.shape
+        assert off(ours, theirs) < winograd.ERROR
+
+
+def test_winograd_in_strips(monkeypatch):
+    x, kernel, slope = arrays((2, 37, 18, 6), (3, 3, 6, 4), (2, 37, 18, 4))
+    whole, whole_back = jax.vjp(functools.partial(convolve, lowering="winograd"), x, kernel)
+    monkeypatch.setattr(winograd, "STRIP_BYTES", 1)
+    parts, parts_back = jax.vjp(functools.partial(convolve, lowering="winograd"), x, kernel)
+    assert off(parts, whole) < 1e-6
+    for ours, theirs in zip(parts_back(slope), whole_back(slope), strict=True):
+        assert off(ours, theirs) < 1e-5
+
+
+def test_the_error_bound_holds_for_the_widest_layer():
+    x, kernel, slope = arrays((1, 16, 24, 512), (3, 3, 512, 512), (1, 16, 24, 512))
+    x, kernel = jnp.maximum(x, 0), kernel / np.sqrt(9 * 512)
+    wanted, back = jax.vjp(lambda x: plain(x, kernel, "SAME"), x)
+    found, our_back = jax.vjp(lambda x: convolve(x, kernel, lowering="winograd"), x)
+    assert off(found, wanted) < winograd.ERROR
+    assert off(our_back(slope)[0], back(slope)[0]) < winograd.ERROR
+
+
+def test_the_bases_give_the_correlation():
+    after, evaluate, before = winograd.bases()
+    line, kernel = np.arange(6.0) ** 2 - 3, np.array([2.0, -1.0, 0.5])
+    found = after @ ((evaluate @ kernel) * (before @ line))
+    np.testing.assert_allclose(found, np.correlate(line, kernel, "valid"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_lanes(lowering):
+    x, kernels = arrays((3, 1, 9, 10, 4), (3, 3, 3, 4, 2))
+    shared = jax.vmap(lambda x: convolve(x, kernels[0], lowering=lowering))(x)
+    own = jax.vmap(lambda x, kernel: convolve(x, kernel, lowering=lowering))(x, kernels)
+    for lane in range(3):
+        assert off(shared[lane], plain(x[lane], kernels[0], "SAME")) < winograd.ERROR
+        assert off(own[lane], plain(x[lane], kernels[lane], "SAME")) < winograd.ERROR
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize(
+    ("padding", "numpy_mode"), [("zeros", "constant"), ("replicate", "edge"), ("reflect", "reflect"), ("wrap", "wrap")]
+)
+def test_what_lies_beyond_the_border(lowering, padding, numpy_mode):
+    x, kernel = arrays((2, 6, 9, 3), (3, 3, 3, 4))
+    padded = jnp.asarray(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), numpy_mode))
+    assert off(convolve(x, kernel, padding, lowering), plain(padded, kernel)) < winograd.ERROR
+
+
+def test_one_pixel_cannot_be_reflected_but_can_be_padded_otherwise():
+    x, kernel = arrays((1, 1, 1, 3), (3, 3, 3, 2))
+    for padding in ("zeros", "replicate", "wrap"):
+        assert np.isfinite(convolve(x, kernel, padding)).all()
+
+
+def test_the_choice(monkeypatch):
+    assert choose(384, 512, 128, 128, "float32") == "winograd"
+    assert choose(384, 512, 3, 64, "float32") == "xla"
+    assert choose(12, 16, 128, 128, "float32") == "xla"
+    assert choose(384, 512, 128, 128, "bfloat16") == "xla"
+    monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
+    assert choose(384, 512, 128, 128, "float32") == "xla"
