@@ -222,3 +222,12 @@ def test_gradient_of_the_variation():
         np.vdot(gradient, direction), reference.slope(loop_variation, image, direction), rtol=1e-6
     )
     assert not flat.any()
+
+
+def test_gram_gradient_is_that_of_the_formula():
+    x, slope = f4(draw(2, 4, 3, 5)), f4(draw(2, 5, 5))
+    wanted = jax.vjp(lambda x: jnp.einsum("bhwi,bhwj->bij", x, x) / 12, x)[1](slope)[0]
+    np.testing.assert_allclose(jax.vjp(losses.gram, x)[1](slope)[0], wanted, rtol=1e-5, atol=1e-6)
+    change = f4(draw(2, 4, 3, 5))
+    wanted = jax.jvp(lambda x: jnp.einsum("bhwi,bhwj->bij", x, x) / 12, (x,), (change,))[1]
+    np.testing.assert_allclose(jax.jvp(losses.gram, (x,), (change,))[1], wanted, rtol=1e-5, atol=1e-5)

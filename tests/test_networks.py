@@ -165,3 +165,42 @@ def test_random_weights_are_reproducible_and_keep_the_signal(narrow_vgg):
         assert parts["kernel"].dtype == np.float32
         np.testing.assert_array_equal(parts["kernel"], again.arrays[name]["kernel"])
         assert (parts["kernel"] != other.arrays[name]["kernel"]).all()
+
+
+def test_bfloat16_gives_float32_responses_close_to_its_own(tiny):
+    weights = random_filters(tiny)
+    image = jnp.asarray(smooth_picture(16, 20, seed=3))
+    exact = networks.features(networks.network(weights), image, TAPS)
+    found = networks.features(networks.network(weights, precision="bfloat16"), image, TAPS)
+    for tap in TAPS:
+        assert found[tap].dtype == jnp.float32
+        error = jnp.linalg.norm(found[tap] - exact[tap]) / jnp.linalg.norm(exact[tap])
+        assert 1e-5 < error < 0.02  # rounded to 8 bits, a few times over
+
+
+def test_padding_reaches_every_layer(tiny):
+    weights, image = random_filters(tiny), jnp.full((12, 12, 3), 0.6)
+    flat = networks.features(networks.network(weights, padding="replicate"), image, TAPS)
+    assert all(jnp.ptp(response, axis=(0, 1)).max() < 1e-5 for response in flat.values())
+    bordered = networks.features(networks.network(weights), image, TAPS)
+    assert all(jnp.ptp(response, axis=(0, 1)).max() > 0.1 for response in bordered.values())
+
+
+def test_wrapped_responses_move_with_the_picture(tiny):
+    net = networks.network(random_filters(tiny), padding="wrap")
+    image = jnp.asarray(smooth_picture(16, 20, seed=3))
+    still, moved = (networks.features(net, x, TAPS)["pool2"] for x in (image, jnp.roll(image, (4, 8), (0, 1))))
+    np.testing.assert_allclose(moved, jnp.roll(still, (1, 2), (0, 1)), rtol=1e-4, atol=1e-4)
+
+
+def test_auto_precision_is_that_of_the_device(tiny, monkeypatch):
+    assert networks.network(random_filters(tiny), precision="auto").precision == "float32"
+    monkeypatch.setattr(networks.jax, "default_backend", lambda: "tpu")
+    assert networks.network(random_filters(tiny), precision="auto").precision == "bfloat16"
+
+
+def test_unknown_padding_and_precision(tiny):
+    with pytest.raises(NSTError, match="unknown padding 'mirror': choose one of zeros, replicate, reflect, wrap"):
+        networks.network(random_filters(tiny), padding="mirror")
+    with pytest.raises(NSTError, match="unknown precision 'half': choose one of auto, float32, bfloat16"):
+        networks.network(random_filters(tiny), precision="half")

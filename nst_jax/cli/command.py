@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from nst_jax.allocator import keep_freed_memory
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
 
@@ -64,6 +65,7 @@ def _one_line(box: str, program: str) -> str:
 
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
     """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
+    keep_freed_memory()
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except NSTError as error:
