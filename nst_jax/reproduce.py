@@ -264,7 +264,7 @@ def paragraphs(
         )
     if figure.source.startswith("2016") and figure.styles:
         differs.append("The paper resized the painting to the photograph's size; here it keeps its aspect ratio.")
-        differs.append("Replications weigh a style layer of N filters by 1/N²; here all five weigh the same, as in 2015.")
+        differs.append("Replications weigh a style layer of N filters by 1/N²; here all weigh the same, as in 2015.")
     if not figure.source.startswith("2016"):
         differs.append(
             "The paper speaks of gradient descent, here it is L-BFGS or Adam; it does not say how many steps."
