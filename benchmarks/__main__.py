@@ -1,0 +1,55 @@
+"""All benchmarks behind one command.
+
+    python -m benchmarks COMMAND [options] [--output told.json]
+
+Each prints a table; ``--output`` gets its rows as JSON, with every single time, the machine, the versions, the settings
+and the options. ``python -m benchmarks COMMAND --help`` says what a command measures, and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from benchmarks import harness
+
+#: Each is a module beside this one, with its docstring as help, ``add_options(parser)`` and ``measure(options)``.
+COMMANDS = {
+    "step": "one value and gradient: our precisions and PyTorch's variants, in turns",
+    "run": "from the command's start to the picture and to the loss of PyTorch's L-BFGS, cold and warm",
+    "start": "import, --help, first compile, first preview",
+    "memory": "peak memory of a run by size",
+    "growth": "time and memory per pixel against pixels",
+    "choices": "what the paper leaves open, one choice a row",
+    "slim": "the small network against random filters and VGG-19, judged under VGG-19",
+    "sweep": "a sweep as one batch against its runs one after the other",
+    "against_torch": "our L-BFGS against PyTorch's on the 2015 objective, evaluation by evaluation",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command that the first argument names with the others."""
+    first = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="commands:\n" + "\n".join(f"  {name:15}{about}" for name, about in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    first.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    name = first.parse_args(arguments[:1]).command
+    module = importlib.import_module(f"benchmarks.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_options(parser)
+    parser.add_argument("--output", help="file for all that was measured, as JSON")
+    options = parser.parse_args(arguments[1:])
+    harness.write(options.output, name, options, module.measure(options))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
