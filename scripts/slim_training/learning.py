@@ -1,0 +1,89 @@
+"""One iteration: the student learns a lesson, and the batch's pictures move on under it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+from jaxtyping import Array
+
+from nst_jax import losses
+from slim_training import lbfgs, lesson, student
+from slim_training.student import Params
+from slim_training.teacher import Lesson
+
+#: What is learnt and saved: the parameters, their running mean (which is exported), the learner's state.
+State = tuple[Params, Params, Any]
+
+
+def _matrices(params: Params) -> Any:
+    """Which parameters Muon orthogonalises, as matrices from all inputs to the outputs: all but the biases."""
+    number = optax.contrib.MuonDimensionNumbers
+    return jax.tree.map(lambda p: number(tuple(range(p.ndim - 1)), p.ndim - 1) if p.ndim > 1 else None, params)
+
+
+LEARNERS = {
+    "adam": optax.adam(1.0, b2=0.99),
+    "muon": optax.contrib.muon(1.0, consistent_rms=0.2, adam_b2=0.99, muon_weight_dimension_numbers=_matrices),
+}
+
+
+def start(params: Params, learner: str) -> State:
+    """The state before the first iteration, on the device as a restored one is, so that both compile alike."""
+    state = params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)
+    return jax.device_put(state, jax.devices()[0])
+
+
+@functools.partial(jax.jit, static_argnames=("learner", "gradient_weight", "average", "pushes"), donate_argnums=(0,))
+def iterate(
+    state: State,
+    rows: Mapping[str, Array],
+    taught: Lesson,
+    targets: Mapping[str, Array],
+    scales: Mapping[str, Any],
+    rate: Array | float,
+    *,
+    learner: str,
+    gradient_weight: float,
+    average: float,
+    pushes: int,
+) -> tuple[State, dict[str, Array], lbfgs.Descent]:
+    """One step of the learner, gradients clipped to norm 1, and ``pushes`` L-BFGS steps of the pictures.
+
+    Args:
+      state: given up.
+      rows, taught, targets, scales, gradient_weight: see ``lesson.loss``.
+      rate: the learning rate.
+      learner: a name of ``LEARNERS``.
+      average: decay of the running mean of the parameters.
+      pushes: at least 1.
+
+    Returns the state, the errors for the log, and where the pictures' optimisation is.
+    """
+    params, mean_params, moments = state
+    (_, (log, standing)), slope = jax.value_and_grad(lesson.loss, has_aux=True)(
+        params, rows, taught, targets, scales, gradient_weight
+    )
+    size = optax.tree.norm(slope)
+    slope = jax.tree.map(lambda s: s * jnp.minimum(1.0, 1 / (size + 1e-9)), slope)
+    update, moments = LEARNERS[learner].update(slope, moments, params)
+    pictures = _pushed(params, rows, standing, pushes)
+    params = jax.tree.map(lambda p, u: p + rate * u, params, update)
+    mean_params = jax.tree.map(lambda m, p: average * m + (1 - average) * p, mean_params, params)
+    return (params, mean_params, moments), log, pictures
+
+
+def _pushed(params: Params, rows: Mapping[str, Array], standing: lesson.Standing, pushes: int) -> lbfgs.Descent:
+    """The batch's pictures after some steps that lower the student's stylisation loss and the total variation."""
+    smoothing = jax.grad(lambda x: jnp.vdot(rows["tv_weight"], jax.vmap(losses.total_variation)(x)))
+    pictures, gradient = lbfgs.Descent(**{name: rows[name] for name in lbfgs.Descent._fields}), standing.gradient
+    for i in range(pushes):  # written out: XLA's convolutions are several times slower inside a loop on a CPU
+        if i:
+            gradient, _ = student.image_gradient(params, standing.metrics, standing.goals, pictures.x)
+        pictures = jax.vmap(lbfgs.step)(pictures, gradient + smoothing(pictures.x))
+    return pictures

@@ -1,0 +1,146 @@
+"""The student: the parameters that are learnt, and the stylisation loss that it sees for itself.
+
+Its parameters are ``{"net": {conv: {"kernel", "bias"}}, "maps": {tap: E [n, N]}}``: the filters of the table ``slim``,
+and at each tap the linear map to the teacher's channels. While training, E leads to the teacher's responses divided by
+their scale, their root mean square at that tap, so that every map learns at the same rate; a file holds E times it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nst_jax import layers, losses, networks
+from nst_jax.errors import NSTError
+from nst_jax.files import replacing
+from nst_jax.weights import FORMAT, FORMAT_VERSION, TORCHVISION, Weights, load_weights
+
+STYLE_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+CONTENT_TAP = "conv4_2"
+#: All layers that the student is taught, in network order.
+TAPS = layers.tap_names("slim")
+
+Params = dict[str, dict[str, Any]]
+Scales = dict[str, float]
+
+
+class Goals(NamedTuple):
+    """What a batch of B pictures is stylised towards, as the student sees it.
+
+    Attributes:
+      content: its responses to the photographs at the content tap, [B, h, w, n].
+      style: its Gram matrices of the paintings at each style tap, [B, n, n].
+      style_weights: of the style taps, [B, 5].
+      content_weight: [B].
+    """
+
+    content: Array
+    style: dict[str, Array]
+    style_weights: Array
+    content_weight: Array
+
+
+def random_start(seed: int) -> Params:
+    """He-scaled random filters without biases, and random maps, from a seed."""
+    return _parameters(networks.random_weights("slim", seed).arrays, dict.fromkeys(TAPS, 1.0))
+
+
+def from_file(path: Path, scales: Scales) -> Params:
+    """The parameters from a file that ``export`` wrote, for the teacher's scales.
+
+    Raises NSTError for a file that is none.
+    """
+    held = load_weights(path)
+    if held.network != "slim" or held.preprocessing != TORCHVISION:
+        raise NSTError(f"--init-from {path} holds {held.network}, not a student: give a slim.h5 of this script's")
+    return _parameters(held.arrays, scales)
+
+
+def _parameters(arrays: Mapping[str, Mapping[str, np.ndarray]], scales: Scales) -> Params:
+    net = {name: {part: jnp.asarray(held[part]) for part in ("kernel", "bias")} for name, held in arrays.items()}
+    return {"net": net, "maps": {tap: jnp.asarray(arrays[tap]["map"] / np.float32(scales[tap])) for tap in TAPS}}
+
+
+def export(path: Path, params: Params, scales: Scales, metadata: Mapping[str, str]) -> None:
+    """Writes the student as a weights file of nst_jax's in float16, each map in the teacher's units.
+
+    Raises NSTError where it cannot be written.
+    """
+    known = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "network": "slim",
+        "channel_order": TORCHVISION.channel_order,
+        "range": TORCHVISION.range,
+        "mean": TORCHVISION.mean,
+        "std": TORCHVISION.std,
+        "table": " ".join(
+            f"{row.name}:{row.channels}" if row.kind == "conv" else "pool" for row in layers.table("slim")
+        ),
+    }
+    try:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs.update({**metadata, **known})
+            for name, parts in params["net"].items():
+                for part, array in parts.items():
+                    file[f"{name}/{part}"] = np.asarray(array, np.float16)
+            for tap, matrix in params["maps"].items():
+                file[f"{tap}/map"] = np.asarray(np.asarray(matrix) * np.float32(scales[tap]), np.float16)
+    except OSError as error:
+        raise NSTError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def features(params: Params, images: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _n"]]:
+    """The student's narrow responses at every tap, before the maps, to RGB images in [0, 1]."""
+    return networks.responses(networks.network(Weights("slim", params["net"], TORCHVISION)), images, TAPS)
+
+
+def metrics(params: Params) -> dict[str, losses.Metric]:
+    """How responses are compared at each tap as if they were mapped."""
+    return {tap: losses.Metric(matrix @ matrix.T, matrix.shape[1]) for tap, matrix in params["maps"].items()}
+
+
+def goals(params: Params, rows: Mapping[str, Array]) -> Goals:
+    """The student's own targets for a batch of the bank's rows."""
+    paintings = features(params, rows["style"])
+    return Goals(
+        content=features(params, rows["content"])[CONTENT_TAP],
+        style={tap: losses.gram(paintings[tap]) for tap in STYLE_TAPS},
+        style_weights=rows["style_weights"],
+        content_weight=rows["content_weight"],
+    )
+
+
+def stylisation_loss(
+    metrics: Mapping[str, losses.Metric], taps: Mapping[str, Array], goals: Goals
+) -> Float[Array, " b"]:
+    """The normalized losses of each picture, weighted; they never leave the narrow space."""
+
+    def of_one(taps: Mapping[str, Array], goals: Goals) -> Array:
+        style = [
+            losses.style_loss(losses.gram(taps[tap]), goals.style[tap], "normalized", metrics[tap])
+            for tap in STYLE_TAPS
+        ]
+        content = losses.content_loss(taps[CONTENT_TAP], goals.content, "normalized", metrics[CONTENT_TAP])
+        return jnp.vdot(goals.style_weights, jnp.stack(style)) + goals.content_weight * content
+
+    return jax.vmap(of_one)(dict(taps), goals)
+
+
+def image_gradient(
+    params: Params, metrics: Mapping[str, losses.Metric], goals: Goals, images: Float[Array, "b h w 3"]
+) -> tuple[Float[Array, "b h w 3"], dict[str, Array]]:
+    """The gradient of each picture's stylisation loss with respect to it, and the responses to the pictures."""
+
+    def loss(images: Array) -> tuple[Array, dict[str, Array]]:
+        taps = features(params, images)
+        return jnp.sum(stylisation_loss(metrics, taps, goals)), taps
+
+    return jax.grad(loss, has_aux=True)(images)
