@@ -33,7 +33,7 @@ class TorchObjective:
         config: Config,
         variant: TorchVariant = TorchVariant(),  # noqa: B008 (an immutable tuple)
     ) -> None:
-        self.config, self.variant = config, variant
+        self.config, self.variant = config.for_network(weights.network), variant
         self.layout = torch.channels_last if variant.channels_last else torch.contiguous_format
         self.rows = layers.until(weights.network, {**config.content_layer_weights, **config.style_layer_weights})
         convolutions = {row.name: weights.arrays[row.name] for row in self.rows if row.kind == "conv"}

@@ -1,21 +1,27 @@
-"""How long this process has spent compiling, as JAX itself reports it."""
+"""How long a thread has spent compiling, as JAX itself reports it."""
 
 from __future__ import annotations
 
+import threading
+
 import jax.monitoring
 
-_seconds = 0.0
+_clock = threading.local()
 
 
-def _add(event: str, duration_secs: float, **_: object) -> None:
-    global _seconds
+def count(seconds: float) -> None:
+    """Adds to what this thread has spent."""
+    _clock.seconds = compile_seconds() + seconds
+
+
+def _listen(event: str, duration_secs: float, **_: object) -> None:
     if event.startswith("/jax/core/compile/"):  # tracing, lowering and the backend's compilation
-        _seconds += duration_secs
+        count(duration_secs)
 
 
-jax.monitoring.register_event_duration_secs_listener(_add)
+jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def compile_seconds() -> float:
-    """Seconds of tracing, lowering and compiling since the process started; take differences."""
-    return _seconds
+    """Seconds that this thread has spent tracing, lowering and compiling, or waiting for it; take differences."""
+    return getattr(_clock, "seconds", 0.0)

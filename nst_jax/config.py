@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
@@ -36,10 +37,10 @@ class Config:
     """a converted weights file to use instead of the one in the user's weights folder"""
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
-    style_weight: float = 8.0
-    """weight of the style loss; beta of the paper in the paper presets"""
-    tv_weight: float = 10.0
-    """weight of the total variation, which smooths"""
+    style_weight: float | None = None
+    """weight of the style loss; beta of the paper in the paper presets; by default 8, with slim 15"""
+    tv_weight: float | None = None
+    """weight of the total variation, which smooths; by default 10, with slim 2"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -84,8 +85,11 @@ class Config:
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("content_weight", "style_weight", "tv_weight"):
-            check_weight(flag(name), getattr(self, name))
+            if getattr(self, name) is not None:
+                check_weight(flag(name), getattr(self, name))
         check_weight("--learning-rate", self.learning_rate)
+        if not self.learning_rate:
+            raise NSTError("--learning-rate is 0: give a finite number above 0")
         taps = {**self.content_layer_weights, **self.style_layer_weights}
         if not taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
@@ -101,10 +105,19 @@ class Config:
         """The style layers with their weights w_l."""
         return layer_weights("style_layers", self.style_layers)
 
+    def for_network(self, network: str) -> Config:
+        """The same for a network, with its own weights of the losses where none are given."""
+        own = OWN_WEIGHTS[network == "slim"]
+        missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, network=network, **missing)
+
     def to_json(self) -> dict[str, object]:
         """The options as values that JSON knows."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
 
+
+#: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
+OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 15.0, "tv_weight": 2.0})
 
 #: What each preset changes. The paper's and the code's choices are explained in docs/paper.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {

@@ -23,7 +23,7 @@ BEYOND = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 #: The fewest channels, in times out, and the fewest products over all positions, for which Winograd's transforms are
 #: worth their time on a CPU, and the seconds that it takes to compile them.
 WINOGRAD_CHANNELS = 64 * 128
-WINOGRAD_WORK = 8e7
+WINOGRAD_WORK = 5.5e7
 
 
 def choose(height: int, width: int, inputs: int, outputs: int, dtype: str) -> str:

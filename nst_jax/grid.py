@@ -63,6 +63,10 @@ def grid(
     The columns are the last of these that has more than one value, the rows all others. Raises NSTError for an empty
     grid, values that come twice or make no difference, and more than ``MOST_LANES`` lanes.
     """
+    if ratios is not None and config.style_weight is None:
+        from nst_jax.weights import network_in_use  # only here do weights files matter
+
+        config = config.for_network(network_in_use(config.network, config.weights))
     if ratios is not None and not config.style_weight:
         raise NSTError("--ratios are multiples of --style-weight, which is 0: give another one")
     if seeds is not None and len(seeds) > 1 and config.init != "noise":
@@ -79,7 +83,7 @@ def grid(
         ("--content-layers", _axis(content_layers, lambda s: (f"content {_short(s)}", {"content_layers": tuple(s)}))),
         ("--style-layer-sets", _axis(style_layer_sets, lambda s: (f"style {_short(s)}", {"style_layers": tuple(s)}))),
         ("--seeds", _axis(seeds, lambda seed: (f"seed {seed}", {"seed": seed}))),
-        ("--ratios", _axis(ratios, lambda r: (f"ratio {r:g}", {"content_weight": r * config.style_weight}))),
+        ("--ratios", _axis(ratios, lambda r: (f"ratio {r:g}", {"content_weight": r * (config.style_weight or 0)}))),
     ]
     count = math.prod(len(values) for _, values in axes)
     if count > MOST_LANES:

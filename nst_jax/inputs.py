@@ -88,26 +88,43 @@ def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
     return sizes
 
 
-def start_image(
-    photograph: Picture | None, paintings: Sequence[Picture], size: tuple[int, int], config: Config
-) -> np.ndarray:
-    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: photograph, painting, noise or a file.
+def step_counts(sizes: Sequence[tuple[int, int]], config: Config) -> list[int]:
+    """The steps at each of the scales."""
+    return [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
 
-    Noise is uniform in [0, 1]. A painting or file is cut about its middle to the photograph's aspect ratio.
+
+def start_picture(config: Config) -> Picture | None:
+    """The picture of the file from which the run starts, or None. Raises NSTError for one that cannot be read."""
+    if config.init in STARTS:
+        return None
+    if not Path(config.init).exists():
+        raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
+    return images.load_image(config.init)
+
+
+def start_image(
+    photograph: Picture | None,
+    paintings: Sequence[Picture],
+    start: Picture | None,
+    size: tuple[int, int],
+    config: Config,
+) -> np.ndarray:
+    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: photograph, painting, noise or a file's.
+
+    Noise is uniform in [0, 1]. A painting or ``start``, the file's, is cut about its middle to the photograph's aspect
+    ratio.
     """
+    if start is not None:
+        return cover(start.pixels, *size)
     if config.init == "noise":
         return np.random.default_rng(config.seed).uniform(size=(*size, 3)).astype(np.float32)
     if config.init == "content":
         if photograph is None:
             raise NSTError("there is no content picture to start from: choose --init noise")
         return images.resize(photograph.pixels, *size)
-    if config.init == "style":
-        if not paintings:
-            raise NSTError("there is no style picture to start from: choose --init noise or content")
-        return cover(paintings[0].pixels, *size)
-    if not Path(config.init).exists():
-        raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
-    return cover(images.load_image(config.init).pixels, *size)
+    if not paintings:
+        raise NSTError("there is no style picture to start from: choose --init noise or content")
+    return cover(paintings[0].pixels, *size)
 
 
 def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -133,16 +150,26 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([images.resize(one, height, width) for one in image])
 
 
-def inputs_of(photograph: Picture | None, paintings: Sequence[Picture]) -> list[dict[str, object]]:
+def roles_of(
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+) -> list[tuple[str, Picture]]:
+    """Each input with its role: "content", "style" or "init"."""
+    pictures = [("content", photograph), *(("style", painting) for painting in paintings), ("init", start)]
+    return [(role, picture) for role, picture in pictures if picture is not None]
+
+
+def inputs_of(
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+) -> list[dict[str, object]]:
     """Role, path, sha256 and size (width, height) of the file of each input."""
-    roles = [("content", photograph)] if photograph else []
     return [
         {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-        for role, picture in [*roles, *(("style", painting) for painting in paintings)]
+        for role, picture in roles_of(photograph, paintings, start)
     ]
 
 
-def notes_of(photograph: Picture | None, paintings: Sequence[Picture]) -> list[str]:
+def notes_of(photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None) -> list[str]:
     """What was wrong with each input but could be passed over."""
-    pictures = [photograph, *paintings] if photograph else paintings
-    return [f"{picture.path}: {note}" for picture in pictures for note in picture.notes]
+    return [
+        f"{picture.path}: {note}" for _, picture in roles_of(photograph, paintings, start) for note in picture.notes
+    ]

@@ -94,6 +94,12 @@ def until(network: str, taps: Iterable[str]) -> tuple[Layer, ...]:
     return rows[: deepest + 1]
 
 
+def blocks(rows: Sequence[Layer]) -> list[tuple[Layer, ...]]:
+    """The rows in their blocks, each up to and with a pooling; the last one may end without."""
+    ends = [index + 1 for index, row in enumerate(rows) if row.kind == "pool" or index + 1 == len(rows)]
+    return [tuple(rows[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def smallest_side(network: str, taps: Iterable[str]) -> int:
     """The fewest pixels that a picture's shorter side may have for every tap to keep at least one position."""
     return 2 ** sum(row.kind == "pool" for row in until(network, taps))

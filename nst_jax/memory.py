@@ -1,59 +1,123 @@
-"""How much memory a run takes and how much there is: what a sweep's batches are planned from, before anything runs."""
+"""How much memory a run takes and how much there is: what is known, and planned with, before anything runs.
+
+The estimate counts arrays from the network's table; nothing is compiled for it. On a CPU it is within a fifth of the
+true peak, less what the process had before (tests/test_memory.py); of accelerators it has not been measured.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
-from nst_jax import layers
+from nst_jax import convolution, images, layers
 from nst_jax.errors import NSTError
 from nst_jax.optimize import Method
+from nst_jax.winograd import SEEN
 
 #: How often each response is in memory at the peak of an evaluation: kept for the gradient, and in work. XLA's own
-#: account of VGG-19's step at 128 x 96 px on a CPU says 1.9; a GPU's convolutions want room to work in as well.
-RESPONSE_COPIES = 3.0
+#: account of VGG-19's step on a CPU (jax 0.10) says 1.5 to 1.7; a GPU's convolutions want room to work in as well.
+RESPONSE_COPIES = {"cpu": 1.6, "gpu": 3.0, "tpu": 3.0}
+#: The same, of the responses of the block that is computed once more, where responses are not kept.
+BLOCK_COPIES = 2.2
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
-IMAGE_COPIES = 12
+IMAGE_COPIES = 20
+#: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
+FILTER_COPIES = {"xla": 9, "winograd": SEEN**2}
+#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, and of each of its scales.
+PROGRAMS, SCALE = 260 * 2**20, 40 * 2**20
 #: The part of the free memory that is planned with.
 USABLE = 0.7
+#: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
+SURELY = 0.8
 
 
-def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method: Method) -> int:
-    """About how many bytes one run takes at its peak, in float32, besides the network's filters.
+class Plan(NamedTuple):
+    """What a run takes, in bytes, what is free, and whether responses are computed again instead of kept to fit."""
+
+    needed: int
+    free: int
+    remat: bool
+
+
+def plan(network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], method: Method) -> Plan:
+    """How a run over the scales ``sizes`` is to use the memory of the first device.
+
+    Raises NSTError, with a size that would do, for one that surely does not fit.
+    """
+    taps, free = tuple(taps), free_bytes(jax.devices()[0])
+
+    def least(sizes: Sequence[tuple[int, int]]) -> tuple[int, bool]:
+        kept = run_bytes(network, taps, sizes, method)
+        if kept <= free:
+            return kept, False
+        return min((kept, False), (run_bytes(network, taps, sizes, method, remat=True), True))
+
+    needed, remat = least(sizes)
+    if SURELY * needed > free:
+        height, width = sizes[-1]
+        smaller = range(max(height, width) // 16 * 16, 0, -16)
+        fits = (size for size in smaller if least([images.fit_size(height, width, size)] * len(sizes))[0] <= free)
+        size = next(fits, None)
+        raise NSTError(
+            f"{width} x {height} pixels with {network} take about {needed / 2**30:.1f} GiB of memory and"
+            f" {free / 2**30:.1f} are free: {f'--size {size} would fit' if size else 'no size would fit'}"
+        )
+    return Plan(needed, free, remat)
+
+
+def run_bytes(
+    network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], method: Method, remat: bool = False
+) -> int:
+    """About how many bytes a single run takes at its peak, besides what the process had before.
+
+    Args:
+      sizes: (height, width) of each scale, the last one the largest.
+      network, taps, method, remat: as ``lane_bytes`` takes them.
+    """
+    taps = tuple(taps)
+    height, width = sizes[-1]
+    filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
+    work = 0
+    for row in layers.until(network, taps):
+        if row.kind == "pool":
+            height, width = height // 2, width // 2
+        else:
+            lowering = convolution.choose(height, width, row.inputs, row.channels, "float32")
+            work += 4 * FILTER_COPIES[lowering] * row.inputs * row.channels
+    programs = PROGRAMS + SCALE * len(sizes) if jax.default_backend() == "cpu" else 0
+    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat)
+
+
+def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method: Method, remat: bool = False) -> int:
+    """About how many bytes one more run in a batch takes at its peak, in float32.
 
     Args:
       network, taps: which layers are run, up to the deepest of ``taps``.
       size: (height, width) of the image.
       method: the optimiser; L-BFGS keeps two images a pair.
+      remat: whether responses are computed again instead of kept, see ``Network``.
     """
-    height, width = size
-    responses = grams = 0
     taps = tuple(taps)
-    for row in layers.until(network, taps):
-        if row.kind == "pool":
-            height, width = height // 2, width // 2
-        responses += height * width * row.channels
-        grams += row.channels**2 if row.name in taps else 0
-    images = IMAGE_COPIES + (2 * 2 * method.history if method.name == "lbfgs" else 0)  # the state, and its successor
-    return int(4 * (RESPONSE_COPIES * responses + 3 * grams + images * 3 * size[0] * size[1]))
-
-
-def check(network: str, taps: Iterable[str], size: tuple[int, int], method: Method) -> None:
-    """Raises NSTError, with a size that would do, for a run at (height, width) that surely does not fit.
-
-    Surely: two thirds of the estimate, which errs on the large side, are more than is free.
-    """
-    needed, free = lane_bytes(network, taps, size, method) * 2 // 3, free_bytes(jax.devices()[0])
-    if needed > free:
-        height, width = size
-        fits = int(max(size) * (free / needed) ** 0.5) // 16 * 16
-        raise NSTError(
-            f"{width} x {height} pixels with {network} take about {needed / 2**30:.1f} GiB of memory and"
-            f" {free / 2**30:.1f} are free: --size {fits} would fit"
-        )
+    copies = RESPONSE_COPIES.get(jax.default_backend(), RESPONSE_COPIES["gpu"])
+    height, width = size
+    blocks: list[int] = []  # values of the responses of each block
+    kept = grams = 0
+    for block in layers.blocks(layers.until(network, taps)):
+        blocks.append(0)
+        for row in block:
+            if row.kind == "pool":
+                height, width = height // 2, width // 2
+            values = height * width * row.channels
+            blocks[-1] += values
+            kept += values if row.name in taps or row is block[-1] else 0
+            grams += row.channels**2 if row.name in taps else 0
+    responses = min(copies * sum(blocks), kept + BLOCK_COPIES * max(blocks)) if remat else copies * sum(blocks)
+    state = IMAGE_COPIES + (2 * method.history if method.name == "lbfgs" else 0)
+    return int(4 * (responses + 3 * grams + state * 3 * size[0] * size[1]))
 
 
 def free_bytes(device: jax.Device) -> int:

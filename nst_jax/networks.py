@@ -6,7 +6,8 @@ an argument of a jitted function; then new weights of the same network compile n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -86,6 +87,7 @@ class Network:
       name: its table in ``layers.NETWORKS``.
       bgr: whether the network expects the channels in the order blue, green, red.
       pooling, padding, precision: see ``VGG``.
+      remat: whether a gradient computes the responses within a block once more instead of keeping them.
     """
 
     params: dict[str, dict[str, Array]]
@@ -97,6 +99,7 @@ class Network:
     pooling: str = flax.struct.field(pytree_node=False)
     padding: str = flax.struct.field(pytree_node=False)
     precision: str = flax.struct.field(pytree_node=False)
+    remat: bool = flax.struct.field(pytree_node=False, default=False)
 
 
 def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", precision: str = "float32") -> Network:
@@ -163,10 +166,43 @@ def responses(
 ) -> dict[str, Float[Array, "*b _h _w _c"]]:
     """What the network's own filters give at the layers named: ``features`` before any linear map."""
     taps = tuple(taps)
-    module = VGG(layers.until(net.name, taps), taps, net.pooling, net.padding, net.precision)
-    batched = image if image.ndim == 4 else image[None]
-    found: Any = module.apply({"params": net.params}, preprocess(net, batched))
+    rows = layers.until(net.name, taps)
+    x = preprocess(net, image if image.ndim == 4 else image[None])
+    found: dict[str, Array] = {}
+    for part in layers.blocks(rows) if net.remat else [rows]:
+        run = functools.partial(_run, VGG(part, (*taps, part[-1].name), net.pooling, net.padding, net.precision))
+        seen = (recomputed(run) if net.remat else run)(net.params, x)
+        x = seen[part[-1].name]
+        found |= {tap: response for tap, response in seen.items() if tap in taps}
     return found if image.ndim == 4 else {tap: response[0] for tap, response in found.items()}
+
+
+def _run(module: VGG, params: Any, x: Array) -> Any:
+    return module.apply({"params": params}, x)
+
+
+def recomputed(function: Callable[[Any, Array], Any]) -> Callable[[Any, Array], Any]:
+    """``function(params, x)``; for its gradient only its arguments are kept, and the rest is computed once more.
+
+    That is ``jax.checkpoint``, but for one thing: on a CPU XLA takes the barriers of ``jax.checkpoint`` away before it
+    looks for what is computed twice, and keeps everything after all. Here the second pass needs the gradient that
+    comes in, times zero, and so cannot be done before.
+    """
+
+    @jax.custom_vjp
+    def run(params: Any, x: Array) -> Any:
+        return function(params, x)
+
+    def forward(params: Any, x: Array) -> tuple[Any, Any]:
+        return function(params, x), (params, x)
+
+    def backward(kept: Any, slopes: Any) -> Any:
+        params, x = kept
+        nothing = sum(0 * slope.ravel()[0] for slope in jax.tree.leaves(slopes))
+        return jax.vjp(function, params, x + nothing)[1](slopes)
+
+    run.defvjp(forward, backward)
+    return run
 
 
 def linear_map(net: Network, tap: str) -> Float[Array, "n N"] | None:

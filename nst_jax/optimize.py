@@ -193,6 +193,13 @@ def chunk_length(remaining: int) -> int:
     return 1 if jax.default_backend() == "cpu" or remaining < CHUNK else CHUNK
 
 
+def compile_chunks(method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, steps: int) -> None:
+    """Compiles the programs that ``minimise`` runs for so many steps; of ``argument`` and ``x`` only shapes count."""
+    state = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
+    for length in {chunk_length(left) for left in range(steps, 0, -CHUNK)}:
+        run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
+
+
 class Chunk(NamedTuple):
     """What the host sees between two chunks.
 

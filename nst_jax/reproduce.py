@@ -130,7 +130,7 @@ def _laid_out(config: Config, styles: Sequence[str], title: str, **axes: Any) ->
 
 
 def _with_ratio(config: Config, ratio: float, style: int = 0) -> Lane:
-    return Lane(dataclasses.replace(config, content_weight=ratio * config.style_weight), style)
+    return Lane(dataclasses.replace(config, content_weight=ratio * (config.style_weight or 0)), style)
 
 
 def _style_only(config: Config) -> Config:

@@ -124,8 +124,9 @@ class Sweep:
             )
             return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
 
+        pictures = [(self.photograph, self.paintings_of(lane), inputs.start_picture(lane.config)) for lane in lanes]
         starts = [
-            inputs.start_image(self.photograph, self.paintings_of(lane), self.sizes[0], lane.config) for lane in lanes
+            inputs.start_image(*one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)
         ]
         recorder = Recorder(on_progress, started)
         loaded = time.perf_counter()
@@ -153,9 +154,9 @@ class Sweep:
                     steps=made.steps[position],
                     evaluations=made.evaluations[position],
                     seconds=seconds,
-                    inputs=inputs.inputs_of(self.photograph, self.paintings_of(lane)),
+                    inputs=inputs.inputs_of(*pictures[position]),
                     weights=transfer.origin_of(self.weights),
-                    notes=inputs.notes_of(self.photograph, self.paintings_of(lane)),
+                    notes=inputs.notes_of(*pictures[position]),
                     ended=made.ended[position],
                 ),
             )
@@ -209,7 +210,7 @@ def prepare(
     if len(lanes) > MOST_LANES:
         raise NSTError(f"the sweep has {len(lanes)} lanes; at most {MOST_LANES} are possible")
     weights = weights or choose_weights(lanes[0].config.network, lanes[0].config.weights)
-    configs = [dataclasses.replace(lane.config, network=weights.network) for lane in lanes]
+    configs = [lane.config.for_network(weights.network) for lane in lanes]
     for name in vars(configs[0]):
         if name not in VARYING and len({getattr(config, name) for config in configs}) > 1:
             raise NSTError(f"the lanes differ in {name}: lanes of one sweep may differ in {', '.join(VARYING)} alone")

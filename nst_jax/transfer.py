@@ -12,14 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, memory, objective, optimize
+from nst_jax import images, inputs, objective, optimize
+from nst_jax.ahead import ahead
+from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Source
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
-from nst_jax.weights import Weights, choose_weights
+from nst_jax.prepare import prepare
+from nst_jax.weights import Weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +108,15 @@ def stylize(
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
     started, compiled = time.perf_counter(), compile_seconds()
-    config = config or Config()
-    weights = weights or choose_weights(config.network, config.weights)
-    config = dataclasses.replace(config, network=weights.network)
-    photograph, paintings = inputs.load_pictures(content, style, config)
-    full = inputs.full_size(photograph, paintings, config)
-    taps = {**config.content_layer_weights, **config.style_layer_weights}
-    memory.check(config.network, taps, full, optimize.Method(config.optimizer, config.history))
+    config, weights, (photograph, paintings, start), sizes, plan = prepare(content, style, config, weights=weights)
     net = network(weights, config.pooling, config.padding, config.precision)
-    sizes = inputs.scale_sizes(full, config)
+    net = dataclasses.replace(net, remat=plan.remat)
     loaded = time.perf_counter()
 
     def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
         return build_objective(dataclasses.replace(net, precision=precision), photograph, paintings, size, config)
 
-    image = inputs.start_image(photograph, paintings, sizes[0], config)
+    image = inputs.start_image(photograph, paintings, start, sizes[0], config)
     recorder = Recorder(on_progress, started)
     made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
     return Result(
@@ -131,9 +128,9 @@ def stylize(
         steps=made.steps,
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
-        inputs=inputs.inputs_of(photograph, paintings),
+        inputs=inputs.inputs_of(photograph, paintings, start),
         weights=origin_of(weights),
-        notes=inputs.notes_of(photograph, paintings),
+        notes=inputs.notes_of(photograph, paintings, start),
         ended=made.ended,
     )
 
@@ -172,30 +169,41 @@ def coarse_to_fine(
       precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
-    counts = [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
+    counts = inputs.step_counts(sizes, config)
     method = optimize.Method(config.optimizer, config.history)
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(counts))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
-    for size, count in zip(sizes, counts, strict=True):
-        goal, going = goal_at(size, precision), np.equal(ended, "")
-        outcome = optimize.minimise(
-            method,
-            function,
-            goal,
-            place(inputs.resized(image, *size)),
-            steps=count * going,
-            rate=rate,
-            on_chunk=recorder.record,
-            lanes=lanes,
-        )
-        steps = recorder.before = steps + outcome.steps
-        evaluations += outcome.evaluations
-        ended = np.where(going, np.array(outcome.reason, object), ended)
-        image = _clipped(outcome.x)
-        if np.not_equal(ended, "").all():
-            break
+
+    def compile_scale(size: tuple[int, int], count: int) -> None:
+        if not lanes:  # those are spread over devices, which shapes alone do not tell
+            goal = jax.eval_shape(functools.partial(goal_at, size, precision))
+            optimize.compile_chunks(method, function, goal, jax.ShapeDtypeStruct((*size, 3), jnp.float32), count)
+            give_back_freed_memory()
+
+    scales = list(zip(sizes, counts, strict=True))
+    with ahead([functools.partial(compile_scale, *scale) for scale in scales]) as wait:
+        for number, (size, count) in enumerate(scales):
+            goal, going = goal_at(size, precision), np.equal(ended, "")
+            wait(number)
+            give_back_freed_memory()
+            outcome = optimize.minimise(
+                method,
+                function,
+                goal,
+                place(inputs.resized(image, *size)),
+                steps=count * going,
+                rate=rate,
+                on_chunk=recorder.record,
+                lanes=lanes,
+            )
+            steps = recorder.before = steps + outcome.steps
+            evaluations += outcome.evaluations
+            ended = np.where(going, np.array(outcome.reason, object), ended)
+            image = _clipped(outcome.x)
+            if np.not_equal(ended, "").all():
+                break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
         image = inputs.resized(image, *sizes[-1])
     if size != sizes[-1] or precision != "float32":
@@ -239,6 +247,7 @@ def objective_of(
     config: Config,
 ) -> objective.Objective:
     """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``."""
+    config = config.for_network(net.name)
     return objective.build(
         net,
         None if photograph is None else jnp.asarray(photograph),
@@ -246,8 +255,8 @@ def objective_of(
         content_layers=config.content_layer_weights,
         style_layers=config.style_layer_weights,
         content_weight=config.content_weight,
-        style_weight=config.style_weight,
-        tv_weight=config.tv_weight,
+        style_weight=config.style_weight or 0.0,
+        tv_weight=config.tv_weight or 0.0,
         convention=config.loss,
     )
 

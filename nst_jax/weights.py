@@ -26,7 +26,7 @@ FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
 #: The networks whose weights are part of the package, each with its file's SHA-256.
-SHIPPED = {"slim": "da5f98c33055c4beb5dce4df11e95b65b9d453bc5d0e9fa537e140e6baded859"}
+SHIPPED = {"slim": "af77c95667cb6580098d6e88841f4ea549d85a4020575999c69f7f881cf4a67f"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +208,13 @@ def choose_weights(network: str = "auto", file: str | os.PathLike[str] | None = 
     """
     if file is not None:
         return load_weights(file, None if network == "auto" else network)
-    if network == "auto":
-        network = "vgg19" if weights_path("vgg19").exists() else "slim"
-    return find_weights(network)
+    return find_weights(network_in_use(network))
+
+
+def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = None) -> str:
+    """The name of the network whose weights ``choose_weights`` gives."""
+    if network != "auto":
+        return network
+    if file is not None:
+        return load_weights(file).network
+    return "vgg19" if weights_path("vgg19").exists() else "slim"

@@ -39,6 +39,13 @@ def smooth_picture(height, width, seed):
     return np.clip(coarse + grain, 0, 1).astype("f4")
 
 
+@pytest.fixture(autouse=True)
+def no_kept_programs(monkeypatch, tmp_path_factory):
+    """No test reads or writes the programs in the user's cache folder."""
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
+
+
 @pytest.fixture
 def narrow_vgg(monkeypatch):
     """VGG-16 and VGG-19 with 4 to 7 filters a layer, under the same names; every preset works with them."""

@@ -102,6 +102,28 @@ def test_previews(arguments, tmp_path):
     assert images.load_image(tmp_path / previews[0]).size == (48, 34)
 
 
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_path, capsys):
+    before = set(tmp_path.iterdir())
+    words = line(arguments, scales=2, coarse_steps=7, size=96, report=tmp_path / "report.json")
+    assert main([*words, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    steps, network, memory = said.out.splitlines()
+    assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
+    assert network.startswith("network: vgg19; ")
+    assert re.fullmatch(r"memory: about \S+ GiB of \S+ GiB free", memory)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_the_start_image_is_an_input(arguments, tmp_path):
+    images.save_image(tmp_path / "start.png", smooth_picture(52, 40, 7))
+    assert main(line(arguments, init=tmp_path / "start.png", report=tmp_path / "report.json", steps=1)) == 0
+    told = json.loads((tmp_path / "report.json").read_text())["inputs"]
+    assert [entry["role"] for entry in told] == ["content", "style", "init"]
+    assert told[2]["sha256"] == weights.file_sha256(tmp_path / "start.png")
+    assert told[2]["size"] == [40, 52]
+
+
 def test_several_styles(arguments, pictures, tmp_path):
     images.save_image(tmp_path / "third.png", smooth_picture(52, 40, 7))
     assert main(line(arguments, style=[pictures[1], tmp_path / "third.png"], report=tmp_path / "report.json")) == 0
@@ -201,6 +223,7 @@ BAD_OPTIONS = [
     ({"style_weight": "nan"}, "--style-weight is nan"),
     ({"tv_weight": "inf"}, "--tv-weight is inf"),
     ({"learning_rate": -1}, "--learning-rate is -1.0"),
+    ({"learning_rate": 0}, "--learning-rate is 0: give a finite number above 0"),
     ({"steps": -1}, "--steps is -1"),
     ({"steps": 1.5}, "--steps"),
     ({"save_every": -1}, "--save-every is -1"),
@@ -380,18 +403,20 @@ def test_help_lists_every_option():
     done = python(ROOT / "scripts" / "stylize.py", "--help", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0
     assert done.stderr == ""
-    for name in (*config.Config.__dataclass_fields__, "content", "style", "output", "report", "save_every"):
+    own = ("content", "style", "output", "report", "save_every", "dry_run", "no_cache")
+    for name in (*config.Config.__dataclass_fields__, *own):
         assert f"--{name.replace('_', '-')} " in done.stdout, name
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--colour", "red"], ["--preset", "monet"]])
-def test_what_needs_no_jax_loads_none(words):
+@pytest.mark.parametrize("program", ["stylize", "sweep", "reproduce"])
+@pytest.mark.parametrize("words", [["--help"], ["--colour", "red"], ["--size", "0"]])
+def test_what_needs_no_jax_loads_nothing_slow(program, words):
     code = (
         "import sys\n"
-        "from nst_jax.cli.stylize import main\n"
+        f"from nst_jax.cli.{program} import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print('jax' in sys.modules)"
+        "print({'jax', 'flax', 'optax', 'numpy', 'PIL', 'h5py', 'scipy'} & {*sys.modules})"
     )
     done = python("-c", code, *words)
-    assert done.stdout.splitlines()[-1] == "False", done.stderr
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr

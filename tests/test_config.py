@@ -116,3 +116,12 @@ def test_what_cannot_be_used_is_told_in_one_line(changes, message):
 def test_unknown_preset():
     with pytest.raises(NSTError, match="unknown preset 'monet': choose one of default, gatys2015, gatys2016"):
         preset("monet")
+
+
+def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
+    assert vars(Config().for_network("vgg19")) == vars(Config(network="vgg19", style_weight=8.0, tv_weight=10.0))
+    assert vars(Config().for_network("slim")) == vars(Config(network="slim", style_weight=15.0, tv_weight=2.0))
+    given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
+    assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
+    paper = preset("gatys2015").for_network("slim")
+    assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)

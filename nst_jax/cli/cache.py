@@ -21,7 +21,7 @@ ENABLED_VARIABLE = "JAX_ENABLE_COMPILATION_CACHE"
 #: Programs beyond so many bytes, counted from the newest, are removed; a run's are some 1 to 5 MB.
 LARGEST = 2**30
 
-#: An option that is one word on the command line: ``--dry-run``, or ``--no-cache`` where it is on by default.
+#: An option that is given or not: there is no ``--no-`` form of it.
 Switch = Annotated[bool, FlagCreatePairsOff]
 
 

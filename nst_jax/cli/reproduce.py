@@ -49,7 +49,7 @@ class Reproduce:
     """continue what is in the output folder"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
-    cache: Switch = True
+    no_cache: Switch = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ def command(arguments: Sequence[str]) -> int:
     names = [path.stem for path in styles]
     lanes, layout = wanted.runs(options.config(), [name.removeprefix("paper_").replace("_", " ") for name in names])
 
-    keep_programs(options.cache, PROGRAM)
+    keep_programs(not options.no_cache, PROGRAM)
     from nst_jax import gallery, sweep, transfer  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(output, options.resume)

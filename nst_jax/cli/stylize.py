@@ -18,6 +18,7 @@ from nst_jax.config import STARTS, Config, check_whole
 from nst_jax.errors import NSTError
 
 if TYPE_CHECKING:
+    from nst_jax.prepare import Prepared
     from nst_jax.transfer import Progress
 
 PROGRAM = "nst-stylize"
@@ -37,7 +38,9 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
-    cache: Switch = True
+    dry_run: Switch = False
+    """only say what the run would be: sizes, steps, network, memory; nothing is written"""
+    no_cache: Switch = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
@@ -53,11 +56,15 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
-    keep_programs(options.cache, PROGRAM)
+    keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax import images, runs, transfer  # JAX is loaded only for a command line that holds
+    from nst_jax.prepare import prepare
     from nst_jax.weights import choose_weights
 
     weights = choose_weights(options.network, options.weights)
+    if options.dry_run:
+        print(plan_lines(prepare(options.content, options.style, options.config(), weights=weights)))
+        return 0
 
     begun = interrupted = False
 
@@ -124,6 +131,22 @@ def check_files(options: Stylize) -> None:
             raise NSTError(f"--report is {options.report}: give a file in a folder that exists")
         if options.report.absolute() == options.output.absolute():
             raise NSTError(f"--report and --output are both {options.report}: give two names")
+
+
+def plan_lines(prepared: Prepared) -> str:
+    """What a run would be, as ``--dry-run`` prints it."""
+    from nst_jax.inputs import step_counts
+
+    config, plan = prepared.config, prepared.plan
+    counts = step_counts(prepared.sizes, config)
+    scales = [f"{width} x {height}: {count}" for (height, width), count in zip(prepared.sizes, counts, strict=True)]
+    again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
+    lines = (
+        f"steps: {', '.join(scales)}; by {config.optimizer}",
+        network_line(config.network),
+        f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
+    )
+    return "\n".join(lines)
 
 
 def network_line(network: str) -> str:

@@ -51,7 +51,7 @@ class Sweep(Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
-    cache: Switch = True
+    no_cache: Switch = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ def command(arguments: Sequence[str]) -> int:
         seeds=options.seeds,
         ratios=options.ratios,
     )
-    keep_programs(options.cache, PROGRAM)
+    keep_programs(not options.no_cache, PROGRAM)
     from nst_jax import gallery, sweep  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(options.output, options.resume)

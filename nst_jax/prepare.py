@@ -1,0 +1,49 @@
+"""A run before it starts: its options, weights and pictures read and checked, its scales and its memory planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nst_jax import inputs, memory
+from nst_jax.config import Config
+from nst_jax.images import Picture
+from nst_jax.inputs import Source
+from nst_jax.optimize import Method
+from nst_jax.weights import Weights, choose_weights
+
+
+class Prepared(NamedTuple):
+    """A run that has been checked, and of which nothing has been computed.
+
+    Attributes:
+      config: the options, complete.
+      weights: the network's.
+      pictures: the photograph at the size of the result, the paintings at theirs, and the picture to start from.
+      sizes: (height, width) of each scale.
+      plan: what it takes of the memory.
+    """
+
+    config: Config
+    weights: Weights
+    pictures: tuple[Picture | None, list[Picture], Picture | None]
+    sizes: list[tuple[int, int]]
+    plan: memory.Plan
+
+
+def prepare(
+    content: Source | None,
+    style: Source | Sequence[Source],
+    config: Config | None = None,
+    *,
+    weights: Weights | None = None,
+) -> Prepared:
+    """Reads and checks all that ``transfer.stylize`` needs, which takes the same and raises the same."""
+    config = config or Config()
+    weights = weights or choose_weights(config.network, config.weights)
+    config = config.for_network(weights.network)
+    photograph, paintings = inputs.load_pictures(content, style, config)
+    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
+    taps = {**config.content_layer_weights, **config.style_layer_weights}
+    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history))
+    return Prepared(config, weights, (photograph, paintings, inputs.start_picture(config)), sizes, plan)

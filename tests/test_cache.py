@@ -1,0 +1,110 @@
+"""Compiled programs are kept from run to run: where, when not, and that they are used."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nst_jax.cli import cache
+from nst_jax.cli.cache import ENABLED_VARIABLE, FOLDER_VARIABLE, keep_programs, tidy
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def user(monkeypatch, tmp_path):
+    """A user who has set nothing; gives his cache folder."""
+    for name in (ENABLED_VARIABLE, FOLDER_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name, appauthor: tmp_path / name)
+    return tmp_path / "nst_jax"
+
+
+def test_the_users_cache_folder_is_taken(user):
+    keep_programs(True, "nst-stylize")
+    assert os.environ[FOLDER_VARIABLE] == str(user / "programs")
+    assert (user / "programs").is_dir()
+    assert ENABLED_VARIABLE not in os.environ
+
+
+def test_a_folder_that_the_user_has_set_stays(user, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "own"))
+    keep_programs(True, "nst-stylize")
+    assert os.environ[FOLDER_VARIABLE] == str(tmp_path / "own")
+    monkeypatch.setenv(FOLDER_VARIABLE, "gs://bucket/programs")
+    keep_programs(True, "nst-stylize")
+    assert os.environ[FOLDER_VARIABLE] == "gs://bucket/programs"
+    assert not user.exists()
+
+
+def test_no_cache(user):
+    keep_programs(False, "nst-stylize")
+    assert os.environ[ENABLED_VARIABLE] == "false"
+    assert not user.exists()
+
+
+def test_a_folder_that_cannot_be_written_gets_one_line(user, monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file" / "programs"))
+    keep_programs(True, "nst-stylize")
+    assert os.environ[ENABLED_VARIABLE] == "false"
+    said = capsys.readouterr().err
+    assert said == f"nst-stylize: note: no programs are kept in {tmp_path / 'file' / 'programs'}: Not a directory\n"
+
+
+def test_what_was_written_longest_ago_goes_first(tmp_path):
+    for age, name in enumerate(("new", "newer", "old", "oldest")):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    tidy(tmp_path, largest=250)
+    assert {path.name for path in tmp_path.iterdir()} == {"new-cache", "newer-cache"}
+
+
+RUN = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import dataclasses, conftest
+from nst_jax import layers
+from nst_jax.cli.stylize import main
+layers.NETWORKS["vgg19"] = tuple(
+    dataclasses.replace(row, inputs=conftest.NARROW[row.inputs], channels=conftest.NARROW[row.channels])
+    for row in layers.NETWORKS["vgg19"]
+)
+"""
+COUNT = """
+import jax.monitoring
+found = []
+jax.monitoring.register_event_listener(lambda event, **_: found.append(event.rpartition("/")[2]))
+status = main(sys.argv[1:])
+print(json.dumps({kind: found.count(kind) for kind in ("cache_hits", "cache_misses")}))
+sys.exit(status)
+"""
+
+
+def test_a_second_run_compiles_nothing(pictures, weights_file, tmp_path):
+    words = ["--content", pictures[0], "--style", pictures[1], "--weights", weights_file, "--network", "vgg19"]
+    words += ["--size", 48, "--scales", 1, "--steps", 2, "--history", 2, "--output"]
+
+    def run(code, folder, output, *more):
+        command = [sys.executable, "-c", RUN + code]
+        done = subprocess.run(
+            [*command, *map(str, [*words, tmp_path / output, *more])],
+            capture_output=True,
+            text=True,
+            env={**os.environ, ENABLED_VARIABLE: "true", FOLDER_VARIABLE: str(tmp_path / folder)},
+        )
+        assert done.returncode == 0, done.stderr
+        assert all(line.startswith(("step ", "network: ")) for line in done.stderr.splitlines()), done.stderr
+        return done.stdout.splitlines()[-1]
+
+    first, second = (json.loads(run(COUNT, "programs", output)) for output in ("first.png", "second.png"))
+    assert first["cache_misses"] > 10
+    assert second["cache_misses"] == 0
+    assert second["cache_hits"] >= first["cache_misses"]
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    run("sys.exit(main(sys.argv[1:]))", "unused", "third.png", "--no-cache")
+    assert not (tmp_path / "unused").exists()

@@ -1,0 +1,84 @@
+"""The plan of the memory: near to what runs take, refused where it cannot be had, and what it chooses."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nst_jax import memory
+from nst_jax.config import Config
+from nst_jax.errors import NSTError
+from nst_jax.optimize import Method
+
+TAPS = {**Config().content_layer_weights, **Config().style_layer_weights}
+METHOD = Method("lbfgs", 20)
+#: A run in a process of its own: prints the estimate over the bytes by which the process grew at its peak.
+RUN = """
+import re, sys
+import jax, numpy as np
+from nst_jax import networks, prepare, transfer
+from nst_jax.config import Config
+
+def told(key):
+    return 1024 * int(re.search(rf"{key}:\\s*(\\d+)", open("/proc/self/status").read())[1])
+
+config = Config(network=sys.argv[1], size=int(sys.argv[2]), scales=1, steps=2)
+weights = networks.random_weights(config.network)
+photograph = np.random.default_rng(0).uniform(size=(config.size * 3 // 4, config.size, 3)).astype("f4")
+planned = prepare.prepare(photograph, photograph, config, weights=weights).plan.needed
+before = told("VmRSS")
+transfer.stylize(photograph, photograph, config, weights=weights)
+print(planned / (told("VmHWM") - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [("slim", 256), ("slim", 384), ("slim", 512), ("vgg19", 128), ("vgg19", 192), ("vgg19", 256)],
+)
+def test_the_estimate_is_within_a_fifth_of_the_peak(network, size):
+    done = subprocess.run([sys.executable, "-c", RUN, network, str(size)], capture_output=True, text=True)
+    assert float(done.stdout or "nan") == pytest.approx(1, abs=0.2), done.stdout + done.stderr
+
+
+def sizes(longest):
+    return [(longest * 3 // 4, longest)]
+
+
+def plan_with(free, longest, monkeypatch, network="slim"):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    return memory.plan(network, TAPS, sizes(longest), METHOD)
+
+
+def test_a_run_that_fits_keeps_its_responses(monkeypatch):
+    needed = memory.run_bytes("slim", TAPS, sizes(512), METHOD)
+    assert plan_with(needed, 512, monkeypatch) == (needed, needed, False)
+
+
+def test_responses_are_computed_again_where_they_do_not_fit(monkeypatch):
+    kept, again = (memory.run_bytes("slim", TAPS, sizes(4096), METHOD, remat) for remat in (False, True))
+    assert again < kept
+    assert plan_with(kept - 1, 4096, monkeypatch) == (again, kept - 1, True)
+
+
+def test_a_size_that_would_fit_is_named_and_fits(monkeypatch):
+    free = memory.run_bytes("vgg19", TAPS, sizes(1024), METHOD)
+    with pytest.raises(
+        NSTError, match=r"4096 x 3072 pixels with vgg19 take about .* --size (\d+) would fit"
+    ) as refused:
+        plan_with(free, 4096, monkeypatch, "vgg19")
+    named = int(str(refused.value).split("--size ")[1].split()[0])
+    assert 1024 <= named < 1200  # more than 1024: responses are computed again
+    assert plan_with(free, named, monkeypatch, "vgg19").needed <= free
+
+
+def test_where_nothing_fits_that_is_said(monkeypatch):
+    with pytest.raises(NSTError, match="0.0 are free: no size would fit"):
+        plan_with(1000, 512, monkeypatch)
+
+
+def test_more_pixels_and_more_pairs_take_more():
+    assert memory.lane_bytes("vgg19", TAPS, (96, 128), METHOD) < memory.lane_bytes("vgg19", TAPS, (128, 128), METHOD)
+    few, many = (memory.lane_bytes("slim", TAPS, (96, 128), Method("lbfgs", history)) for history in (5, 6))
+    assert many - few == 2 * 4 * 3 * 96 * 128
