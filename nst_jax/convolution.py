@@ -43,12 +43,13 @@ def convolve(
       padding: "zeros", "replicate", "reflect" or "wrap": what lies beyond the border.
       lowering: one of ``LOWERINGS``; "" for ``choose``'s.
     """
-    if padding != "zeros":
-        beyond: Any = BEYOND[padding]
-        return convolve(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), beyond), kernel, "zeros", lowering)[:, 1:-1, 1:-1]
     lowering = lowering or choose(x.shape[1], x.shape[2], kernel.shape[2], kernel.shape[3], x.dtype.name)
-    return {"xla": _xla, "winograd": winograd}[lowering](x, kernel)
+    if padding == "zeros":
+        return winograd(x, kernel) if lowering == "winograd" else _xla(x, kernel, "SAME")
+    beyond: Any = BEYOND[padding]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), beyond)
+    return winograd(x, kernel)[:, 1:-1, 1:-1] if lowering == "winograd" else _xla(x, kernel, "VALID")
 
 
-def _xla(x: Array, kernel: Array) -> Array:
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _xla(x: Array, kernel: Array, edges: str) -> Array:
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
