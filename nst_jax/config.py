@@ -38,9 +38,9 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 8, with slim 15"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 8, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 10, with slim 2"""
+    """weight of the total variation, which smooths; by default 10, with slim 3"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -117,7 +117,7 @@ class Config:
 
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
-OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 15.0, "tv_weight": 2.0})
+OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 22.0, "tv_weight": 3.0})
 
 #: What each preset changes. The paper's and the code's choices are explained in docs/paper.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {

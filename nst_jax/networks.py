@@ -63,7 +63,7 @@ class VGG(nn.Module):
     precision: str = "float32"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _c"]]:
+    def __call__(self, x: Float[Array, "b h w i"]) -> dict[str, Float[Array, "b _h _w _c"]]:
         taps = {}
         x = x.astype(self.precision)
         for row in self.rows:

@@ -120,7 +120,7 @@ def test_unknown_preset():
 
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     assert vars(Config().for_network("vgg19")) == vars(Config(network="vgg19", style_weight=8.0, tv_weight=10.0))
-    assert vars(Config().for_network("slim")) == vars(Config(network="slim", style_weight=15.0, tv_weight=2.0))
+    assert vars(Config().for_network("slim")) == vars(Config(network="slim", style_weight=22.0, tv_weight=3.0))
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
     assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
     paper = preset("gatys2015").for_network("slim")

@@ -48,3 +48,10 @@ def test_unknown_names_list_the_valid_ones():
         layers.table("vgg11")
     with pytest.raises(NSTError, match=r"unknown layer 'relu4_2': .* conv4_2 .* pool5$"):
         layers.until("vgg19", ["conv1_1", "relu4_2"])
+
+
+def test_blocks_end_with_a_pooling():
+    rows = layers.until("vgg19", ["conv3_2"])
+    blocks = layers.blocks(rows)
+    assert [row for block in blocks for row in block] == list(rows)
+    assert [block[-1].name for block in blocks] == ["pool1", "pool2", "conv3_2"]

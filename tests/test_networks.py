@@ -1,5 +1,7 @@
 """The network against plain NumPy in float64, on small random filters; the real ones are in test_real.py."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,3 +206,41 @@ def test_unknown_padding_and_precision(tiny):
         networks.network(random_filters(tiny), padding="mirror")
     with pytest.raises(NSTError, match="unknown precision 'half': choose one of auto, float32, bfloat16"):
         networks.network(random_filters(tiny), precision="half")
+
+
+# ---------------------------------------------------------------- responses computed again
+
+
+def gradient(net, image, lanes=False):
+    """Of a loss on all taps, for one image or for lanes."""
+
+    def loss(net, image):
+        return sum(jnp.sum(response**2) for response in networks.responses(net, image, TAPS[:-1]).values())
+
+    taken = jax.value_and_grad(loss, argnums=1)
+    return jax.jit(jax.vmap(taken, in_axes=(None, 0)) if lanes else taken)(net, image)
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_responses_computed_again_give_the_same_numbers(tiny, precision, lanes):
+    net = networks.network(random_filters(tiny), precision=precision)
+    image = jnp.stack([smooth_picture(12, 14, seed) for seed in range(3)] if lanes else smooth_picture(12, 14, 0))
+    kept, again = (gradient(dataclasses.replace(net, remat=remat), image, lanes) for remat in (False, True))
+    for one, other in zip(kept, again, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * float(jnp.abs(one).max()))
+
+
+def test_responses_computed_again_take_less_memory():
+    """By XLA's own account; ``jax.checkpoint`` saves nothing on a CPU."""
+    net = networks.network(networks.random_weights("slim"))
+
+    def needed(remat):
+        def loss(image):
+            seen = networks.responses(dataclasses.replace(net, remat=remat), image, ("conv1_1", "conv4_1"))
+            return sum(jnp.sum(response**2) for response in seen.values())
+
+        step = jax.jit(jax.grad(loss)).lower(jnp.zeros((192, 256, 3)))
+        return step.compile().memory_analysis().temp_size_in_bytes
+
+    assert needed(True) < 0.9 * needed(False)

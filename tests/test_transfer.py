@@ -298,5 +298,5 @@ def test_pictures_that_cannot_be_used(content, style, message):
 
 def test_a_size_beyond_the_memory_is_refused_before_the_run(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 100_000)
-    with pytest.raises(NSTError, match=r"GiB of memory and 0.0 are free: --size \d+ would fit"):
+    with pytest.raises(NSTError, match="GiB of memory and 0.0 are free: no size would fit"):
         stylize(CONTENT, STYLE, CONFIG, weights=random_filters("vgg19"))
