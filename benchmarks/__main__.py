@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import harness
+from nst_jax.allocator import keep_freed_memory
 
 #: Each is a module beside this one, with its docstring as help, ``add_options(parser)`` and ``measure(options)``.
 COMMANDS = {
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     module.add_options(parser)
     parser.add_argument("--output", help="file for all that was measured, as JSON")
     options = parser.parse_args(arguments[1:])
+    keep_freed_memory()  # as our commands do; PyTorch gains by it, too
     harness.write(options.output, name, options, module.measure(options))
 
 

@@ -27,8 +27,10 @@ BLOCK_COPIES = 2.2
 IMAGE_COPIES = 20
 #: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2}
-#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, and of each of its scales.
-PROGRAMS, SCALE = 260 * 2**20, 40 * 2**20
+#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, and of each
+#: layer by its lowering.
+PROGRAMS, SCALE = 140 * 2**20, 50 * 2**20
+LAYER = {"xla": 0, "winograd": 15 * 2**20}
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -81,14 +83,16 @@ def run_bytes(
     taps = tuple(taps)
     height, width = sizes[-1]
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
-    work = 0
+    work, programs = 0, PROGRAMS + SCALE * len(sizes)
     for row in layers.until(network, taps):
         if row.kind == "pool":
             height, width = height // 2, width // 2
         else:
             lowering = convolution.choose(height, width, row.inputs, row.channels, "float32")
             work += 4 * FILTER_COPIES[lowering] * row.inputs * row.channels
-    programs = PROGRAMS + SCALE * len(sizes) if jax.default_backend() == "cpu" else 0
+            programs += LAYER[lowering]
+    if jax.default_backend() != "cpu":  # the device has no part in them
+        programs = 0
     return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat)
 
 

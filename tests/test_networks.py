@@ -10,7 +10,9 @@ import reference
 from conftest import random_filters, smooth_picture
 
 from nst_jax import networks
+from nst_jax.config import Config
 from nst_jax.errors import NSTError
+from nst_jax.losses import gram
 from nst_jax.weights import CAFFE, TORCHVISION, Preprocessing
 
 TAPS = ("conv1_1", "conv1_2", "pool1", "conv2_1", "pool2")
@@ -227,8 +229,9 @@ def test_responses_computed_again_give_the_same_numbers(tiny, precision, lanes):
     net = networks.network(random_filters(tiny), precision=precision)
     image = jnp.stack([smooth_picture(12, 14, seed) for seed in range(3)] if lanes else smooth_picture(12, 14, 0))
     kept, again = (gradient(dataclasses.replace(net, remat=remat), image, lanes) for remat in (False, True))
+    rounding = {"float32": 1e-5, "bfloat16": 1e-2}[precision]
     for one, other in zip(kept, again, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * float(jnp.abs(one).max()))
+        np.testing.assert_allclose(one, other, rtol=0, atol=rounding * float(jnp.abs(one).max()))
 
 
 def test_responses_computed_again_take_less_memory():
@@ -237,10 +240,10 @@ def test_responses_computed_again_take_less_memory():
 
     def needed(remat):
         def loss(image):
-            seen = networks.responses(dataclasses.replace(net, remat=remat), image, ("conv1_1", "conv4_1"))
-            return sum(jnp.sum(response**2) for response in seen.values())
+            seen = networks.responses(dataclasses.replace(net, remat=remat), image, Config.style_layers)
+            return sum(jnp.sum(gram(response) ** 2) for response in seen.values())
 
-        step = jax.jit(jax.grad(loss)).lower(jnp.zeros((192, 256, 3)))
+        step = jax.jit(jax.grad(loss)).lower(jnp.zeros((96, 128, 3)))
         return step.compile().memory_analysis().temp_size_in_bytes
 
-    assert needed(True) < 0.9 * needed(False)
+    assert needed(True) < 0.8 * needed(False)
