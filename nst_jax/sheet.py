@@ -66,7 +66,7 @@ def contact_sheet(
     cells_top = columns_top + above
     pitch_x, pitch_y = cell[1] + gap, cell[0] + captions + gap
     total = left + across * pitch_x, cells_top + max(1, len(cells)) * pitch_y
-    total = max(total[0], 2 * gap + _width(font, title)), total[1]
+    total = max(total[0], left + _width(font, title) + gap), total[1]
     sheet = Image.new("RGB", total, PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((left, top), title, INK, font)
