@@ -29,7 +29,7 @@ IMAGE_COPIES = 20
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, and of each
 #: layer by its lowering.
-PROGRAMS, SCALE = 140 * 2**20, 50 * 2**20
+PROGRAMS, SCALE = 180 * 2**20, 50 * 2**20
 LAYER = {"xla": 0, "winograd": 15 * 2**20}
 #: The part of the free memory that is planned with.
 USABLE = 0.7

@@ -210,9 +210,9 @@ print(prepared.lane_bytes() / (needed / 3))
 
 
 def test_the_estimate_of_memory_is_near_to_xlas_own_account():
-    """Between the bytes that the compiled program asks for and three times as many."""
+    """The bytes that the compiled program asks for, by lane, within three tenths."""
     done = subprocess.run([sys.executable, "-c", ACCOUNT], capture_output=True, text=True)
-    assert 1 < float(done.stdout or "nan") < 3, done.stdout + done.stderr
+    assert float(done.stdout or "nan") == pytest.approx(1, abs=0.3), done.stdout + done.stderr
 
 
 def test_free_memory_is_known():
