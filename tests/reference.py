@@ -60,7 +60,6 @@ def objective(weights, config, content, styles):
     """
     names = [row.name for row in layers.NETWORKS[weights.network]]
     deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
-    config = config.for_network(weights.network)
     photograph, *paintings = (responses(weights, picture, deepest, config.pooling) for picture in (content, *styles))
     targets = {
         tap: np.mean([gram(painting[tap]) for painting in paintings], axis=0) for tap in config.style_layer_weights

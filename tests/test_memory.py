@@ -35,7 +35,7 @@ print(planned / (told("VmHWM") - before))
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
 @pytest.mark.parametrize(
     ("network", "size"),
-    [("slim", 256), ("slim", 384), ("slim", 512), ("vgg19", 128), ("vgg19", 192), ("vgg19", 256)],
+    [("slim", 256), ("slim", 384), ("slim", 512), ("vgg19", 128), ("vgg19", 256)],
 )
 def test_the_estimate_is_within_a_fifth_of_the_peak(network, size):
     done = subprocess.run([sys.executable, "-c", RUN, network, str(size)], capture_output=True, text=True)
