@@ -1,8 +1,8 @@
 """Tasks done in a thread beside a run: the programs of its coming scales are compiled while others run.
 
-Only shapes are needed for that, and they are known from the start. XLA compiles without Python's lock, on a core that
-the steps at small sizes leave idle. What is compiled is what would be compiled anyway, and lands in JAX's own cache of
-programs: a run without it differs in nothing but the waiting.
+Only shapes are needed for that, and they are known from the start; XLA compiles without Python's lock. What is compiled
+is what would be compiled anyway, and lands in JAX's own cache of programs: the numbers are the same without it. What it
+is worth stands in docs/architecture.md.
 """
 
 from __future__ import annotations
