@@ -62,7 +62,7 @@ def transformed(kernel: Array) -> Array:
 def _tiled(x: Array, filters: Array) -> Array:
     """The convolution of x [B, H, W, I] with transformed filters, by tiles of m × m outputs, in strips of tiles."""
     grid = _Grid(x, filters)
-    rows = grid.tiled(x, 1, filters.shape[1])
+    rows = grid.tiled(x, 1)
     parts = [grid.strip(rows[:, start : end + 1], filters) for start, end in grid.strips]
     return jnp.concatenate(parts, 1)[:, : x.shape[1], : x.shape[2]]
 
@@ -75,7 +75,7 @@ def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     """Every step's transpose, in the opposite order; what is not asked for is not computed."""
     x, filters = kept
     grid = _Grid(x, filters)
-    rows, slopes = grid.tiled(x, 1, filters.shape[1]), grid.tiled(slope, 0, filters.shape[2])
+    rows, slopes = grid.tiled(x, 1), grid.tiled(slope, 0)
     parts: list[Array] = []
     total = jnp.float32(0)
     for start, end in grid.strips:
@@ -108,11 +108,11 @@ class _Grid:
         edges = [self.down * strip // count for strip in range(count + 1)]
         self.strips = list(itertools.pairwise(edges))
 
-    def tiled(self, x: Array, margin: int, channels: int) -> Array:
+    def tiled(self, x: Array, margin: int) -> Array:
         """[B, H, W, C], zeros around it, as [B, tiles down (+ 1), m, padded width, C]; + 1 with a margin of 1."""
         down, across = ((count + margin) * TILE for count in (self.down, self.across))
         beyond = ((0, 0), (margin, down - x.shape[1] - margin), (margin, across - x.shape[2] - margin), (0, 0))
-        return jnp.pad(x, beyond).reshape(self.batch, -1, TILE, across, channels)
+        return jnp.pad(x, beyond).reshape(self.batch, -1, TILE, across, x.shape[-1])
 
     def strip(self, rows: Array, filters: Array) -> Array:
         """Of one strip, [B, down + 1, m, padded width, I], the outputs [B, m · down, m · across, O]."""
