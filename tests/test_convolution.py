@@ -92,7 +92,8 @@ def test_one_pixel_cannot_be_reflected_but_can_be_padded_otherwise():
 def test_the_choice(monkeypatch):
     assert choose(384, 512, 128, 128, "float32") == "winograd"
     assert choose(384, 512, 3, 64, "float32") == "xla"
+    assert choose(384, 512, 3, 16, "float32") == "strides"
     assert choose(12, 16, 128, 128, "float32") == "xla"
     assert choose(384, 512, 128, 128, "bfloat16") == "xla"
     monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
-    assert choose(384, 512, 128, 128, "float32") == "xla"
+    assert choose(384, 512, 128, 128, "float32") == choose(384, 512, 3, 16, "float32") == "xla"
