@@ -25,6 +25,7 @@ COMMANDS = {
     "growth": "time and memory per pixel against pixels",
     "choices": "what the paper leaves open, one choice a row",
     "slim": "the small network against random filters and VGG-19, judged under VGG-19",
+    "quality": "the presets side by side, judged under VGG-19 over several scales",
     "sweep": "a sweep as one batch against its runs one after the other",
     "against_torch": "our L-BFGS against PyTorch's on the 2015 objective, evaluation by evaluation",
 }

@@ -64,7 +64,7 @@ def run_here(network: str, size: int, variant: str, options: argparse.Namespace)
     """One run in this process, and the most memory that the process has had."""
     weights = weights_of(network, options)
     photograph, painting = pictures(options.content, options.style, size)
-    plain = Config(network=network, size=size, steps=options.steps, coarse_steps=1)
+    plain = Config(network=network, size=size, steps=options.steps, coarse_steps=(1,))
     jax.block_until_ready(jax.numpy.zeros(1))  # the device's own beginnings do not count
     before = peak_bytes()
     transfer.stylize(photograph, painting, variants.ours(plain)[variant], weights=weights)

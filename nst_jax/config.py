@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
 
 OPTIMIZERS = ("lbfgs", "adam")
 POOLINGS = ("avg", "max")
-CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
-PADDINGS = ("zeros", "replicate", "reflect", "wrap")
+CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
+PADDINGS = ("zeros", "replicate", "reflect", "wrap", "replicate-first")
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
@@ -46,15 +46,23 @@ class Config:
     style_layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: str = "normalized"
-    """constants of the losses: normalized (no units), gatys2015 or gatys2016 (the papers')"""
+    """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
+    moments: float = 0.0
+    """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: str = "lbfgs"
     """lbfgs or adam"""
-    steps: int = 80
-    """steps at the full size, one evaluation of the loss and its gradient each"""
-    scales: int = 4
-    """number of sizes, each twice the one before, up to the full size; those too small for the layers are left out"""
-    coarse_steps: int = 150
-    """steps at each size before the full one"""
+    steps: int | None = 80
+    """steps at the full size, one evaluation of the loss and its gradient each; none: as --coarse-steps goes on"""
+    scales: int | Literal["auto"] = "auto"
+    """number of sizes, coarse to fine, or auto: from --coarsest on; those too small for the layers are left out"""
+    scale_factor: float = 2.0
+    """how much larger each size is than the one before"""
+    coarsest: int = 64
+    """longest side in pixels that the coarsest of the automatic sizes has at least"""
+    coarse_steps: tuple[int, ...] = (150,)
+    """steps at each size before the full one, from the coarsest; the last number holds for the rest"""
+    averaging: float = 0.0
+    """decay of the running mean of the picture over the steps at a size, which is then the result; 0: the last one"""
     learning_rate: float = 0.02
     """step size of adam, for pixels in [0, 1]"""
     history: int = 20
@@ -81,9 +89,20 @@ class Config:
         check_pooling(self.pooling)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
-        for name, low in {"size": 1, "steps": 0, "scales": 1, "coarse_steps": 0, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "coarsest": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
+        if self.scales != "auto":
+            check_whole("scales", self.scales, 1)
+        for count in (*self.coarse_steps, *([] if self.steps is None else [self.steps])):
+            check_whole("steps" if count == self.steps else "coarse_steps", count, 0)
+        if not self.coarse_steps:
+            raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
+        check_weight("--moments", self.moments)
+        if not 0 <= self.averaging < 1:
+            raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
+        if not 1.1 <= self.scale_factor <= 16:
+            raise NSTError(f"--scale-factor is {self.scale_factor}: give a number from 1.1 to 16")
         for name in ("content_weight", "style_weight", "tv_weight"):
             if getattr(self, name) is not None:
                 check_weight(flag(name), getattr(self, name))
@@ -119,7 +138,15 @@ class Config:
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
 OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 22.0, "tv_weight": 3.0})
 
-#: What each preset changes. The paper's and the code's choices are explained in docs/paper.md.
+#: The layer weights 1000/N² of the code of the 2016 paper's authors, and those of Crowson's tool.
+_BY_WIDTH = tuple(
+    f"{tap}:{1000 / width**2:g}" for tap, width in zip(Config.style_layers, (64, 128, 256, 512, 512), strict=True)
+)
+_SHALLOW = tuple(
+    f"{tap}:{share / 341:.6g}" for tap, share in zip(Config.style_layers, (256, 64, 16, 4, 1), strict=True)
+)
+
+#: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
     "default": {},
     # Gatys, Ecker and Bethge 2015: white noise, average pooling, five layers of weight 1/5, the losses of equations
@@ -139,14 +166,44 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "content_weight": 1.0,
         "style_weight": 1.0,
         "tv_weight": 0.0,
-        "style_layers": tuple(
-            f"{layer}:{1000 / channels**2:g}"
-            for layer, channels in zip(Config.style_layers, (64, 128, 256, 512, 512), strict=True)
-        ),
+        "style_layers": _BY_WIDTH,
         "init": "content",
         "pooling": "max",
         "steps": 500,
         "scales": 1,
+    },
+    # Crowson's style-transfer-pytorch: Adam with averaged iterates, sizes from 128 on in steps of √2, style layers
+    # weighted towards the shallow ones, the style loss divided by the mean difference.
+    "crowson": {
+        "loss": "crowson",
+        "content_weight": 0.015,
+        "style_weight": 1.0,
+        "tv_weight": 2.0,
+        "style_layers": _SHALLOW,
+        "optimizer": "adam",
+        "averaging": 0.99,
+        "init": "content",
+        "pooling": "max",
+        "padding": "replicate-first",
+        "scale_factor": math.sqrt(2),
+        "coarsest": 128,
+        "coarse_steps": (1000, 500),
+        "steps": 500,
+    },
+    # Galerne, Raad, Lezama and Morel 2024 (spst-fast): the 2016 losses with means and deviations, sizes halved down to
+    # 512 to 1023, 600 steps at the coarsest and a third as many at each that follows.
+    "spst": {
+        "loss": "gatys2016",
+        "content_weight": 1.0,
+        "style_weight": 1.0,
+        "tv_weight": 0.0,
+        "style_layers": _BY_WIDTH,
+        "moments": 10.0,
+        "init": "content",
+        "pooling": "max",
+        "coarsest": 512,
+        "coarse_steps": (600, 200, 67, 30),
+        "steps": None,
     },
 }
 

@@ -54,7 +54,7 @@ def convolve(
       lowering: one of ``LOWERINGS``; "" for ``choose``'s.
     """
     lowering = lowering or choose(x.shape[1], x.shape[2], kernel.shape[2], kernel.shape[3], x.dtype.name)
-    convolved = {"xla": _xla, "winograd": winograd, "strides": _strides}[lowering]
+    convolved: Any = {"xla": _xla, "winograd": winograd, "strides": _strides}[lowering]
     if padding == "zeros":
         return convolved(x, kernel)
     beyond: Any = BEYOND[padding]

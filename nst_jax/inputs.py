@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,24 +74,26 @@ def full_size(photograph: Picture | None, paintings: Sequence[Picture], config: 
 
 
 def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
-    """(height, width) of each scale, coarse to fine, each twice the one before; the last is ``full``.
+    """(height, width) of each scale, coarse to fine, each ``scale_factor`` times the one before; the last is ``full``.
 
     Scales at which the network's deepest layer would keep fewer than 2 × 2 positions are left out.
     """
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     least = 2 * layers.smallest_side(config.network, taps)
     sizes = [full]
-    for octave in range(1, config.scales):
-        size = images.fit_size(*full, max(1, round(max(full) / 2**octave)))
-        if min(size) < least:
-            break
+    for number in itertools.count(1):
+        size = images.fit_size(*full, max(1, round(max(full) / config.scale_factor**number)))
+        if min(size) < least or (max(size) < config.coarsest if config.scales == "auto" else number >= config.scales):
+            return sizes
         sizes.insert(0, size)
-    return sizes
+    raise AssertionError("sizes that become smaller end")
 
 
 def step_counts(sizes: Sequence[tuple[int, int]], config: Config) -> list[int]:
     """The steps at each of the scales."""
-    return [config.coarse_steps] * (len(sizes) - 1) + [config.steps]
+    given, count = config.coarse_steps, len(sizes)
+    steps = [*given[:count], *[given[-1]] * (count - len(given))]
+    return steps if config.steps is None else [*steps[:-1], config.steps]
 
 
 def start_picture(config: Config) -> Picture | None:

@@ -6,21 +6,26 @@ image, the photograph and the painting are F, P and (through their Gram matrices
 Gram matrices are divided by their number of positions M throughout, so that images of different sizes compare: the
 paper's 1/(4 N² M²) Σ (G − A)² is 1/(4 N²) Σ (G/M − A/M)² where both images have M positions.
 
-There are three conventions for the constants, by the name of the preset that introduced them:
+There are four conventions for the constants, by the name of the preset that introduced them:
 
 ============  =============================  =================================
 convention    content                        style, per layer
 ============  =============================  =================================
 gatys2015     ½ Σ (F − P)²                   1/(4 N²) Σ (G/M − A/M)²
 gatys2016     mean of (F − P)²               mean of (G/M − A/M)²
+crowson       mean of (F − P)²               Σ (G/M − A/M)² / Σ |G/M − A/M|
 normalized    Σ (F − P)² / Σ P²              Σ (G/M − A/M)² / Σ (A/M)²
 ============  =============================  =================================
 
-The first is the paper's, the second the one of the code that its authors released, the third has no units: it means
-the same at every size, for every network and every painting.
+The first is the paper's, the second the one of the code that its authors released, the third that of Crowson's tool
+(``objective.UNIT`` tells in which unit). The last has no units: it means the same at every size, for every network and
+every painting.
+
+Beside its Gram matrix a layer has the mean μ and the deviation σ of each filter's responses (Galerne et al. 2024); how
+far they are from the painting's is ``moments_loss``.
 
 Responses that stand for others through a linear map E need not be mapped to be compared: with M = E Eᵀ, the squared
-distance of mapped responses is dᵀ M d, and that of their Gram matrices tr(M D M D). ``Metric`` holds M and N.
+distance of mapped responses is dᵀ M d, and that of their Gram matrices tr(M D M D). ``Metric`` holds M and E.
 """
 
 from __future__ import annotations
@@ -71,11 +76,16 @@ class Metric:
 
     Attributes:
       matrix: M = E Eᵀ, [n, n].
-      channels: N (static), the paper's number of filters.
+      map: E, [n, N].
     """
 
     matrix: Array
-    channels: int = flax.struct.field(pytree_node=False)
+    map: Array
+
+    @property
+    def channels(self) -> int:
+        """N, the paper's number of filters."""
+        return self.map.shape[1]
 
 
 def squared_distance(
@@ -107,7 +117,7 @@ def content_loss(
     height, width, filters = target.shape
     if convention == "gatys2015":
         return distance / 2
-    if convention == "gatys2016":
+    if convention in ("gatys2016", "crowson"):
         return distance / (height * width * (metric.channels if metric else filters))
     return distance / (squared_distance(target, 0.0, metric) + TINY)
 
@@ -128,7 +138,45 @@ def style_loss(
         return distance / (4 * filters**2)
     if convention == "gatys2016":
         return distance / filters**2
+    if convention == "crowson":
+        difference = statistics - target
+        mapped = difference if metric is None else metric.map.T @ difference @ metric.map
+        return distance / (jnp.sum(jnp.abs(mapped)) + TINY)
     return distance / (squared_gram_distance(target, 0.0, metric) + TINY)
+
+
+def moments(
+    features: Float[Array, "*b h w n"], statistics: Float[Array, "*b n n"], metric: Metric | None = None
+) -> Float[Array, "*b 2 N"]:
+    """The mean μ and the deviation σ of each filter's responses over the positions, σ² = G_ii / M − μ².
+
+    Args:
+      features: responses [H, W, n], with any batch axes in front.
+      statistics: their ``gram``.
+      metric: of responses that stand for others; μ and σ are those of the others.
+    """
+    mean = features.mean((-3, -2))
+    if metric is None:
+        second = jnp.diagonal(statistics, axis1=-2, axis2=-1)
+    else:
+        second = jnp.einsum("nN,...nm,mN->...N", metric.map, statistics, metric.map)
+        mean = mean @ metric.map
+    # the square root's slope is infinite at 0, where a filter is silent
+    return jnp.stack([mean, jnp.sqrt(jnp.maximum(second - mean**2, 0) + TINY)], -2)
+
+
+def moments_loss(
+    found: Float[Array, "2 N"], target: Float[Array, "2 N"], convention: str = "gatys2016"
+) -> Float[Array, ""]:
+    """How far means and deviations are from the painting's.
+
+    Σ (μ − μ_s)² / Σ μ_s² and the same of σ in the normalized convention; N Σ (μ − μ_s)² + N Σ (σ − σ_s)² else, a
+    quarter of it for gatys2015, so that the layer weights 1000/N² leave them the mean squares of Galerne et al. (2024).
+    """
+    distances = jnp.sum(jnp.square(found - target), -1)
+    if convention == "normalized":
+        return jnp.sum(distances / (jnp.sum(jnp.square(target), -1) + TINY))
+    return target.shape[-1] * jnp.sum(distances) / (4 if convention == "gatys2015" else 1)
 
 
 def total_variation(image: Float[Array, "h w 3"]) -> Float[Array, ""]:

@@ -52,7 +52,8 @@ class VGG(nn.Module):
       rows: the part of the network's table that is run.
       taps: the layers whose responses are returned.
       pooling: "avg" or "max".
-      padding: what the convolutions see beyond the border, one of ``convolution.PADDINGS``.
+      padding: what the convolutions see beyond the border, one of ``config.PADDINGS``: "replicate-first" is replicate
+        for the picture, and zeros for responses.
       precision: "float32" or "bfloat16", that of the responses from layer to layer; those returned are float32.
     """
 
@@ -68,7 +69,10 @@ class VGG(nn.Module):
         x = x.astype(self.precision)
         for row in self.rows:
             if row.kind == "conv":
-                x = nn.relu(Convolution(row.channels, self.padding, name=row.name)(x))
+                padding = self.padding
+                if padding == "replicate-first":
+                    padding = "replicate" if row.name == "conv1_1" else "zeros"
+                x = nn.relu(Convolution(row.channels, padding, name=row.name)(x))
             else:
                 x = pool(x, self.pooling)
             if row.name in self.taps:

@@ -7,7 +7,7 @@ leaf is a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import flax.struct
 import jax
@@ -19,6 +19,8 @@ from nst_jax.losses import Metric
 from nst_jax.networks import Network, linear_map, responses
 
 Terms = dict[str, Array]
+#: The mean deviation of torchvision's preprocessing: Crowson's constants are for responses to pictures of that unit.
+UNIT = 0.226
 
 
 @flax.struct.dataclass
@@ -29,8 +31,10 @@ class Objective:
       network: the network that sees for it.
       content_targets: P per content layer, [H', W', N].
       style_targets: the painting's Gram matrix over its positions, A/M, per style layer, [N, N].
+      moment_targets: the painting's means and deviations per style layer, [2, N]; empty where they do not count.
       metrics: of the layers that stand for wider ones, see ``losses.Metric``; empty for VGG-16 and VGG-19.
       content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
+      moments: weight of the means and deviations beside the Gram matrices, a scalar.
       content_weight, style_weight, tv_weight: α, β and that of the total variation, scalars.
       convention: the losses' constants, see ``losses``.
     """
@@ -38,9 +42,11 @@ class Objective:
     network: Network
     content_targets: dict[str, Array]
     style_targets: dict[str, Array]
+    moment_targets: dict[str, Array]
     metrics: dict[str, Metric]
     content_layer_weights: dict[str, Array]
     style_layer_weights: dict[str, Array]
+    moments: Array
     content_weight: Array
     style_weight: Array
     tv_weight: Array
@@ -56,18 +62,29 @@ class Objective:
                 for tap, weight in self.content_layer_weights.items()
             ),
             "style": sum_of(
-                weight
-                * losses.style_loss(
-                    losses.gram(seen[tap]), self.style_targets[tap], self.convention, self.metrics.get(tap)
-                )
-                for tap, weight in self.style_layer_weights.items()
+                weight * self.style_loss_at(tap, seen[tap]) for tap, weight in self.style_layer_weights.items()
             ),
             "tv": losses.total_variation(image),
         }
+        if self.convention == "crowson":
+            terms |= {name: terms[name] / self.unit() ** 2 for name in ("content", "style")}
         total = (
             self.content_weight * terms["content"] + self.style_weight * terms["style"] + self.tv_weight * terms["tv"]
         )
         return total, {**terms, "total": total}
+
+    def style_loss_at(self, tap: str, response: Float[Array, "h w n"]) -> Float[Array, ""]:
+        """E_l of one layer, with its means and deviations where they count."""
+        metric, statistics = self.metrics.get(tap), losses.gram(response)
+        loss = losses.style_loss(statistics, self.style_targets[tap], self.convention, metric)
+        if tap in self.moment_targets:
+            found = losses.moments(response, statistics, metric)
+            loss += self.moments * losses.moments_loss(found, self.moment_targets[tap], self.convention)
+        return loss
+
+    def unit(self) -> Float[Array, ""]:
+        """How large responses are in Crowson's unit; those of layers that stand for VGG-19's are its published ones."""
+        return UNIT * (jnp.float32(255) if self.metrics else jnp.mean(self.network.range / self.network.std))
 
 
 def sum_of(terms) -> Array:
@@ -80,14 +97,25 @@ def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps
     return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
 
 
-def style_targets(net: Network, painting: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
-    """A^l / M^l, the painting's Gram matrices over their positions, at each of ``taps``."""
-    return _style_targets(net, painting, tuple(taps)) if taps else {}
+@jax.jit(static_argnums=(2, 3))
+def style_targets(
+    net: Network, painting: Float[Array, "h w 3"], taps: tuple[str, ...], moments: bool = False
+) -> dict[str, dict[str, Array]]:
+    """What ``Objective`` wants of a painting at each of ``taps``, under the names of its fields.
+
+    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations.
+    """
+    seen = responses(net, painting, taps) if taps else {}
+    grams = {tap: losses.gram(response) for tap, response in seen.items()}
+    metrics = metrics_of(net, taps)
+    found = {tap: losses.moments(seen[tap], grams[tap], metrics.get(tap)) for tap in taps if moments}
+    return {"style_targets": grams, "moment_targets": found}
 
 
-@jax.jit(static_argnums=2)
-def _style_targets(net: Network, painting: Array, taps: tuple[str, ...]) -> dict[str, Array]:
-    return {tap: losses.gram(response) for tap, response in responses(net, painting, taps).items()}
+def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
+    """The metric of each of ``taps`` that stands for a wider layer."""
+    maps = {tap: linear_map(net, tap) for tap in taps}
+    return {tap: Metric(map @ map.T, map) for tap, map in maps.items() if map is not None}
 
 
 def build(
@@ -101,6 +129,7 @@ def build(
     style_weight: float,
     tv_weight: float = 0.0,
     convention: str = "gatys2015",
+    moments: float = 0.0,
 ) -> Objective:
     """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
 
@@ -108,15 +137,17 @@ def build(
     ``style_layers`` map layer names to w_l; without content layers the photograph may be None, without style layers
     there may be no paintings. Raises NSTError for an unknown layer.
     """
-    grams = [style_targets(net, painting, tuple(style_layers)) for painting in paintings]
-    maps = {tap: linear_map(net, tap) for tap in {**content_layers, **style_layers}}
+    targets = [style_targets(net, painting, tuple(style_layers), moments > 0) for painting in paintings if style_layers]
+    mean = jax.tree.map(lambda *each: sum_of(each) / len(each), *targets) if targets else {}
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
-        style_targets={tap: sum_of(each[tap] for each in grams) / len(grams) for tap in style_layers},
-        metrics={tap: Metric(map @ map.T, map.shape[1]) for tap, map in maps.items() if map is not None},
+        style_targets=mean.get("style_targets", {}),
+        moment_targets=mean.get("moment_targets", {}),
+        metrics=metrics_of(net, {**content_layers, **style_layers}),
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},
+        moments=jnp.float32(moments),
         content_weight=jnp.float32(content_weight),
         style_weight=jnp.float32(style_weight),
         tv_weight=jnp.float32(tv_weight),

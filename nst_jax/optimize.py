@@ -35,10 +35,12 @@ PerRun = Any
 
 
 class Method(NamedTuple):
-    """Which optimiser, with its static settings: "adam" or "lbfgs", and how many pairs the latter remembers."""
+    """Which optimiser, with its static settings: "adam" or "lbfgs", how many pairs the latter remembers, and the decay
+    of the running mean of the points taken; 0 for none."""
 
     name: str
     history: int = 50
+    averaging: float = 0.0
 
 
 class State(NamedTuple):
@@ -53,6 +55,8 @@ class State(NamedTuple):
       length: of the present step along ``direction``, at most ``rate``.
       scale: what gradients are multiplied with, so that L-BFGS's first step has norm 1 whatever the loss's unit.
       rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
+      mean: Σ (1 − d) d^(k − i) x_i of the points taken, with d the method's ``averaging``; 0 without.
+      share: Σ (1 − d) d^(k − i), what ``mean`` is to be divided by.
       inner: optax's state.
     """
 
@@ -64,6 +68,8 @@ class State(NamedTuple):
     length: Array
     scale: Array
     rate: Array
+    mean: Array
+    share: Array
     inner: Any
 
 
@@ -72,7 +78,8 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
     zero = jnp.float32(0)
     inner = _transform(method).init(x)
     blank = jnp.zeros_like(x) if method.name == "lbfgs" else zero
-    state = State(x, jnp.float32(jnp.inf), x, blank, zero, zero, zero + 1, zero + rate, inner)
+    mean = jnp.zeros_like(x) if method.averaging else zero
+    state = State(x, jnp.float32(jnp.inf), x, blank, zero, zero, zero + 1, zero + rate, mean, zero, inner)
     return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
 
 
@@ -96,6 +103,9 @@ def step(method: Method, function: Function, argument: Any, state: State) -> tup
     following = (
         _adam(method, state, value, gradient) if method.name == "adam" else _lbfgs(method, state, value, gradient)
     )
+    if decay := method.averaging:
+        mean = decay * state.mean + (1 - decay) * following.x
+        following = following._replace(mean=mean, share=decay * state.share + (1 - decay))
     return following, terms
 
 
@@ -200,12 +210,31 @@ def compile_chunks(method: Method, function: Function, argument: Any, x: jax.Sha
         run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
 
 
+@functools.partial(jax.jit, static_argnames="method")
+def result(method: Method, state: State) -> Array:
+    """What a run has come to: the last point taken, or the mean of those taken, free of the bias to 0 of its start."""
+    if not method.averaging:
+        return state.x
+    share = state.share.reshape(state.share.shape + (1,) * (state.mean.ndim - state.share.ndim))
+    return jnp.where(share > 0, state.mean / share, state.x)
+
+
+@functools.partial(jax.jit, static_argnames=("height", "width"))
+def carried(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
+    """Adam's moments [..., H, W, C] for an image of another size; the second, which are squares, stay at 0 or above."""
+
+    def resized(moment: Array, method: str) -> Array:
+        return jax.image.resize(moment, (*moment.shape[:-3], height, width, moment.shape[-1]), method)
+
+    return inner._replace(mu=resized(inner.mu, "cubic"), nu=jnp.maximum(resized(inner.nu, "linear"), 0))
+
+
 class Chunk(NamedTuple):
     """What the host sees between two chunks.
 
     Attributes:
       done: steps taken so far; of lanes a list.
-      x: the last point taken, on the device; valid until the next chunk starts.
+      x: the ``result`` so far, on the device; valid until the next chunk starts.
       terms: of each evaluation of this chunk, NumPy arrays [steps in this chunk], of lanes [steps, lanes]; empty where
         no run came on.
       note: what went wrong and was mended, or "".
@@ -224,17 +253,18 @@ class Stop(Exception):
 
 
 class Outcome(NamedTuple):
-    """The end of a run: the point, the steps that led to it, the evaluations paid for, and whether it ended as asked.
+    """The end of a run: its ``result``, its steps, the evaluations paid for, and whether it ended as asked.
 
     ``reason`` is "" for a run of all its steps, "stopped" after ``Stop``, and "not finite" where the loss became NaN
-    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen. Of lanes, ``x`` has their axis in
-    front, and the others are lists.
+    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen. ``inner`` is the optimiser's own
+    state. Of lanes, ``x`` and ``inner`` have their axis in front, and the others are lists.
     """
 
     x: Array
     steps: PerRun
     evaluations: PerRun
     reason: PerRun = ""
+    inner: Any = None
 
 
 def minimise(
@@ -245,6 +275,7 @@ def minimise(
     *,
     steps: PerRun,
     rate: float,
+    inner: Any = None,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     lanes: bool = False,
 ) -> Outcome:
@@ -257,6 +288,7 @@ def minimise(
       x: the start; not changed. Of lanes, [lanes, ...]; sharded over devices if it is.
       steps: evaluations, the first of which is at ``x`` itself; may be an array, one number a lane.
       rate: Adam's learning rate, or L-BFGS's longest step (1 is Newton's).
+      inner: the optimiser's own state from which it goes on; it is given up. None for a new one.
       on_chunk: called between chunks; may raise ``Stop``.
       lanes: whether there are several runs, in one program.
 
@@ -269,7 +301,10 @@ def minimise(
     given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
     reason = np.full(runs, "", object)
     state = _start(method, x, rates, lanes)
+    if inner is not None:
+        state = state._replace(inner=inner)
     good = best = x
+    shown = good
     while (active := ~given_up & (done < steps)).any():
         length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)))
         state, terms = run_chunk(method, function, argument, state, length, lanes)
@@ -279,6 +314,7 @@ def minimise(
         evaluations += length * active
         done += length * advanced
         good = _choose(advanced, state.x, good)
+        shown = _choose(advanced, result(method, state), shown) if method.averaging else good
         better = advanced & (value <= lowest)
         lowest = np.where(better, value, lowest)
         best = _choose(better, good, best)
@@ -294,12 +330,13 @@ def minimise(
         if (advanced | failed).any():
             told = {name: np.asarray(values) for name, values in terms.items()} if advanced.any() else {}
             try:
-                on_chunk(Chunk(done.tolist(), good, told, note, advanced.tolist()))
+                on_chunk(Chunk(done.tolist(), shown, told, note, advanced.tolist()))
             except Stop:
                 reason = np.where(given_up | (done >= steps), reason, "stopped")
                 break
     reason = np.where(given_up, "not finite", reason)
-    return Outcome(_choose(given_up, best, good), done.tolist(), evaluations.tolist(), reason.tolist())
+    found = _choose(given_up, best, shown)
+    return Outcome(found, done.tolist(), evaluations.tolist(), reason.tolist(), state.inner)
 
 
 def _choose(mask: PerRun, yes: Any, no: Any) -> Any:

@@ -179,10 +179,12 @@ class Sweep:
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
             targets = [
-                objective.style_targets(self.net, inputs.painting_at(painting, size, self.union), taps)
+                objective.style_targets(
+                    self.net, inputs.painting_at(painting, size, self.union), taps, self.union.moments > 0
+                )
                 for painting in self.paintings
             ]
-            own["style_targets"] = {tap: jnp.stack([targets[lane.style][tap] for lane in lanes]) for tap in taps}
+            own |= jax.tree.map(lambda *each: jnp.stack(each), *(targets[lane.style] for lane in lanes))
         return own
 
 

@@ -163,14 +163,16 @@ def coarse_to_fine(
       function, lanes: as ``optimize.minimise`` takes them.
       goal_at: what ``function`` is given at one of the sizes, with a network of one of ``config.PRECISIONS``.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
-      sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1].
+      sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1], and Adam
+        from its moments; L-BFGS's memory is of no use at another size, and starts anew.
       config: tells the optimiser and its steps.
       recorder: takes down the losses.
       precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
     counts = inputs.step_counts(sizes, config)
-    method = optimize.Method(config.optimizer, config.history)
+    method = optimize.Method(config.optimizer, config.history, config.averaging)
+    inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(counts))
@@ -195,6 +197,7 @@ def coarse_to_fine(
                 place(inputs.resized(image, *size)),
                 steps=count * going,
                 rate=rate,
+                inner=inner,
                 on_chunk=recorder.record,
                 lanes=lanes,
             )
@@ -202,6 +205,8 @@ def coarse_to_fine(
             evaluations += outcome.evaluations
             ended = np.where(going, np.array(outcome.reason, object), ended)
             image = _clipped(outcome.x)
+            if method.name == "adam" and number + 1 < len(sizes):
+                inner = optimize.carried(outcome.inner, *sizes[number + 1])
             if np.not_equal(ended, "").all():
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
@@ -258,6 +263,7 @@ def objective_of(
         style_weight=config.style_weight or 0.0,
         tv_weight=config.tv_weight or 0.0,
         convention=config.loss,
+        moments=config.moments,
     )
 
 

@@ -60,7 +60,7 @@ def listen(event, duration, fun_name="", **_):
 
 jax.monitoring.register_event_duration_secs_listener(listen)
 content, style = (np.random.default_rng(seed).uniform(size=(64, 80, 3)).astype("f4") for seed in range(2))
-config = Config(network="slim", size=80, scales=2, coarse_steps=1, steps=1, history=2)
+config = Config(network="slim", size=80, scales=2, coarse_steps=(1,), steps=1, history=2)
 transfer.stylize(content, style, config, weights=networks.random_weights("slim"))
 print(compiled, threading.active_count())
 """

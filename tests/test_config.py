@@ -82,7 +82,7 @@ def test_every_option_has_a_description():
         ({"size": True}, "--size is True"),
         ({"steps": -1}, "--steps is -1: give a whole number of 0 or more"),
         ({"scales": 0}, "--scales is 0"),
-        ({"coarse_steps": -1}, "--coarse-steps is -1"),
+        ({"coarse_steps": (-1,)}, "--coarse-steps is -1"),
         ({"history": 0}, "--history is 0"),
         ({"style_size": -5}, "--style-size is -5"),
         ({"seed": -1}, "--seed is -1"),

@@ -175,7 +175,7 @@ def test_the_normalized_losses_have_no_unit():
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_a_metric_compares_as_mapping_would(convention):
     x, target, map = draw(4, 5, 3), draw(4, 5, 3, seed=1), draw(3, 7, seed=2)
-    metric = losses.Metric(f4(map @ map.T), 7)
+    metric = losses.Metric(f4(map @ map.T), f4(map))
     np.testing.assert_allclose(
         losses.content_loss(f4(x), f4(target), convention, metric),
         loop_content(x @ map, target @ map, convention),

@@ -65,8 +65,8 @@ def small_grid(config):
     [
         ({"optimizer": "lbfgs", "steps": 8}, 0.01),
         ({"optimizer": "adam"}, 0.001),
-        ({"optimizer": "lbfgs", "scales": 2, "coarse_steps": 6, "steps": 8, "init": "content"}, 0.01),
-        ({"optimizer": "adam", "scales": 2, "coarse_steps": 6, "steps": 8, "loss": "gatys2015"}, 0.001),
+        ({"optimizer": "lbfgs", "scales": 2, "coarse_steps": (6,), "steps": 8, "init": "content"}, 0.01),
+        ({"optimizer": "adam", "scales": 2, "coarse_steps": (6,), "steps": 8, "loss": "gatys2015"}, 0.001),
     ],
     ids=["lbfgs", "adam", "lbfgs, two scales", "adam, two scales, 2015"],
 )

@@ -104,7 +104,7 @@ def features(params: Params, images: Float[Array, "b h w 3"]) -> dict[str, Float
 
 def metrics(params: Params) -> dict[str, losses.Metric]:
     """How responses are compared at each tap as if they were mapped."""
-    return {tap: losses.Metric(matrix @ matrix.T, matrix.shape[1]) for tap, matrix in params["maps"].items()}
+    return {tap: losses.Metric(matrix @ matrix.T, matrix) for tap, matrix in params["maps"].items()}
 
 
 def goals(params: Params, rows: Mapping[str, Array]) -> Goals:

@@ -1,0 +1,147 @@
+"""The presets side by side, judged under VGG-19 over several scales: is the default the one that one would keep?
+
+    python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
+    python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
+    python -m benchmarks quality --presets default --strengths 0 0.25 0.5 0.75 1               # the curve of the knob
+
+Per picture, under VGG-19 with average pooling:
+
+- *D*, style over scales: the mean over the picture at full, half and quarter size, and over the five style layers, of
+  ‖G − A‖ / ‖A‖, the painting reduced alike; 0 is the painting's statistics;
+- *content_rel*: L_content of the result over L_content of uniform noise; 0 is the photograph;
+- *chroma grain*: median absolute 4-neighbour Laplacian of the picture minus its grey version, over the painting's;
+- *cost*: evaluations of loss and gradient, each counted by its pixels over those of the full size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.harness import Row, table
+from benchmarks.pictures import PAIRS, pictures
+from benchmarks.slim import MORE_PAIRS, Judge, changed
+from nst_jax import images, inputs, losses, objective, transfer
+from nst_jax.config import PRESET_CHANGES, Config, preset
+from nst_jax.networks import network
+from nst_jax.sheet import Cell, contact_sheet
+from nst_jax.weights import Weights, find_weights
+
+MEASURES = ("D", "D_full", "D_half", "D_quarter", "content_rel", "chroma_grain", "cost", "seconds")
+SCALES = {"D_full": 1, "D_half": 2, "D_quarter": 4}
+
+
+class ScaleJudge:
+    """VGG-19 at three sizes, for one pair: how far a picture's Gram matrices are from the painting's."""
+
+    def __init__(self, teacher: Weights, photograph: np.ndarray, painting: np.ndarray) -> None:
+        self.net = network(teacher)
+        self.painting = painting
+        self.rest = Judge(teacher, photograph, painting)
+
+    def __call__(self, image: np.ndarray) -> Row:
+        found = {name: self.distance(image, factor) for name, factor in SCALES.items()}
+        rest = self.rest(image)
+        return {"D": float(np.mean(list(found.values()))), **found, **rest}
+
+    def distance(self, image: np.ndarray, factor: int) -> float:
+        """The mean over the layers of ‖G − A‖ / ‖A‖, both pictures reduced by ``factor``."""
+        ours, wanted = (self.grams(each, factor) for each in (image, self.painting))
+        far = [losses.squared_gram_distance(ours[tap], wanted[tap]) ** 0.5 for tap in wanted]
+        size = [losses.squared_gram_distance(wanted[tap], 0.0) ** 0.5 for tap in wanted]
+        return float(np.mean([float(a / b) for a, b in zip(far, size, strict=True)]))
+
+    def grams(self, image: np.ndarray, factor: int) -> dict[str, Any]:
+        """Of a picture reduced by ``factor``, the Gram matrices of the five style layers."""
+        height, width = (max(16, round(side / factor)) for side in image.shape[:2])
+        reduced = jnp.asarray(images.resize(image, height, width))
+        return objective.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
+
+
+def cost(config: Config, photograph: np.ndarray) -> float:
+    """The evaluations of a run, each counted by its pixels over those of the full size."""
+    height, width = photograph.shape[:2]
+    sizes = inputs.scale_sizes((height, width), config)
+    counts = inputs.step_counts(sizes, config)
+    return sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True)) / (height * width)
+
+
+def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
+    """The same with so many times fewer steps at each size that the run costs at most ``evaluations``."""
+    sizes = inputs.scale_sizes(photograph.shape[:2], config)
+    factor = min(1.0, evaluations / cost(config, photograph))
+    counts = [max(1, round(factor * count)) for count in inputs.step_counts(sizes, config)]
+    return dataclasses.replace(config, coarse_steps=tuple(counts), steps=None)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--pairs", type=int, default=8, help="how many of the pairs, from the first")
+    parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
+    parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other options for all presets")
+    parser.add_argument("--folder", type=Path, help="where to keep the pictures; those there are not made again")
+    parser.add_argument("--sheet", help="a picture of all results")
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """All pairs with all presets: the table, which it prints, the means, and the contact sheet."""
+    teacher = find_weights("vgg19")
+    rows: list[Row] = []
+    cells: list[list[Cell]] = []
+    for content, style in (*PAIRS, *MORE_PAIRS)[: options.pairs]:
+        photograph, painting = pictures(content, style, options.size)
+        judge = ScaleJudge(teacher, photograph, painting)
+        cells.append([Cell(photograph, content), Cell(painting, style)])
+        for name in options.presets:
+            config = dataclasses.replace(changed(preset(name), options.set), size=options.size, network="vgg19")
+            if options.evaluations:
+                config = at_cost(config, options.evaluations, photograph)
+            image, seconds = made(options.folder, f"{content}.{style}.{name}", photograph, painting, config, teacher)
+            told = {"content": content, "style": style, "preset": name}
+            rows.append(told | judge(image) | {"cost": cost(config, photograph), "seconds": seconds})
+            cells[-1].append(Cell(image, f"{name}: D {rows[-1]['D']:.3f}, content {rows[-1]['content_rel']:.2f}"))
+            print(table(rows[-1:], ("content", "style", "preset", *MEASURES)), file=sys.stderr, flush=True)
+    means = means_of(rows, options.presets)
+    print("means\n" + table(means, ("preset", *MEASURES)))
+    if options.sheet:
+        images.save_image(options.sheet, contact_sheet(cells, title="The presets"))
+    return {"rows": rows, "means": means}
+
+
+def means_of(rows: Sequence[Row], presets: Sequence[str]) -> list[Row]:
+    """The mean of every measure over the pairs, for each preset."""
+    return [
+        {
+            "preset": name,
+            **{key: float(np.mean([row[key] for row in rows if row["preset"] == name])) for key in MEASURES},
+        }
+        for name in presets
+    ]
+
+
+def made(
+    folder: Path | None, name: str, photograph: np.ndarray, painting: np.ndarray, config: Config, teacher: Weights
+) -> tuple[np.ndarray, float]:
+    """A run's picture and its seconds; read where the folder has one of the same options."""
+    told = json.dumps(config.to_json())
+    path = None if folder is None else folder / f"{name}.png"
+    if path is not None and path.exists() and images.read_metadata(path).get("options") == told:
+        return images.load_image(path).pixels, float(images.read_metadata(path)["seconds"])
+    started = time.perf_counter()
+    image = transfer.stylize(photograph, painting, config, weights=teacher).image
+    seconds = time.perf_counter() - started
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.save_image(path, image, metadata={"options": told, "seconds": str(seconds)})
+    return image, seconds
