@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Config:
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
-    """where the defaults come from: default, gatys2015 (the paper) or gatys2016 (its authors' released code)"""
+    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code), or a TOML
+    file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -75,7 +77,8 @@ class Config:
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
         check_choice("network", self.network, ("auto", *layers.NETWORKS))
-        check_choice("preset", self.preset, tuple(PRESET_CHANGES))
+        if not is_preset_file(self.preset):
+            check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_pooling(self.pooling)
@@ -151,10 +154,19 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
 }
 
 
-def preset(name: str) -> Config:
-    """The options of a preset. Raises NSTError for an unknown name."""
-    check_choice("preset", name, tuple(PRESET_CHANGES))
-    return Config(preset=name, **PRESET_CHANGES[name])  # type: ignore[arg-type]
+def preset(name: str | os.PathLike[str]) -> Config:
+    """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
+    name = os.fspath(name)
+    if is_preset_file(name):
+        from nst_jax import preset_files  # which in turn knows this module
+
+        return preset_files.load(name)
+    return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
+
+
+def is_preset_file(name: str) -> bool:
+    """Whether a preset's name is that of a file: no other preset's, and either of a file that is there or of TOML."""
+    return name not in PRESET_CHANGES and (name.endswith(".toml") or os.path.isfile(name))
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
