@@ -22,6 +22,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
+#: Motifs are not made larger than so many times their usual size, for the same reason.
+LARGEST_SCALE = 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Config:
     """vgg19, vgg16, slim (ships with the package), or auto: vgg19 if its weights are there, else slim"""
     weights: Path | None = None
     """a converted weights file to use instead of the one in the user's weights folder"""
+    strength: float | None = None
+    """how much style: from 0, nearly the photograph, over 0.5, what the weights of the losses say, to 1"""
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
@@ -73,6 +77,11 @@ class Config:
     """of the network's convolutions: float32, bfloat16, or auto: the faster one on the device"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
+    style_scale: tuple[float, ...] = (1.0,)
+    """size of the painting's motifs in the result, a multiple of the usual; one number for all, or one for each
+    painting; above 1 a painting is enlarged where it has to be"""
+    style_blend: tuple[float, ...] = ()
+    """weights of several paintings, one for each; by default they count alike"""
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
@@ -93,6 +102,15 @@ class Config:
         check_weight("--learning-rate", self.learning_rate)
         if not self.learning_rate:
             raise NSTError("--learning-rate is 0: give a finite number above 0")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise NSTError(f"--strength is {self.strength}: give a number from 0 to 1")
+        if not self.style_scale or not all(0 < scale <= LARGEST_SCALE for scale in self.style_scale):
+            given = " ".join(f"{scale:g}" for scale in self.style_scale) or "empty"
+            raise NSTError(f"--style-scale is {given}: give a number above 0 and up to {LARGEST_SCALE:g}, or several")
+        for weight in self.style_blend:
+            check_weight("one of --style-blend", weight)
+        if self.style_blend and not any(self.style_blend):
+            raise NSTError("--style-blend is 0 for every painting: give at least one a weight above 0")
         taps = {**self.content_layer_weights, **self.style_layer_weights}
         if not taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
@@ -108,6 +126,22 @@ class Config:
         """The style layers with their weights w_l."""
         return layer_weights("style_layers", self.style_layers)
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """α, β and the weight of the total variation as they count, by the names of their options.
+
+        Complete only ``for_network``.
+        ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
+        its weight beside the style that it smooths.
+        """
+        strength = 0.5 if self.strength is None else self.strength
+        content = STRENGTH_RANGE[strength > 0.5] ** (1 - 2 * strength)
+        return {
+            "content_weight": self.content_weight * content,
+            "style_weight": self.style_weight or 0.0,
+            "tv_weight": self.tv_weight or 0.0,
+        }
+
     def for_network(self, network: str) -> Config:
         """The same for a network, with its own weights of the losses where none are given."""
         own = OWN_WEIGHTS[network == "slim"]
@@ -121,6 +155,9 @@ class Config:
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
 OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 22.0, "tv_weight": 3.0})
+
+#: The factor between the ratio α/β at ``strength`` 0 and at 0.5, and between that at 0.5 and at 1.
+STRENGTH_RANGE = (100.0, 10.0)
 
 #: What each preset changes. The paper's and the code's choices are explained in docs/paper.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {

@@ -90,6 +90,16 @@ def _style_targets(net: Network, painting: Array, taps: tuple[str, ...]) -> dict
     return {tap: losses.gram(response) for tap, response in responses(net, painting, taps).items()}
 
 
+@jax.jit
+def _blended(grams: Sequence[dict[str, Array]], blend: Float[Array, " paintings"]) -> dict[str, Array]:
+    """The mean of several paintings' Gram matrices, at each layer, weighted by ``blend``."""
+
+    def mean(*each: Array) -> Array:
+        return sum_of(weight * matrix for weight, matrix in zip(blend, each, strict=True)) / jnp.sum(blend)
+
+    return jax.tree.map(mean, *grams)
+
+
 def build(
     net: Network,
     photograph: Float[Array, "h w 3"] | None,
@@ -100,20 +110,22 @@ def build(
     content_weight: float,
     style_weight: float,
     tv_weight: float = 0.0,
+    style_blend: Sequence[float] = (),
     convention: str = "gatys2015",
 ) -> Objective:
     """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
 
-    Several paintings count alike: the target is the mean of their Gram matrices. ``content_layers`` and
-    ``style_layers`` map layer names to w_l; without content layers the photograph may be None, without style layers
-    there may be no paintings. Raises NSTError for an unknown layer.
+    The target of the style is the mean of the paintings' Gram matrices: of several with the weights ``style_blend``,
+    one for each, 0 or more and not all 0, or alike. ``content_layers`` and ``style_layers`` map layer names to w_l;
+    without content layers the photograph may be None, without style layers there may be no paintings. Raises NSTError
+    for an unknown layer.
     """
     grams = [style_targets(net, painting, tuple(style_layers)) for painting in paintings]
     maps = {tap: linear_map(net, tap) for tap in {**content_layers, **style_layers}}
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
-        style_targets={tap: sum_of(each[tap] for each in grams) / len(grams) for tap in style_layers},
+        style_targets=_blended(grams, jnp.asarray(style_blend or [1.0] * len(grams), jnp.float32)) if grams else {},
         metrics={tap: Metric(map @ map.T, map.shape[1]) for tap, map in maps.items() if map is not None},
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},
