@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
+#: Motifs are not made larger than so many times their usual size, for the same reason.
+LARGEST_SCALE = 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +31,16 @@ class Config:
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
-    """where the defaults come from: default, gatys2015 (the paper) or gatys2016 (its authors' released code)"""
+    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code), or a TOML
+    file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
     """vgg19, vgg16, slim (ships with the package), or auto: vgg19 if its weights are there, else slim"""
     weights: Path | None = None
     """a converted weights file to use instead of the one in the user's weights folder"""
+    strength: float | None = None
+    """how much style: from 0, nearly the photograph, over 0.5, what the weights of the losses say, to 1"""
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
@@ -79,11 +85,17 @@ class Config:
     """of the network's convolutions: float32, bfloat16, or auto: the faster one on the device"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
+    style_scale: tuple[float, ...] = (1.0,)
+    """size of the painting's motifs in the result, a multiple of the usual; one number for all, or one for each
+    painting; above 1 a painting is enlarged where it has to be"""
+    style_blend: tuple[float, ...] = ()
+    """weights of several paintings, one for each; by default they count alike"""
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
         check_choice("network", self.network, ("auto", *layers.NETWORKS))
-        check_choice("preset", self.preset, tuple(PRESET_CHANGES))
+        if not is_preset_file(self.preset):
+            check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_pooling(self.pooling)
@@ -109,6 +121,15 @@ class Config:
         check_weight("--learning-rate", self.learning_rate)
         if not self.learning_rate:
             raise NSTError("--learning-rate is 0: give a finite number above 0")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise NSTError(f"--strength is {self.strength}: give a number from 0 to 1")
+        if not self.style_scale or not all(0 < scale <= LARGEST_SCALE for scale in self.style_scale):
+            given = " ".join(f"{scale:g}" for scale in self.style_scale) or "empty"
+            raise NSTError(f"--style-scale is {given}: give a number above 0 and up to {LARGEST_SCALE:g}, or several")
+        for weight in self.style_blend:
+            check_weight("one of --style-blend", weight)
+        if self.style_blend and not any(self.style_blend):
+            raise NSTError("--style-blend is 0 for every painting: give at least one a weight above 0")
         taps = {**self.content_layer_weights, **self.style_layer_weights}
         if not taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
@@ -123,6 +144,22 @@ class Config:
     def style_layer_weights(self) -> dict[str, float]:
         """The style layers with their weights w_l."""
         return layer_weights("style_layers", self.style_layers)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """α, β and the weight of the total variation as they count, by the names of their options.
+
+        Complete only ``for_network``.
+        ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
+        its weight beside the style that it smooths.
+        """
+        strength = 0.5 if self.strength is None else self.strength
+        content = STRENGTH_RANGE[strength > 0.5] ** (1 - 2 * strength)
+        return {
+            "content_weight": self.content_weight * content,
+            "style_weight": self.style_weight or 0.0,
+            "tv_weight": self.tv_weight or 0.0,
+        }
 
     def for_network(self, network: str) -> Config:
         """The same for a network, with its own weights of the losses where none are given."""
@@ -145,6 +182,9 @@ _BY_WIDTH = tuple(
 _SHALLOW = tuple(
     f"{tap}:{share / 341:.6g}" for tap, share in zip(Config.style_layers, (256, 64, 16, 4, 1), strict=True)
 )
+
+#: The factor between the ratio α/β at ``strength`` 0 and at 0.5, and between that at 0.5 and at 1.
+STRENGTH_RANGE = (100.0, 10.0)
 
 #: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
@@ -208,10 +248,19 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
 }
 
 
-def preset(name: str) -> Config:
-    """The options of a preset. Raises NSTError for an unknown name."""
-    check_choice("preset", name, tuple(PRESET_CHANGES))
-    return Config(preset=name, **PRESET_CHANGES[name])  # type: ignore[arg-type]
+def preset(name: str | os.PathLike[str]) -> Config:
+    """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
+    name = os.fspath(name)
+    if is_preset_file(name):
+        from nst_jax import preset_files  # which in turn knows this module
+
+        return preset_files.load(name)
+    return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
+
+
+def is_preset_file(name: str) -> bool:
+    """Whether a preset's name is that of a file: no other preset's, and either of a file that is there or of TOML."""
+    return name not in PRESET_CHANGES and (name.endswith(".toml") or os.path.isfile(name))
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

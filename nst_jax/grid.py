@@ -22,7 +22,7 @@ PHOTOGRAPH = -1
 #: A value of an axis: its label, and what it changes.
 Value = tuple[str, dict[str, Any]]
 #: The options in which the lanes of one sweep may differ.
-VARYING = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "seed", "init")
+VARYING = ("content_weight", "style_weight", "tv_weight", "strength", "content_layers", "style_layers", "seed", "init")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,7 @@ def grid(
     content_layers: Sequence[tuple[str, ...]] | None = None,
     style_layer_sets: Sequence[tuple[str, ...]] | None = None,
     seeds: Sequence[int] | None = None,
+    strengths: Sequence[float] | None = None,
     ratios: Sequence[float] | None = None,
 ) -> Grid:
     """Every combination of the values given; what is None is as in ``config``.
@@ -58,11 +59,14 @@ def grid(
       styles: a name for each of the style pictures; each is a lane of its own.
       content_layers, style_layer_sets: sets of layers, entries as in ``Config``.
       seeds: of the noise, with which the runs must start.
-      ratios: α/β; the style weight stays, the content weight follows.
+      strengths: as in ``Config``.
+      ratios: α/β; the style weight stays, the content weight follows; not together with a strength.
 
     The columns are the last of these that has more than one value, the rows all others. Raises NSTError for an empty
     grid, values that come twice or make no difference, and more than ``MOST_LANES`` lanes.
     """
+    if ratios is not None and (strengths is not None or config.strength is not None):
+        raise NSTError("--ratios and strength both set the ratio of the losses: give one of them")
     if ratios is not None and config.style_weight is None:
         from nst_jax.weights import network_in_use  # only here do weights files matter
 
@@ -71,8 +75,10 @@ def grid(
         raise NSTError("--ratios are multiples of --style-weight, which is 0: give another one")
     if seeds is not None and len(seeds) > 1 and config.init != "noise":
         raise NSTError(f"--seeds make no difference to a start from {config.init}: add --init noise")
-    if len(ratios or ()) > 1 and not any([config.content_layers] if content_layers is None else content_layers):
-        raise NSTError("--ratios make no difference without content layers: name some with --content-layers")
+    no_content = not any([config.content_layers] if content_layers is None else content_layers)
+    for name, given in (("--ratios", ratios), ("--strengths", strengths)):
+        if len(given or ()) > 1 and no_content:
+            raise NSTError(f"{name} make no difference without content layers: name some with --content-layers")
     no_style = not any([config.style_layers] if style_layer_sets is None else style_layer_sets)
     if len(styles) > 1 and no_style and config.init != "style":
         raise NSTError("several --style make no difference without style layers: name some with --style-layers")
@@ -83,6 +89,7 @@ def grid(
         ("--content-layers", _axis(content_layers, lambda s: (f"content {_short(s)}", {"content_layers": tuple(s)}))),
         ("--style-layer-sets", _axis(style_layer_sets, lambda s: (f"style {_short(s)}", {"style_layers": tuple(s)}))),
         ("--seeds", _axis(seeds, lambda seed: (f"seed {seed}", {"seed": seed}))),
+        ("--strengths", _axis(strengths, lambda s: (f"strength {s:g}", {"strength": s}))),
         ("--ratios", _axis(ratios, lambda r: (f"ratio {r:g}", {"content_weight": r * (config.style_weight or 0)}))),
     ]
     count = math.prod(len(values) for _, values in axes)

@@ -51,7 +51,9 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def load_image(path: str | os.PathLike[str], *, longest_side: int | None = None, enlarge: bool = False) -> Picture:
+def load_image(
+    path: str | os.PathLike[str], *, longest_side: int | None = None, enlarge: bool = False, scale: float = 1.0
+) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF or BMP, or the first frame of a GIF, as sRGB.
 
     Resizing is done on sRGB values (as the peers and browsers do) with colour weighted by alpha, so that what is
@@ -61,6 +63,7 @@ def load_image(path: str | os.PathLike[str], *, longest_side: int | None = None,
         path: the file.
         longest_side: pixels; the picture is reduced to it with its aspect ratio kept. None keeps the file's size.
         enlarge: also enlarge a picture that is smaller than ``longest_side``.
+        scale: makes it so many times the size that it has by ``longest_side``.
 
     Raises:
         NSTError: a file that cannot be used, or a ``longest_side`` below 1 or beyond ``MAX_PIXELS``.
@@ -73,9 +76,7 @@ def load_image(path: str | os.PathLike[str], *, longest_side: int | None = None,
     height, width = colour.shape[:2]
     size = (height, width)
     if longest_side is not None:
-        wanted = fit_size(height, width, longest_side)
-        if enlarge or max(wanted) < max(size):
-            size = wanted
+        size = scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
     if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
         alpha = None
     if alpha is not None and alpha.max() == 0:
@@ -93,6 +94,15 @@ def load_image(path: str | os.PathLike[str], *, longest_side: int | None = None,
         pixels[hidden] = np.average(pixels.reshape(-1, 3), axis=0, weights=np.where(hidden, 0, weight).ravel())
     pixels = np.clip(pixels, 0, 1)
     return Picture(pixels, weight, path, hashlib.sha256(data).hexdigest(), (width, height), notes)
+
+
+def scaled_size(height: int, width: int, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> tuple[int, int]:
+    """(height, width) of a picture reduced to ``longest_side``, or with ``enlarge`` enlarged to it, and that times
+    ``scale``. Raises NSTError as ``fit_size`` does."""
+    size = fit_size(height, width, longest_side)
+    if max(size) > max(height, width) and not enlarge:
+        size = height, width
+    return size if scale == 1 else fit_size(height, width, max(1, round(max(size) * scale)))
 
 
 def fit_size(height: int, width: int, longest_side: int) -> tuple[int, int]:

@@ -27,29 +27,45 @@ def load_pictures(
 
     Raises NSTError for a picture that cannot be read, is too small for the network's deepest layer, or is missing.
     """
-    styles = [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
+    styles = as_list(style)
     if not styles and (config.style_layers or content is None):
         raise NSTError("no style picture is given: give one at least")
     if content is None and config.content_layers:
         raise NSTError("no content picture is given: give one, or no content layers for a texture")
     photograph = None if content is None else as_picture(content, config.size, enlarge=True)
-    style_size = config.style_size or config.size
-    paintings = [as_picture(one, style_size, enlarge=False) for one in styles]
+    scales = config.style_scale * (len(styles) if len(config.style_scale) == 1 else 1)
+    paintings = [load_painting(one, scale, config) for one, scale in zip(styles, scales, strict=True)]
     sizes = [(picture.path, *picture.pixels.shape[:2]) for picture in (photograph, *paintings) if picture]
     least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
     for name, height, width in [*sizes, ("the result", *full_size(photograph, paintings, config))]:
         if min(height, width) < least:
             raise NSTError(
                 f"{name} is {width} x {height} pixels at this size; the layers in use need {least} on the"
-                " shorter side: give a larger --size, a larger picture or less deep layers"
+                f" shorter side: give a larger {'--size' if min(scales, default=1) >= 1 else '--style-scale'}, a larger"
+                " picture or less deep layers"
             )
     return photograph, paintings
 
 
-def as_picture(source: Source, longest_side: int, *, enlarge: bool) -> Picture:
+def as_list(style: Source | Sequence[Source]) -> list[Source]:
+    """One style or several as a list."""
+    return [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
+
+
+def load_painting(source: Source, scale: float, config: Config) -> Picture:
+    """A painting at its size where the result has its full one, with a note where ``scale`` makes it enlarge it."""
+    painting = as_picture(source, config.style_size or config.size, enlarge=False, scale=scale)
+    shown = max(painting.pixels.shape[:2])
+    if scale <= 1 or shown <= max(painting.size):
+        return painting
+    note = f"enlarged from {max(painting.size)} to {shown} pixels for --style-scale {scale:g}"
+    return dataclasses.replace(painting, notes=(*painting.notes, note))
+
+
+def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> Picture:
     """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one."""
     if isinstance(source, str | os.PathLike):
-        return images.load_image(source, longest_side=longest_side, enlarge=enlarge)
+        return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
     if isinstance(source, Picture):
         pixels, origin = source.pixels, source
     else:
@@ -60,8 +76,8 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool) -> Picture:
             raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
         origin = Picture(pixels, None, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
     height, width = pixels.shape[:2]
-    size = images.fit_size(height, width, longest_side)
-    if size == (height, width) or (max(size) > max(height, width) and not enlarge):
+    size = images.scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
+    if size == (height, width):
         return origin
     alpha = None if origin.alpha is None else images.resize(origin.alpha, *size)
     return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)

@@ -8,6 +8,7 @@ leaf is a sweep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import flax.struct
 import jax
@@ -118,6 +119,16 @@ def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
     return {tap: Metric(map @ map.T, map) for tap, map in maps.items() if map is not None}
 
 
+@jax.jit
+def _blended(targets: Sequence[dict[str, dict[str, Array]]], blend: Float[Array, " paintings"]) -> Any:
+    """The mean of several paintings' ``style_targets``, weighted by ``blend``."""
+
+    def mean(*each: Array) -> Array:
+        return sum_of(weight * array for weight, array in zip(blend, each, strict=True)) / jnp.sum(blend)
+
+    return jax.tree.map(mean, *targets)
+
+
 def build(
     net: Network,
     photograph: Float[Array, "h w 3"] | None,
@@ -128,22 +139,24 @@ def build(
     content_weight: float,
     style_weight: float,
     tv_weight: float = 0.0,
+    style_blend: Sequence[float] = (),
     convention: str = "gatys2015",
     moments: float = 0.0,
 ) -> Objective:
     """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
 
-    Several paintings count alike: the target is the mean of their Gram matrices. ``content_layers`` and
-    ``style_layers`` map layer names to w_l; without content layers the photograph may be None, without style layers
-    there may be no paintings. Raises NSTError for an unknown layer.
+    The target of the style is the mean of the paintings' Gram matrices: of several with the weights ``style_blend``,
+    one for each, 0 or more and not all 0, or alike. ``content_layers`` and ``style_layers`` map layer names to w_l;
+    without content layers the photograph may be None, without style layers there may be no paintings. Raises NSTError
+    for an unknown layer.
     """
-    targets = [style_targets(net, painting, tuple(style_layers), moments > 0) for painting in paintings if style_layers]
-    mean = jax.tree.map(lambda *each: sum_of(each) / len(each), *targets) if targets else {}
+    targets = [style_targets(net, painting, tuple(style_layers), moments > 0) for painting in paintings]
+    blend = jnp.asarray(style_blend or [1.0] * len(targets), jnp.float32)
+    style = _blended(targets, blend) if targets else {"style_targets": {}, "moment_targets": {}}
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
-        style_targets=mean.get("style_targets", {}),
-        moment_targets=mean.get("moment_targets", {}),
+        **style,
         metrics=metrics_of(net, {**content_layers, **style_layers}),
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nst_jax import inputs, memory
+from nst_jax import inputs, memory, styles
 from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Source
@@ -42,7 +42,8 @@ def prepare(
     config = config or Config()
     weights = weights or choose_weights(config.network, config.weights)
     config = config.for_network(weights.network)
-    photograph, paintings = inputs.load_pictures(content, style, config)
+    paths, config = styles.expand(inputs.as_list(style), config)
+    photograph, paintings = inputs.load_pictures(content, paths, config)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history))

@@ -26,6 +26,7 @@ def report(result: Result, output: str | os.PathLike[str] | None = None) -> dict
         "config": result.config.to_json(),
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "versions": versions(),
+        "loss_weights": result.config.loss_weights,
         "network": result.weights,
         "inputs": result.inputs,
         "output": None if output is None else str(output),
@@ -55,7 +56,7 @@ def save(path: str | os.PathLike[str], result: Result) -> None:
     Raises NSTError where the path cannot be written; what was there before is then untouched.
     """
     told = report(result, path)
-    kept = {key: told[key] for key in ("config", "versions", "network", "inputs", "steps", "losses")}
+    kept = {key: told[key] for key in ("config", "loss_weights", "versions", "network", "inputs", "steps", "losses")}
     images.save_image(path, result.image, result.alpha, {"nst_jax": json.dumps(kept)})
 
 

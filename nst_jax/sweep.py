@@ -26,6 +26,7 @@ from nst_jax.grid import MOST_LANES, VARYING, Lane
 from nst_jax.images import Picture
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Method
+from nst_jax.styles import expand
 from nst_jax.transfer import Progress, Recorder, Result, Source
 from nst_jax.weights import Weights, choose_weights
 
@@ -170,8 +171,7 @@ class Sweep:
             return jnp.asarray(values, jnp.float32)
 
         own: dict[str, Any] = {
-            name: stacked([getattr(lane.config, name) for lane in lanes])
-            for name in ("content_weight", "style_weight", "tv_weight")
+            name: stacked([lane.config.loss_weights[name] for lane in lanes]) for name in self.union.loss_weights
         }
         for name in ("content_layer_weights", "style_layer_weights"):
             weights = [getattr(lane.config, name) for lane in lanes]
@@ -201,7 +201,7 @@ def prepare(
 
     Args:
       content: as ``stylize`` takes it.
-      styles: the style pictures; which of them a lane takes is ``Lane.style``.
+      styles: the style pictures, or folders of them; which picture a lane takes is ``Lane.style``.
       lanes: at least one; their options differ in ``VARYING`` alone.
       weights: the network's, instead of those that the options name.
 
@@ -216,22 +216,25 @@ def prepare(
     for name in vars(configs[0]):
         if name not in VARYING and len({getattr(config, name) for config in configs}) > 1:
             raise NSTError(f"the lanes differ in {name}: lanes of one sweep may differ in {', '.join(VARYING)} alone")
+    styles, common = expand(styles, configs[0], mixed=False)
     for lane in lanes:
         if not 0 <= lane.style < max(1, len(styles)):
             raise NSTError(
                 f"a lane asks for style {lane.style} of {len(styles)}: give more styles, or a smaller number"
             )
     union = dataclasses.replace(
-        configs[0],
+        common,
         content_layers=_with_weight(config.content_layer_weights for config in configs),
         style_layers=_with_weight(config.style_layer_weights for config in configs),
     )
     photograph, paintings = inputs.load_pictures(content, styles, union)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, union), union)
-    resolved = tuple(
-        Lane(dataclasses.replace(config, scales=len(sizes)), lane.style)
-        for config, lane in zip(configs, lanes, strict=True)
-    )
+    scales = union.style_scale
+
+    def resolve(config: Config, style: int) -> Config:
+        return dataclasses.replace(config, scales=len(sizes), style_scale=(scales[style if len(scales) > 1 else 0],))
+
+    resolved = tuple(Lane(resolve(config, lane.style), lane.style) for config, lane in zip(configs, lanes, strict=True))
     pixels = [painting.pixels.tobytes() for painting in paintings]
     seen: dict[tuple[Config, int], int] = {}
     for index, lane in enumerate(resolved):

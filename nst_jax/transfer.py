@@ -97,8 +97,9 @@ def stylize(
     Args:
       content: a picture: a file's path, an RGB array in [0, 1] of shape [H, W, 3], or a ``Picture``. None makes a
         texture, of the style's aspect ratio; then there must be no content layers, and another start than "content".
-      style: likewise; or several, which then count alike. None of them, [], where there are no style layers: that
-        reconstructs the photograph from its content.
+      style: likewise; or several, which count alike or by ``config.style_blend``; a folder's path stands for all
+        pictures in it. None of them, [], where there are no style layers: that reconstructs the photograph from its
+        content.
       config: the options; the default preset's where None.
       weights: the network's, instead of those that ``config`` names.
       on_progress: called after every chunk; may raise ``Stop`` to end the run with the picture so far.
@@ -259,11 +260,10 @@ def objective_of(
         [jnp.asarray(painting) for painting in paintings],
         content_layers=config.content_layer_weights,
         style_layers=config.style_layer_weights,
-        content_weight=config.content_weight,
-        style_weight=config.style_weight or 0.0,
-        tv_weight=config.tv_weight or 0.0,
+        style_blend=config.style_blend,
         convention=config.loss,
         moments=config.moments,
+        **config.loss_weights,
     )
 
 

@@ -403,7 +403,7 @@ def test_help_lists_every_option():
     done = python(ROOT / "scripts" / "stylize.py", "--help", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0
     assert done.stderr == ""
-    own = ("content", "style", "output", "report", "save_every", "dry_run", "no_cache")
+    own = ("content", "style", "output", "report", "save_every", "save_preset", "dry_run", "no_cache")
     for name in (*config.Config.__dataclass_fields__, *own):
         assert f"--{name.replace('_', '-')} " in done.stdout, name
 

@@ -14,7 +14,8 @@ from nst_jax.errors import NSTError
 from nst_jax.transfer import stylize
 
 KEYS = {
-    "config", "device", "versions", "network", "inputs", "output", "seconds", "steps", "evaluations", "losses", "trace",
+    "config", "loss_weights", "device", "versions", "network", "inputs", "output", "seconds", "steps", "evaluations",
+    "losses", "trace",
 }  # fmt: skip
 
 

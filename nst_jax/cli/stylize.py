@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from tyro import MISSING
 from nst_jax.cli.cache import Switch, keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import STARTS, Config, check_whole
+from nst_jax.config import STARTS, Config, check_whole, is_preset_file
 from nst_jax.errors import NSTError
+from nst_jax.styles import pictures_of
 
 if TYPE_CHECKING:
     from nst_jax.prepare import Prepared
@@ -31,15 +33,17 @@ class Stylize(Config):
     content: Path
     """the photograph"""
     style: tuple[Path, ...]
-    """the painting; several count alike"""
+    """the painting; several count alike; a folder stands for the pictures in it"""
     output: Path = Path("stylized.png")
     """the result: PNG, JPEG, WebP or TIFF by its extension"""
     report: Path | None = None
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    save_preset: Path | None = None
+    """also write the options in use to this TOML file, for --preset"""
     dry_run: Switch = False
-    """only say what the run would be: sizes, steps, network, memory; nothing is written"""
+    """only say what the run would be: sizes, steps, network, memory; nothing is written but the preset"""
     no_cache: Switch = False
     """do not keep compiled programs for the next run"""
 
@@ -64,6 +68,7 @@ def command(arguments: Sequence[str]) -> int:
     weights = choose_weights(options.network, options.weights)
     if options.dry_run:
         print(plan_lines(prepare(options.content, options.style, options.config(), weights=weights)))
+        save_preset(options)
         return 0
 
     begun = interrupted = False
@@ -100,6 +105,7 @@ def command(arguments: Sequence[str]) -> int:
     runs.save(options.output, result)
     if options.report:
         runs.save_report(options.report, runs.report(result, options.output))
+    save_preset(options)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
     print(f"{options.output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
     if result.ended == "not finite":
@@ -122,15 +128,30 @@ def check_files(options: Stylize) -> None:
     start = None if options.init in STARTS else Path(options.init)
     if start and not start.is_file():
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
-    sources = [one for one in (options.content, *options.style, options.weights, start) if one and one.exists()]
-    for flag, target in (("--output", options.output), ("--report", options.report)):
-        if target and target.exists() and any(source.samefile(target) for source in sources):
+    paintings = [picture for style in options.style for picture in pictures_of(style)]
+    preset = Path(options.preset) if is_preset_file(options.preset) else None
+    sources = [one for one in (options.content, *paintings, options.weights, start, preset) if one and one.exists()]
+    outputs = {"--output": options.output, "--report": options.report, "--save-preset": options.save_preset}
+    targets = [(flag, target) for flag, target in outputs.items() if target]
+    for flag, target in targets:
+        kept = [one for one in sources if not (one == preset and flag == "--save-preset")]  # that one may be changed
+        if target.exists() and any(one.samefile(target) for one in kept):
             raise NSTError(f"{flag} is {target}, an input of this run: give another name")
-    if options.report:
-        if options.report.is_dir() or not options.report.absolute().parent.is_dir():
-            raise NSTError(f"--report is {options.report}: give a file in a folder that exists")
-        if options.report.absolute() == options.output.absolute():
-            raise NSTError(f"--report and --output are both {options.report}: give two names")
+        if target.is_dir() or not target.absolute().parent.is_dir():
+            raise NSTError(f"{flag} is {target}: give a file in a folder that exists")
+    for (first, path), (second, other) in itertools.combinations(targets, 2):
+        if path.absolute() == other.absolute():
+            raise NSTError(f"{second} and {first} are both {other}: give two names")
+    if options.save_preset and options.save_preset.suffix != ".toml":
+        raise NSTError(f"--save-preset is {options.save_preset}: give a name that ends in .toml")
+
+
+def save_preset(options: Stylize) -> None:
+    """Writes the options of the command line as a preset, where that is asked for."""
+    if options.save_preset:
+        from nst_jax import preset_files
+
+        preset_files.save(options.save_preset, options.config())
 
 
 def plan_lines(prepared: Prepared) -> str:

@@ -18,6 +18,7 @@ from nst_jax.config import Config, check_whole
 from nst_jax.errors import NSTError
 from nst_jax.grid import cumulative, grid_layout
 from nst_jax.grid import grid as make_grid
+from nst_jax.styles import expand
 
 if TYPE_CHECKING:
     from nst_jax.gallery import Gallery
@@ -35,7 +36,7 @@ class Sweep(Config):
     content: Path
     """the photograph"""
     style: tuple[Path, ...]
-    """the paintings, a run for each"""
+    """the paintings, a run for each; a folder stands for the pictures in it"""
     output: Path
     """the folder of the results"""
     ratios: tuple[float, ...] | None = None
@@ -47,6 +48,8 @@ class Sweep(Config):
     """sets of style layers, each NAME,NAME,...; or cumulative: the first of --style-layers, the first two, ... all"""
     seeds: tuple[int, ...] | None = None
     """seeds of the noise, a run for each"""
+    strengths: tuple[float, ...] | None = None
+    """values of --strength, a run for each"""
     resume: bool = False
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
@@ -87,22 +90,24 @@ def _layers(entry: str) -> tuple[str, ...]:
 def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Sweep, arguments, PROGRAM, default=Sweep(**vars(named_preset(arguments)), **REQUIRED))
-    doubled = next((path for i, path in enumerate(options.style) if path in options.style[:i]), None)
+    paintings, config = expand(options.style, options.config(), mixed=False)
+    doubled = next((path for i, path in enumerate(paintings) if path in paintings[:i]), None)
     if doubled:
         raise NSTError(f"--style names {doubled} twice: give each once")
     grid = make_grid(
-        options.config(),
-        [path.stem for path in options.style],
+        config,
+        [path.stem for path in paintings],
         content_layers=options.content_sets() or None,
         style_layer_sets=options.style_sets(),
         seeds=options.seeds,
+        strengths=options.strengths,
         ratios=options.ratios,
     )
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax import gallery, sweep  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(options.output, options.resume)
-    prepared = sweep.prepare(options.content, options.style, grid.lanes)
+    prepared = sweep.prepare(options.content, paintings, grid.lanes)
     title = f"{options.content.stem}: {len(grid.lanes)} runs"
     folder = gallery.Gallery(options.output, prepared, grid_layout(grid, title), resume=options.resume)
     return run_lanes(folder, options.lanes_at_once, PROGRAM)
