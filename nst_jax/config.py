@@ -19,6 +19,7 @@ CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
 PADDINGS = ("zeros", "replicate", "reflect", "wrap")
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
+KEPT_COLORS = ("none", "luminance", "cholesky", "pca", "histogram")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
 
@@ -71,6 +72,11 @@ class Config:
     """of the network's convolutions: float32, bfloat16, or auto: the faster one on the device"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
+    keep_colors: str = "none"
+    """none; luminance: paint light and dark alone, in the photograph's colours; cholesky, pca or histogram: give the
+    painting the photograph's colours first"""
+    palette: Path | None = None
+    """a picture whose colours the painting is given, not the photograph's; by pca, unless --keep-colors says how"""
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
@@ -81,6 +87,14 @@ class Config:
         check_pooling(self.pooling)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
+        if self.palette and self.keep_colors == "luminance":
+            raise NSTError(
+                "--keep-colors luminance keeps the photograph's own colours, not a --palette's: leave one of them out,"
+                " or choose cholesky, pca or histogram"
+            )
+        if self.palette and self.keep_colors == "none":
+            object.__setattr__(self, "keep_colors", "pca")
         for name, low in {"size": 1, "steps": 0, "scales": 1, "coarse_steps": 0, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
