@@ -20,6 +20,7 @@ PURE = {
     "errors": set(),
     "files": set(),
     "config": {"nst_jax.errors", "nst_jax.layers"},
+    "colors": {"numpy"},
     "losses": {"flax", "jax", "jaxtyping"},
     "optimize": {"jax", "jaxtyping", "numpy", "optax"},
     "decoding": {"PIL", "numpy", "nst_jax.errors"},
