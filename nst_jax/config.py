@@ -20,6 +20,7 @@ CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
 PADDINGS = ("zeros", "replicate", "reflect", "wrap", "replicate-first")
 PRECISIONS = ("auto", "float32", "bfloat16")
 STARTS = ("content", "style", "noise")
+KEPT_COLORS = ("none", "luminance", "cholesky", "pca", "histogram")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
 #: Motifs are not made larger than so many times their usual size, for the same reason.
@@ -90,6 +91,11 @@ class Config:
     painting; above 1 a painting is enlarged where it has to be"""
     style_blend: tuple[float, ...] = ()
     """weights of several paintings, one for each; by default they count alike"""
+    keep_colors: str = "none"
+    """none; luminance: paint light and dark alone, in the photograph's colours; cholesky, pca or histogram: give the
+    painting the photograph's colours first"""
+    palette: Path | None = None
+    """a picture whose colours the painting is given, not the photograph's; by pca, unless --keep-colors says how"""
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
@@ -101,6 +107,14 @@ class Config:
         check_pooling(self.pooling)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
+        if self.palette and self.keep_colors == "luminance":
+            raise NSTError(
+                "--keep-colors luminance keeps the photograph's own colours, not a --palette's: leave one of them out,"
+                " or choose cholesky, pca or histogram"
+            )
+        if self.palette and self.keep_colors == "none":
+            object.__setattr__(self, "keep_colors", "pca")
         for name, low in {"size": 1, "coarsest": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)

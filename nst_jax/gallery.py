@@ -166,8 +166,11 @@ class Gallery:
     def inputs(self) -> list[tuple[str, Picture]]:
         """The sweep's input pictures with their captions."""
         photograph = [("content", self.sweep.photograph)] if self.sweep.photograph else []
-        return photograph + [
-            (f"style: {painting.path.stem.replace('_', ' ')}", painting) for painting in self.sweep.paintings
+        palette = [("palette", self.sweep.palette)] if self.sweep.palette else []
+        return [
+            *photograph,
+            *((f"style: {painting.path.stem.replace('_', ' ')}", painting) for painting in self.sweep.paintings),
+            *palette,
         ]
 
 
@@ -177,9 +180,10 @@ def identity(sweep: Sweep) -> dict[str, Any]:
     return {
         "format": 1,
         "content": sweep.photograph.sha256 if sweep.photograph else None,
+        "palette": sweep.palette.sha256 if sweep.palette else None,
         "network": sweep.weights.sha256,
         "lanes": [
-            {key: value for key, value in lane.config.to_json().items() if key != "weights"}
+            {key: value for key, value in lane.config.to_json().items() if key not in ("weights", "palette")}
             | {"style": hashes[lane.style] if hashes else None}
             for lane in sweep.lanes
         ],
@@ -191,6 +195,7 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     for key, name in {
         "format": "the format",
         "content": "the content picture",
+        "palette": "the palette",
         "network": "the network's file",
     }.items():
         if there.get(key) != here[key]:

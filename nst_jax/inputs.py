@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, layers
+from nst_jax import colors, images, layers
 from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture
@@ -83,6 +83,46 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float
     return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)
 
 
+def palette_picture(config: Config) -> Picture | None:
+    """The picture whose colours the paintings are given, or None. Raises NSTError for one that cannot be read."""
+    return None if config.palette is None else as_picture(config.palette, config.size, enlarge=False)
+
+
+def recolored(
+    paintings: Sequence[Picture], photograph: Picture | None, palette: Picture | None, config: Config
+) -> list[Picture]:
+    """The paintings with the colours of the palette, or without one, of the photograph, as ``keep_colors`` tells.
+
+    What leaves [0, 1] by that is clipped. Raises NSTError where there are no colours to take, or nothing to give them
+    to.
+    """
+    if config.keep_colors == "none":
+        return list(paintings)
+    method, target = config.keep_colors, palette or photograph
+    if target is None:
+        advice = "" if method == "luminance" else " or a --palette"
+        raise NSTError(f"--keep-colors {method} is for the colours of a content picture: give one{advice}")
+    if not paintings and method != "luminance":
+        raise NSTError(f"--keep-colors {method} changes the style pictures, and there are none: give one")
+    matched = [colors.match(one.pixels, target.pixels, method, one.alpha, target.alpha) for one in paintings]
+    return [
+        dataclasses.replace(painting, pixels=np.clip(pixels, 0, 1).astype(np.float32))
+        for painting, pixels in zip(paintings, matched, strict=True)
+    ]
+
+
+def as_painted(pixels: np.ndarray, config: Config) -> np.ndarray:
+    """A photograph or start as the run sees it: grey where luminance alone is painted."""
+    return colors.grey(pixels) if config.keep_colors == "luminance" else pixels
+
+
+def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> np.ndarray:
+    """What a run made, [..., H, W, 3], as it is given out: with the photograph's chroma where luminance was painted."""
+    if config.keep_colors != "luminance" or photograph is None:
+        return image
+    return colors.with_chroma(image, images.resize(photograph.pixels, *image.shape[-3:-1]))
+
+
 def full_size(photograph: Picture | None, paintings: Sequence[Picture], config: Config) -> tuple[int, int]:
     """(height, width) of the result: of the aspect ratio of the photograph, or without one, of the first painting."""
     height, width = (photograph or paintings[0]).pixels.shape[:2]
@@ -134,13 +174,13 @@ def start_image(
     ratio.
     """
     if start is not None:
-        return cover(start.pixels, *size)
+        return as_painted(cover(start.pixels, *size), config)
     if config.init == "noise":
-        return np.random.default_rng(config.seed).uniform(size=(*size, 3)).astype(np.float32)
+        return as_painted(np.random.default_rng(config.seed).uniform(size=(*size, 3)).astype(np.float32), config)
     if config.init == "content":
         if photograph is None:
             raise NSTError("there is no content picture to start from: choose --init noise")
-        return images.resize(photograph.pixels, *size)
+        return as_painted(images.resize(photograph.pixels, *size), config)
     if not paintings:
         raise NSTError("there is no style picture to start from: choose --init noise or content")
     return cover(paintings[0].pixels, *size)
@@ -170,25 +210,30 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def roles_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
 ) -> list[tuple[str, Picture]]:
-    """Each input with its role: "content", "style" or "init"."""
-    pictures = [("content", photograph), *(("style", painting) for painting in paintings), ("init", start)]
+    """Each input with its role: "content", "style", "init" or "palette"."""
+    pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
+    pictures += [("init", start), ("palette", palette)]
     return [(role, picture) for role, picture in pictures if picture is not None]
 
 
 def inputs_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
 ) -> list[dict[str, object]]:
     """Role, path, sha256 and size (width, height) of the file of each input."""
     return [
         {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-        for role, picture in roles_of(photograph, paintings, start)
+        for role, picture in roles_of(photograph, paintings, start, palette)
     ]
 
 
-def notes_of(photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None) -> list[str]:
+def notes_of(
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
+) -> list[str]:
     """What was wrong with each input but could be passed over."""
     return [
-        f"{picture.path}: {note}" for _, picture in roles_of(photograph, paintings, start) for note in picture.notes
+        f"{picture.path}: {note}"
+        for _, picture in roles_of(photograph, paintings, start, palette)
+        for note in picture.notes
     ]

@@ -19,14 +19,15 @@ class Prepared(NamedTuple):
     Attributes:
       config: the options, complete.
       weights: the network's.
-      pictures: the photograph at the size of the result, the paintings at theirs, and the picture to start from.
+      pictures: the photograph at the size of the result, the paintings at theirs, in the colours that they are to have,
+        the picture to start from, and the palette.
       sizes: (height, width) of each scale.
       plan: what it takes of the memory.
     """
 
     config: Config
     weights: Weights
-    pictures: tuple[Picture | None, list[Picture], Picture | None]
+    pictures: tuple[Picture | None, list[Picture], Picture | None, Picture | None]
     sizes: list[tuple[int, int]]
     plan: memory.Plan
 
@@ -44,7 +45,10 @@ def prepare(
     config = config.for_network(weights.network)
     paths, config = styles.expand(inputs.as_list(style), config)
     photograph, paintings = inputs.load_pictures(content, paths, config)
+    palette = inputs.palette_picture(config)
+    paintings = inputs.recolored(paintings, photograph, palette, config)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history))
-    return Prepared(config, weights, (photograph, paintings, inputs.start_picture(config)), sizes, plan)
+    pictures = photograph, paintings, inputs.start_picture(config), palette
+    return Prepared(config, weights, pictures, sizes, plan)

@@ -8,6 +8,7 @@ for those outside it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,8 @@ class Sweep:
     Attributes:
       lanes: with all their options resolved: the same options, run alone, give the same.
       photograph: at the size of the result, or None.
-      paintings: at their sizes.
+      paintings: at their sizes, in the colours that they are to have.
+      palette: whose colours these are, or None.
       weights, net: the network.
       union: the options with every layer that any lane uses.
       sizes: (height, width) of each scale.
@@ -64,6 +66,7 @@ class Sweep:
     lanes: tuple[Lane, ...]
     photograph: Picture | None
     paintings: list[Picture]
+    palette: Picture | None
     weights: Weights
     net: Network
     union: Config
@@ -129,7 +132,8 @@ class Sweep:
         starts = [
             inputs.start_image(*one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)
         ]
-        recorder = Recorder(on_progress, started)
+        finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
+        recorder = Recorder(on_progress, started, finish)
         loaded = time.perf_counter()
         made = transfer.coarse_to_fine(
             loss_of_lane,
@@ -147,7 +151,7 @@ class Sweep:
             (
                 index,
                 Result(
-                    image=made.image[position],
+                    image=finish(made.image[position]),
                     alpha=self.photograph.alpha if self.photograph else None,
                     config=lane.config,
                     losses={name: values[position] for name, values in made.losses.items()},
@@ -155,9 +159,9 @@ class Sweep:
                     steps=made.steps[position],
                     evaluations=made.evaluations[position],
                     seconds=seconds,
-                    inputs=inputs.inputs_of(*pictures[position]),
+                    inputs=inputs.inputs_of(*pictures[position], self.palette),
                     weights=transfer.origin_of(self.weights),
-                    notes=inputs.notes_of(*pictures[position]),
+                    notes=inputs.notes_of(*pictures[position], self.palette),
                     ended=made.ended[position],
                 ),
             )
@@ -228,6 +232,8 @@ def prepare(
         style_layers=_with_weight(config.style_layer_weights for config in configs),
     )
     photograph, paintings = inputs.load_pictures(content, styles, union)
+    palette = inputs.palette_picture(union)
+    paintings = inputs.recolored(paintings, photograph, palette, union)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, union), union)
     scales = union.style_scale
 
@@ -243,7 +249,7 @@ def prepare(
             raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
         seen[key] = index
     net = network(weights, union.pooling, union.padding, union.precision)
-    return Sweep(resolved, photograph, paintings, weights, net, union, sizes)
+    return Sweep(resolved, photograph, paintings, palette, weights, net, union, sizes)
 
 
 def _with_weight(sets: Any) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ class Result:
       image: float32 RGB in [0, 1], [H, W, 3].
       alpha: the content picture's, float32 in [0, 1], [H, W], or None.
       config: the options, complete.
-      losses: of ``image``: content, style, tv (unweighted) and total (weighted).
+      losses: of ``image``: content, style, tv (unweighted) and total (weighted). Where luminance alone is painted, of
+        the grey picture, before it is given its colours.
       trace: the same for every evaluation, with its ``step``, ``seconds`` since the start, and ``size``, the longest
         side at that scale; losses of different scales do not compare.
       steps: taken, over all scales.
@@ -109,7 +110,8 @@ def stylize(
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
     started, compiled = time.perf_counter(), compile_seconds()
-    config, weights, (photograph, paintings, start), sizes, plan = prepare(content, style, config, weights=weights)
+    config, weights, pictures, sizes, plan = prepare(content, style, config, weights=weights)
+    photograph, paintings, start, _ = pictures
     net = network(weights, config.pooling, config.padding, config.precision)
     net = dataclasses.replace(net, remat=plan.remat)
     loaded = time.perf_counter()
@@ -118,10 +120,11 @@ def stylize(
         return build_objective(dataclasses.replace(net, precision=precision), photograph, paintings, size, config)
 
     image = inputs.start_image(photograph, paintings, start, sizes[0], config)
-    recorder = Recorder(on_progress, started)
+    finish = functools.partial(inputs.finished, photograph=photograph, config=config)
+    recorder = Recorder(on_progress, started, finish)
     made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
     return Result(
-        image=made.image,
+        image=finish(made.image),
         alpha=photograph.alpha if photograph else None,
         config=config,
         losses=made.losses,
@@ -129,9 +132,9 @@ def stylize(
         steps=made.steps,
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
-        inputs=inputs.inputs_of(photograph, paintings, start),
+        inputs=inputs.inputs_of(*pictures),
         weights=origin_of(weights),
-        notes=inputs.notes_of(photograph, paintings, start),
+        notes=inputs.notes_of(*pictures),
         ended=made.ended,
     )
 
@@ -240,7 +243,7 @@ def build_objective(
     """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
     return objective_of(
         net,
-        None if photograph is None else images.resize(photograph.pixels, *size),
+        None if photograph is None else inputs.as_painted(images.resize(photograph.pixels, *size), config),
         [inputs.painting_at(painting, size, config) for painting in paintings],
         config,
     )
@@ -274,6 +277,7 @@ class Recorder:
     Attributes:
       on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
       started: the clock when the run began.
+      finish: makes of what the run has what is given out, see ``inputs.finished``.
       steps: of the whole run.
       before: steps taken at the scales before; of lanes [lanes].
       traces: of each lane, or of the one run, a row for every evaluation.
@@ -281,6 +285,7 @@ class Recorder:
 
     on_progress: Callable[[Progress], None]
     started: float
+    finish: Callable[[np.ndarray], np.ndarray]
     steps: int = 0
     before: optimize.PerRun = 0
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
@@ -302,7 +307,10 @@ class Recorder:
             for step, row in enumerate(zip(*columns, strict=True), start=first):
                 self.traces[lane].append({"step": step, **fixed, **dict(zip(terms, row, strict=True))})
         latest = {name: float(values[-1, advanced].mean()) for name, values in terms.items()}
-        image = functools.partial(_clipped, chunk.x)
+
+        def image() -> np.ndarray:
+            return self.finish(_clipped(chunk.x))
+
         self.on_progress(Progress(int(done.max()), self.steps, latest, (width, height), image, chunk.note))
 
 

@@ -95,6 +95,8 @@ def test_every_option_has_a_description():
         ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
         ({"loss": "mse"}, "unknown loss 'mse'"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
+        ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
+        ({"keep_colors": "luminance", "palette": Path("a.png")}, "--keep-colors luminance keeps the photograph's own"),
         ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
         ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
         ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
@@ -111,6 +113,12 @@ def test_what_cannot_be_used_is_told_in_one_line(changes, message):
         Config(**changes)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_palette_alone_is_matched_by_pca():
+    assert Config(palette=Path("a.png")) == Config(palette=Path("a.png"), keep_colors="pca")
+    assert Config(palette=Path("a.png"), keep_colors="histogram").keep_colors == "histogram"
+    assert Config().keep_colors == "none"
 
 
 def test_unknown_preset():

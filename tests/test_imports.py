@@ -22,6 +22,7 @@ PURE = {
     "config": {"nst_jax.errors", "nst_jax.layers", "nst_jax.preset_files"},
     "preset_files": {"tomli_w", "nst_jax.config", "nst_jax.errors", "nst_jax.files"},
     "styles": {"nst_jax.config", "nst_jax.errors"},
+    "colors": {"numpy"},
     "losses": {"flax", "jax", "jaxtyping"},
     "optimize": {"jax", "jaxtyping", "numpy", "optax"},
     "decoding": {"PIL", "numpy", "nst_jax.errors"},
