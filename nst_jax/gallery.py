@@ -178,6 +178,7 @@ def identity(sweep: Sweep) -> dict[str, Any]:
         "format": 1,
         "content": sweep.photograph.sha256 if sweep.photograph else None,
         "network": sweep.weights.sha256,
+        "masks": [mask.sha256 for given in sweep.masks if given for _, mask in given.files] or None,
         "lanes": [
             {key: value for key, value in lane.config.to_json().items() if key != "weights"}
             | {"style": hashes[lane.style] if hashes else None}
@@ -192,6 +193,7 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         "format": "the format",
         "content": "the content picture",
         "network": "the network's file",
+        "masks": "a mask",
     }.items():
         if there.get(key) != here[key]:
             return f"{name} is another"

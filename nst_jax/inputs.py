@@ -15,6 +15,7 @@ from nst_jax import images, layers
 from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture
+from nst_jax.masks import Masks
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
 
@@ -51,6 +52,9 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool) -> Picture:
         return images.load_image(source, longest_side=longest_side, enlarge=enlarge)
     if isinstance(source, Picture):
         pixels, origin = source.pixels, source
+        if source.alpha is not None:
+            pixels = images.fill_hidden(pixels, source.alpha)
+            origin = dataclasses.replace(source, pixels=pixels)
     else:
         pixels = np.asarray(source, np.float32)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
@@ -151,25 +155,26 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def roles_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, masks: Masks | None = None
 ) -> list[tuple[str, Picture]]:
-    """Each input with its role: "content", "style" or "init"."""
+    """Each input with its role: "content", "style", "init" or one of ``Masks.files``."""
     pictures = [("content", photograph), *(("style", painting) for painting in paintings), ("init", start)]
-    return [(role, picture) for role, picture in pictures if picture is not None]
+    return [(role, picture) for role, picture in pictures if picture is not None] + (masks.files if masks else [])
 
 
 def inputs_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, masks: Masks | None = None
 ) -> list[dict[str, object]]:
     """Role, path, sha256 and size (width, height) of the file of each input."""
     return [
         {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-        for role, picture in roles_of(photograph, paintings, start)
+        for role, picture in roles_of(photograph, paintings, start, masks)
     ]
 
 
-def notes_of(photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None) -> list[str]:
+def notes_of(
+    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, masks: Masks | None = None
+) -> list[str]:
     """What was wrong with each input but could be passed over."""
-    return [
-        f"{picture.path}: {note}" for _, picture in roles_of(photograph, paintings, start) for note in picture.notes
-    ]
+    roles = roles_of(photograph, paintings, start, masks)
+    return [f"{picture.path}: {note}" for _, picture in roles for note in picture.notes]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nst_jax import inputs, memory
+from nst_jax import inputs, masks, memory
 from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Source
+from nst_jax.masks import Masks
 from nst_jax.optimize import Method
 from nst_jax.weights import Weights, choose_weights
 
@@ -22,6 +23,7 @@ class Prepared(NamedTuple):
       pictures: the photograph at the size of the result, the paintings at theirs, and the picture to start from.
       sizes: (height, width) of each scale.
       plan: what it takes of the memory.
+      masks: where in the pictures what counts, or None.
     """
 
     config: Config
@@ -29,6 +31,7 @@ class Prepared(NamedTuple):
     pictures: tuple[Picture | None, list[Picture], Picture | None]
     sizes: list[tuple[int, int]]
     plan: memory.Plan
+    masks: Masks | None
 
 
 def prepare(
@@ -44,6 +47,10 @@ def prepare(
     config = config.for_network(weights.network)
     photograph, paintings = inputs.load_pictures(content, style, config)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
+    given = None
+    if masks.needed(config, photograph, paintings):
+        given = masks.load(config, photograph, paintings, sizes[-1])
     taps = {**config.content_layer_weights, **config.style_layer_weights}
-    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history))
-    return Prepared(config, weights, (photograph, paintings, inputs.start_picture(config)), sizes, plan)
+    guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
+    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history), guided)
+    return Prepared(config, weights, (photograph, paintings, inputs.start_picture(config)), sizes, plan, given)

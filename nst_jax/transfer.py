@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, objective, optimize
+from nst_jax import images, inputs, masks, objective, optimize
 from nst_jax.ahead import ahead
 from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Source
+from nst_jax.masks import Masks
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
 from nst_jax.prepare import prepare
@@ -108,16 +109,18 @@ def stylize(
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
     started, compiled = time.perf_counter(), compile_seconds()
-    config, weights, (photograph, paintings, start), sizes, plan = prepare(content, style, config, weights=weights)
+    prepared = prepare(content, style, config, weights=weights)
+    config, weights, (photograph, paintings, start), sizes, plan, given = prepared
     net = network(weights, config.pooling, config.padding, config.precision)
     net = dataclasses.replace(net, remat=plan.remat)
     loaded = time.perf_counter()
 
     def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
-        return build_objective(dataclasses.replace(net, precision=precision), photograph, paintings, size, config)
+        sharp = dataclasses.replace(net, precision=precision)
+        return build_objective(sharp, photograph, paintings, size, config, given)
 
     image = inputs.start_image(photograph, paintings, start, sizes[0], config)
-    recorder = Recorder(on_progress, started)
+    recorder = Recorder(on_progress, started, given)
     made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
     return Result(
         image=made.image,
@@ -128,9 +131,9 @@ def stylize(
         steps=made.steps,
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
-        inputs=inputs.inputs_of(photograph, paintings, start),
+        inputs=inputs.inputs_of(photograph, paintings, start, given),
         weights=origin_of(weights),
-        notes=inputs.notes_of(photograph, paintings, start),
+        notes=inputs.notes_of(photograph, paintings, start, given),
         ended=made.ended,
     )
 
@@ -165,7 +168,7 @@ def coarse_to_fine(
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1].
       config: tells the optimiser and its steps.
-      recorder: takes down the losses.
+      recorder: takes down the losses; its ``masks`` say what of the image is kept.
       precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
@@ -201,11 +204,12 @@ def coarse_to_fine(
             steps = recorder.before = steps + outcome.steps
             evaluations += outcome.evaluations
             ended = np.where(going, np.array(outcome.reason, object), ended)
-            image = _clipped(outcome.x)
+            image = _clipped(outcome.x, recorder.masks)
             if np.not_equal(ended, "").all():
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
         image = inputs.resized(image, *sizes[-1])
+        image = recorder.masks.keep(image) if recorder.masks else image
     if size != sizes[-1] or precision != "float32":
         goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
@@ -229,14 +233,25 @@ def seconds_since(started: float, loaded: float, compiled: float) -> dict[str, f
 
 
 def build_objective(
-    net: Network, photograph: Picture | None, paintings: Sequence[Picture], size: tuple[int, int], config: Config
+    net: Network,
+    photograph: Picture | None,
+    paintings: Sequence[Picture],
+    size: tuple[int, int],
+    config: Config,
+    given: Masks | None = None,
 ) -> objective.Objective:
-    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
+    """The objective at one scale: the photograph and masks at ``size``, the paintings reduced by the same factor."""
+    reduced = [inputs.painting_at(painting, size, config) for painting in paintings]
+    guiding: dict[str, Any] = {}
+    if given:
+        taps = config.style_layer_weights
+        guiding["guidance"] = masks.guidance(given, net.name, size, config.content_layer_weights, taps)
+        guiding["painting_guides"] = [
+            masks.painting_guides(part, net.name, painting.shape[:2], taps)
+            for part, painting in zip(given.parts, reduced, strict=True)
+        ]
     return objective_of(
-        net,
-        None if photograph is None else images.resize(photograph.pixels, *size),
-        [inputs.painting_at(painting, size, config) for painting in paintings],
-        config,
+        net, None if photograph is None else images.resize(photograph.pixels, *size), reduced, config, **guiding
     )
 
 
@@ -245,8 +260,12 @@ def objective_of(
     photograph: np.ndarray | None,
     paintings: Sequence[np.ndarray | jax.Array],
     config: Config,
+    **guiding: Any,
 ) -> objective.Objective:
-    """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``."""
+    """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``.
+
+    ``guiding`` is what ``objective.build`` takes of guidance.
+    """
     config = config.for_network(net.name)
     return objective.build(
         net,
@@ -258,6 +277,7 @@ def objective_of(
         style_weight=config.style_weight or 0.0,
         tv_weight=config.tv_weight or 0.0,
         convention=config.loss,
+        **guiding,
     )
 
 
@@ -268,6 +288,7 @@ class Recorder:
     Attributes:
       on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
       started: the clock when the run began.
+      masks: what of the image is kept as the photograph has it.
       steps: of the whole run.
       before: steps taken at the scales before; of lanes [lanes].
       traces: of each lane, or of the one run, a row for every evaluation.
@@ -275,6 +296,7 @@ class Recorder:
 
     on_progress: Callable[[Progress], None]
     started: float
+    masks: Masks | None = None
     steps: int = 0
     before: optimize.PerRun = 0
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
@@ -296,13 +318,14 @@ class Recorder:
             for step, row in enumerate(zip(*columns, strict=True), start=first):
                 self.traces[lane].append({"step": step, **fixed, **dict(zip(terms, row, strict=True))})
         latest = {name: float(values[-1, advanced].mean()) for name, values in terms.items()}
-        image = functools.partial(_clipped, chunk.x)
+        image = functools.partial(_clipped, chunk.x, self.masks)
         self.on_progress(Progress(int(done.max()), self.steps, latest, (width, height), image, chunk.note))
 
 
-def _clipped(image: jax.Array) -> np.ndarray:
-    """An image on the device as NumPy, clipped to [0, 1]."""
-    return np.clip(np.asarray(image), 0, 1)
+def _clipped(image: jax.Array, given: Masks | None) -> np.ndarray:
+    """An image on the device as NumPy, clipped to [0, 1], with what is frozen in its place."""
+    clipped = np.clip(np.asarray(image), 0, 1)
+    return given.keep(clipped) if given else clipped
 
 
 __all__ = ["Config", "Progress", "Result", "Stop", "stylize"]

@@ -122,7 +122,8 @@ def check_files(options: Stylize) -> None:
     start = None if options.init in STARTS else Path(options.init)
     if start and not start.is_file():
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
-    sources = [one for one in (options.content, *options.style, options.weights, start) if one and one.exists()]
+    named = (options.content, *options.style, *options.content_mask, *options.style_mask, options.freeze)
+    sources = [one for one in (*named, options.weights, start) if one and one.exists()]
     for flag, target in (("--output", options.output), ("--report", options.report)):
         if target and target.exists() and any(source.samefile(target) for source in sources):
             raise NSTError(f"{flag} is {target}, an input of this run: give another name")
