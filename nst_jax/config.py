@@ -96,6 +96,16 @@ class Config:
     painting the photograph's colours first"""
     palette: Path | None = None
     """a picture whose colours the painting is given, not the photograph's; by pca, unless --keep-colors says how"""
+    content_mask: tuple[Path, ...] = ()
+    """paint regions of the content: a grey picture each, white inside; the first region takes the first style picture,
+    and so on, and what is in none keeps its content; with --mask-colors one picture with a colour for each region"""
+    style_mask: tuple[Path, ...] = ()
+    """which part of each style picture counts, white inside; with one style picture and several regions, which part of
+    it each region takes; with --mask-colors one colour-coded picture for each style picture"""
+    mask_colors: tuple[str, ...] = ()
+    """the colours that mean the regions in colour-coded masks, in order: names or #rrggbb"""
+    freeze: Path | None = None
+    """keep the content's pixels where this picture is white; grey blends"""
 
     def __post_init__(self) -> None:
         """Raises NSTError, in one line, for the first value that cannot be used."""
@@ -144,6 +154,9 @@ class Config:
             check_weight("one of --style-blend", weight)
         if self.style_blend and not any(self.style_blend):
             raise NSTError("--style-blend is 0 for every painting: give at least one a weight above 0")
+        if self.mask_colors and len(self.content_mask) != 1:
+            count = len(self.content_mask)
+            raise NSTError(f"--mask-colors with {count} --content-mask: give one picture that has those colours")
         taps = {**self.content_layer_weights, **self.style_layer_weights}
         if not taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
@@ -183,7 +196,14 @@ class Config:
 
     def to_json(self) -> dict[str, object]:
         """The options as values that JSON knows."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in vars(self).items()}
+        return {key: _for_json(value) for key, value in vars(self).items()}
+
+
+def _for_json(value: Any) -> Any:
+    """A value of an option with its paths as strings."""
+    if isinstance(value, tuple):
+        return tuple(_for_json(each) for each in value)
+    return str(value) if isinstance(value, Path) else value
 
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).

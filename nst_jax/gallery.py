@@ -182,6 +182,7 @@ def identity(sweep: Sweep) -> dict[str, Any]:
         "content": sweep.photograph.sha256 if sweep.photograph else None,
         "palette": sweep.palette.sha256 if sweep.palette else None,
         "network": sweep.weights.sha256,
+        "masks": [mask.sha256 for given in sweep.masks if given for _, mask in given.files] or None,
         "lanes": [
             {key: value for key, value in lane.config.to_json().items() if key not in ("weights", "palette")}
             | {"style": hashes[lane.style] if hashes else None}
@@ -197,6 +198,7 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         "content": "the content picture",
         "palette": "the palette",
         "network": "the network's file",
+        "masks": "a mask",
     }.items():
         if there.get(key) != here[key]:
             return f"{name} is another"

@@ -28,6 +28,7 @@ from nst_jax.files import replacing
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # the formats' own limits
 MAX_EXIF_TEXT = 60_000  # a JPEG's EXIF segment ends at 64 KiB
+HIDDEN = 1e-4  # less alpha than this is none
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,9 +90,8 @@ def load_image(
     pixels = np.stack(planes * (3 // len(planes)), axis=-1)
     if weight is not None:
         weight = np.clip(_resample(weight, *size), 0, 1)
-        hidden = weight < 1e-4
-        pixels /= np.where(hidden, 1, weight)[..., None]
-        pixels[hidden] = np.average(pixels.reshape(-1, 3), axis=0, weights=np.where(hidden, 0, weight).ravel())
+        pixels /= np.where(weight < HIDDEN, 1, weight)[..., None]
+        pixels = fill_hidden(pixels, weight)
     pixels = np.clip(pixels, 0, 1)
     return Picture(pixels, weight, path, hashlib.sha256(data).hexdigest(), (width, height), notes)
 
@@ -103,6 +103,15 @@ def scaled_size(height: int, width: int, longest_side: int, *, enlarge: bool, sc
     if max(size) > max(height, width) and not enlarge:
         size = height, width
     return size if scale == 1 else fit_size(height, width, max(1, round(max(size) * scale)))
+
+
+def fill_hidden(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """[H, W, 3] with the mean visible colour wherever alpha, [H, W], is 0. NSTError where it is so everywhere."""
+    hidden = alpha < HIDDEN
+    if hidden.all():
+        raise NSTError("a picture is wholly transparent: use one with something in it")
+    mean = np.average(pixels.reshape(-1, 3), axis=0, weights=np.where(hidden, 0, alpha).ravel())
+    return np.where(hidden[..., None], mean.astype(pixels.dtype), pixels)
 
 
 def fit_size(height: int, width: int, longest_side: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,27 @@ from nst_jax import colors, images, layers
 from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture
+from nst_jax.masks import Masks
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
+
+
+class Pictures(NamedTuple):
+    """All that goes into a run.
+
+    Attributes:
+      photograph: at the size of the result, or None.
+      paintings: at their sizes, in the colours that they are to have.
+      start: the picture of the file to start from, or None.
+      palette: the picture whose colours the paintings were given, or None.
+      masks: where in the pictures what counts, or None for everywhere alike.
+    """
+
+    photograph: Picture | None
+    paintings: list[Picture]
+    start: Picture | None = None
+    palette: Picture | None = None
+    masks: Masks | None = None
 
 
 def load_pictures(
@@ -68,6 +88,9 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float
         return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
     if isinstance(source, Picture):
         pixels, origin = source.pixels, source
+        if source.alpha is not None:
+            pixels = images.fill_hidden(pixels, source.alpha)
+            origin = dataclasses.replace(source, pixels=pixels)
     else:
         pixels = np.asarray(source, np.float32)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
@@ -116,6 +139,11 @@ def as_painted(pixels: np.ndarray, config: Config) -> np.ndarray:
     return colors.grey(pixels) if config.keep_colors == "luminance" else pixels
 
 
+def painted(photograph: Picture | None, config: Config) -> Picture | None:
+    """The photograph as the run sees it, see ``as_painted``."""
+    return photograph and dataclasses.replace(photograph, pixels=as_painted(photograph.pixels, config))
+
+
 def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> np.ndarray:
     """What a run made, [..., H, W, 3], as it is given out: with the photograph's chroma where luminance was painted."""
     if config.keep_colors != "luminance" or photograph is None:
@@ -161,18 +189,13 @@ def start_picture(config: Config) -> Picture | None:
     return images.load_image(config.init)
 
 
-def start_image(
-    photograph: Picture | None,
-    paintings: Sequence[Picture],
-    start: Picture | None,
-    size: tuple[int, int],
-    config: Config,
-) -> np.ndarray:
+def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
     """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: photograph, painting, noise or a file's.
 
     Noise is uniform in [0, 1]. A painting or ``start``, the file's, is cut about its middle to the photograph's aspect
     ratio.
     """
+    photograph, paintings, start = pictures[:3]
     if start is not None:
         return as_painted(cover(start.pixels, *size), config)
     if config.init == "noise":
@@ -209,31 +232,22 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([images.resize(one, height, width) for one in image])
 
 
-def roles_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
-) -> list[tuple[str, Picture]]:
-    """Each input with its role: "content", "style", "init" or "palette"."""
-    pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
-    pictures += [("init", start), ("palette", palette)]
-    return [(role, picture) for role, picture in pictures if picture is not None]
+def roles_of(pictures: Pictures) -> list[tuple[str, Picture]]:
+    """Each input with its role: "content", "style", "init", "palette", or one of ``Masks.files``."""
+    roles = [("content", pictures.photograph), *(("style", painting) for painting in pictures.paintings)]
+    roles += [("init", pictures.start), ("palette", pictures.palette)]
+    masks = pictures.masks.files if pictures.masks else []
+    return [(role, picture) for role, picture in roles if picture is not None] + masks
 
 
-def inputs_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
-) -> list[dict[str, object]]:
+def inputs_of(pictures: Pictures) -> list[dict[str, object]]:
     """Role, path, sha256 and size (width, height) of the file of each input."""
     return [
         {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-        for role, picture in roles_of(photograph, paintings, start, palette)
+        for role, picture in roles_of(pictures)
     ]
 
 
-def notes_of(
-    photograph: Picture | None, paintings: Sequence[Picture], start: Picture | None, palette: Picture | None = None
-) -> list[str]:
+def notes_of(pictures: Pictures) -> list[str]:
     """What was wrong with each input but could be passed over."""
-    return [
-        f"{picture.path}: {note}"
-        for _, picture in roles_of(photograph, paintings, start, palette)
-        for note in picture.notes
-    ]
+    return [f"{picture.path}: {note}" for _, picture in roles_of(pictures) for note in picture.notes]

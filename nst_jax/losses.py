@@ -52,6 +52,14 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
     return _correlations(rows) / (height * width)
 
 
+def guided_gram(features: Float[Array, "h w n"], guides: Float[Array, "r h w"]) -> Float[Array, "r n n"]:
+    """A Gram matrix for each region: G_r = F_rᵀ F_r / Σ T_r² with F_r = T_r ∘ F (Gatys et al. 2017, equations 3 and 4).
+
+    ``guides`` are the regions' T_r, not zero everywhere; of ones, G_r is ``gram``'s.
+    """
+    return gram(guides[..., None] * features) / jnp.mean(guides**2, axis=(1, 2))[:, None, None]
+
+
 @jax.custom_jvp
 def _correlations(rows: Float[Array, "*b m n"]) -> Float[Array, "*b n n"]:
     """G_ij = Σ_k F_ik F_jk of responses at M positions, in full float32."""
@@ -111,14 +119,22 @@ def content_loss(
     target: Float[Array, "h w n"],
     convention: str = "gatys2015",
     metric: Metric | None = None,
+    guide: Float[Array, "h w"] | None = None,
 ) -> Float[Array, ""]:
-    """How far the responses are from the photograph's: L_content (2015, equation 1), see the module for conventions."""
-    distance = squared_distance(responses, target, metric)
+    """How far the responses are from the photograph's: L_content (2015, equation 1), see the module for conventions.
+
+    ``guide`` says how much each position counts, 0 to 1.
+    """
     height, width, filters = target.shape
+    positions: Array | int = height * width
+    if guide is not None:
+        responses, target = (jnp.sqrt(guide)[..., None] * each for each in (responses, target))
+        positions = jnp.sum(guide)
+    distance = squared_distance(responses, target, metric)
     if convention == "gatys2015":
         return distance / 2
     if convention in ("gatys2016", "crowson"):
-        return distance / (height * width * (metric.channels if metric else filters))
+        return distance / (positions * (metric.channels if metric else filters))
     return distance / (squared_distance(target, 0.0, metric) + TINY)
 
 
@@ -146,16 +162,22 @@ def style_loss(
 
 
 def moments(
-    features: Float[Array, "*b h w n"], statistics: Float[Array, "*b n n"], metric: Metric | None = None
-) -> Float[Array, "*b 2 N"]:
+    features: Float[Array, "h w n"],
+    statistics: Float[Array, "*r n n"],
+    metric: Metric | None = None,
+    guides: Float[Array, "r h w"] | None = None,
+) -> Float[Array, "*r 2 N"]:
     """The mean μ and the deviation σ of each filter's responses over the positions, σ² = G_ii / M − μ².
 
     Args:
-      features: responses [H, W, n], with any batch axes in front.
-      statistics: their ``gram``.
+      features: responses [H, W, n].
+      statistics: their ``gram``, or with ``guides`` their ``guided_gram``.
       metric: of responses that stand for others; μ and σ are those of the others.
+      guides: the regions' T_r, whose squares weigh the positions; then the result is [R, 2, N].
     """
-    mean = features.mean((-3, -2))
+    mean = features.mean((0, 1))
+    if guides is not None:
+        mean = jnp.einsum("rhw,hwn->rn", guides**2, features) / jnp.sum(guides**2, (1, 2))[:, None]
     if metric is None:
         second = jnp.diagonal(statistics, axis1=-2, axis2=-1)
     else:
@@ -179,11 +201,15 @@ def moments_loss(
     return target.shape[-1] * jnp.sum(distances) / (4 if convention == "gatys2015" else 1)
 
 
-def total_variation(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
+def total_variation(image: Float[Array, "h w 3"], visible: Float[Array, "h w"] | None = None) -> Float[Array, ""]:
     """Mean squared difference between neighbours, across and down, of an image in [0, 1]; 0 for a flat image.
 
-    Not in the papers. Being a mean, it does not grow with the image.
+    Not in the papers. Being a mean, it does not grow with the image. ``visible`` says how much each pixel counts, 0 to
+    1, and a pair of neighbours by the product.
     """
     down = jnp.square(image[1:] - image[:-1])
     across = jnp.square(image[:, 1:] - image[:, :-1])
-    return (jnp.sum(down) + jnp.sum(across)) / image.size
+    if visible is None:
+        return (jnp.sum(down) + jnp.sum(across)) / image.size
+    seen = visible[..., None]
+    return (jnp.sum(seen[1:] * seen[:-1] * down) + jnp.sum(seen[:, 1:] * seen[:, :-1] * across)) / (3 * jnp.sum(seen))

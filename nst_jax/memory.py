@@ -7,7 +7,7 @@ true peak, less what the process had before (tests/test_memory.py); of accelerat
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ from nst_jax.winograd import SEEN
 RESPONSE_COPIES = {"cpu": 1.6, "gpu": 3.0, "tpu": 3.0}
 #: The same, of the responses of the block that is computed once more, where responses are not kept.
 BLOCK_COPIES = 2.2
+#: How often the responses at a style layer are in memory once more for each region after the first: XLA's account of a
+#: step on a CPU (jax 0.10) says 2.6 to 4.1 where each has its own Gram matrix.
+GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
 #: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
@@ -37,6 +40,10 @@ USABLE = 0.7
 SURELY = 0.8
 
 
+#: No layer has guides.
+NOWHERE: Mapping[str, int] = {}
+
+
 class Plan(NamedTuple):
     """What a run takes, in bytes, what is free, and whether responses are computed again instead of kept to fit."""
 
@@ -45,7 +52,13 @@ class Plan(NamedTuple):
     remat: bool
 
 
-def plan(network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], method: Method) -> Plan:
+def plan(
+    network: str,
+    taps: Iterable[str],
+    sizes: Sequence[tuple[int, int]],
+    method: Method,
+    guided: Mapping[str, int] = NOWHERE,
+) -> Plan:
     """How a run over the scales ``sizes`` is to use the memory of the first device.
 
     Raises NSTError, with a size that would do, for one that surely does not fit.
@@ -53,10 +66,10 @@ def plan(network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], me
     taps, free = tuple(taps), free_bytes(jax.devices()[0])
 
     def least(sizes: Sequence[tuple[int, int]]) -> tuple[int, bool]:
-        kept = run_bytes(network, taps, sizes, method)
+        kept = run_bytes(network, taps, sizes, method, guided=guided)
         if kept <= free:
             return kept, False
-        return min((kept, False), (run_bytes(network, taps, sizes, method, remat=True), True))
+        return min((kept, False), (run_bytes(network, taps, sizes, method, True, guided), True))
 
     needed, remat = least(sizes)
     if SURELY * needed > free:
@@ -72,13 +85,18 @@ def plan(network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], me
 
 
 def run_bytes(
-    network: str, taps: Iterable[str], sizes: Sequence[tuple[int, int]], method: Method, remat: bool = False
+    network: str,
+    taps: Iterable[str],
+    sizes: Sequence[tuple[int, int]],
+    method: Method,
+    remat: bool = False,
+    guided: Mapping[str, int] = NOWHERE,
 ) -> int:
     """About how many bytes a single run takes at its peak, besides what the process had before.
 
     Args:
       sizes: (height, width) of each scale, the last one the largest.
-      network, taps, method, remat: as ``lane_bytes`` takes them.
+      network, taps, method, remat, guided: as ``lane_bytes`` takes them.
     """
     taps = tuple(taps)
     height, width = sizes[-1]
@@ -93,10 +111,17 @@ def run_bytes(
             programs += LAYER[lowering]
     if jax.default_backend() != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat)
+    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided)
 
 
-def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method: Method, remat: bool = False) -> int:
+def lane_bytes(
+    network: str,
+    taps: Iterable[str],
+    size: tuple[int, int],
+    method: Method,
+    remat: bool = False,
+    guided: Mapping[str, int] = NOWHERE,
+) -> int:
     """About how many bytes one more run in a batch takes at its peak, in float32.
 
     Args:
@@ -104,12 +129,13 @@ def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method:
       size: (height, width) of the image.
       method: the optimiser; L-BFGS keeps two images a pair.
       remat: whether responses are computed again instead of kept, see ``Network``.
+      guided: how many regions there are at each style layer with guides.
     """
     taps = tuple(taps)
     copies = RESPONSE_COPIES.get(jax.default_backend(), RESPONSE_COPIES["gpu"])
     height, width = size
     blocks: list[int] = []  # values of the responses of each block
-    kept = grams = 0
+    kept = grams = regions = 0
     for block in layers.blocks(layers.until(network, taps)):
         blocks.append(0)
         for row in block:
@@ -118,9 +144,11 @@ def lane_bytes(network: str, taps: Iterable[str], size: tuple[int, int], method:
             values = height * width * row.channels
             blocks[-1] += values
             kept += values if row.name in taps or row is block[-1] else 0
-            grams += row.channels**2 if row.name in taps else 0
+            grams += max(1, guided.get(row.name, 0)) * row.channels**2 if row.name in taps else 0
+            regions += max(0, guided.get(row.name, 0) - 1) * values
     responses = min(copies * sum(blocks), kept + BLOCK_COPIES * max(blocks)) if remat else copies * sum(blocks)
     state = IMAGE_COPIES + (2 * method.history if method.name == "lbfgs" else 0)
+    responses += GUIDED_COPIES * regions
     return int(4 * (responses + 3 * grams + state * 3 * size[0] * size[1]))
 
 

@@ -8,7 +8,7 @@ leaf is a sweep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -20,8 +20,28 @@ from nst_jax.losses import Metric
 from nst_jax.networks import Network, linear_map, responses
 
 Terms = dict[str, Array]
+#: A style at one layer: its Gram matrix, and its means and deviations or None; of regions with their axis in front.
+Statistics = tuple[Array, Array | None]
 #: The mean deviation of torchvision's preprocessing: Crowson's constants are for responses to pictures of that unit.
 UNIT = 0.226
+
+
+class Guidance(NamedTuple):
+    """Where in the picture what counts, with R regions (Gatys et al. 2017, *Controlling Perceptual Factors*).
+
+    Attributes:
+      guides: T_r at each style layer, [R, H', W'], not zero everywhere.
+      region_weights: λ_r, [R].
+      content_guides: how much each position counts at each content layer, [H', W'], 0 to 1; empty for alike.
+      visible: how much each pixel counts in the total variation, [H, W], 0 to 1; None for alike.
+      frozen: where the photograph is kept, [H, W], 0 to 1, and the photograph, [H, W, 3]; None for nowhere.
+    """
+
+    guides: dict[str, Array]
+    region_weights: Array
+    content_guides: dict[str, Array]
+    visible: Array | None
+    frozen: tuple[Array, Array] | None
 
 
 @flax.struct.dataclass
@@ -31,13 +51,16 @@ class Objective:
     Attributes:
       network: the network that sees for it.
       content_targets: P per content layer, [H', W', N].
-      style_targets: the painting's Gram matrix over its positions, A/M, per style layer, [N, N].
-      moment_targets: the painting's means and deviations per style layer, [2, N]; empty where they do not count.
+      style_targets: the painting's Gram matrix over its positions, A/M, per style layer, [N, N]; with guidance one for
+        each region, [R, N, N].
+      moment_targets: the painting's means and deviations per style layer, [2, N] or [R, 2, N]; empty where they do not
+        count.
       metrics: of the layers that stand for wider ones, see ``losses.Metric``; empty for VGG-16 and VGG-19.
       content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
       moments: weight of the means and deviations beside the Gram matrices, a scalar.
       content_weight, style_weight, tv_weight: α, β and that of the total variation, scalars.
       convention: the losses' constants, see ``losses``.
+      guidance: where what counts; None for everywhere alike, at no cost.
     """
 
     network: Network
@@ -52,40 +75,72 @@ class Objective:
     style_weight: Array
     tv_weight: Array
     convention: str = flax.struct.field(pytree_node=False)
+    guidance: Guidance | None = None
 
     def __call__(self, image: Float[Array, "h w 3"]) -> tuple[Float[Array, ""], Terms]:
         """The weighted total, and the unweighted terms: content, style, tv, each a scalar."""
+        guidance = self.guidance
+        if guidance and guidance.frozen is not None:
+            image = kept(*guidance.frozen, image)
+        content_guides = guidance.content_guides if guidance else {}
         seen = responses(self.network, image, {**self.content_targets, **self.style_targets})
         terms = {
             "content": sum_of(
                 weight
-                * losses.content_loss(seen[tap], self.content_targets[tap], self.convention, self.metrics.get(tap))
+                * losses.content_loss(
+                    seen[tap],
+                    self.content_targets[tap],
+                    self.convention,
+                    self.metrics.get(tap),
+                    content_guides.get(tap),
+                )
                 for tap, weight in self.content_layer_weights.items()
             ),
             "style": sum_of(
                 weight * self.style_loss_at(tap, seen[tap]) for tap, weight in self.style_layer_weights.items()
             ),
-            "tv": losses.total_variation(image),
+            "tv": losses.total_variation(image, guidance.visible if guidance else None),
         }
         if self.convention == "crowson":
-            terms |= {name: terms[name] / self.unit() ** 2 for name in ("content", "style")}
+            terms |= {name: terms[name] / self.response_unit() ** 2 for name in ("content", "style")}
         total = (
             self.content_weight * terms["content"] + self.style_weight * terms["style"] + self.tv_weight * terms["tv"]
         )
         return total, {**terms, "total": total}
 
     def style_loss_at(self, tap: str, response: Float[Array, "h w n"]) -> Float[Array, ""]:
-        """E_l of one layer, with its means and deviations where they count."""
-        metric, statistics = self.metrics.get(tap), losses.gram(response)
-        loss = losses.style_loss(statistics, self.style_targets[tap], self.convention, metric)
-        if tap in self.moment_targets:
-            found = losses.moments(response, statistics, metric)
-            loss += self.moments * losses.moments_loss(found, self.moment_targets[tap], self.convention)
+        """E_l of the responses at a style layer, with their means and deviations where those count.
+
+        With guidance it is Σ_r λ_r E_lr (Gatys et al. 2017, equation 5).
+        """
+        guides = self.guidance.guides[tap] if self.guidance else None
+        metric = self.metrics.get(tap)
+        found = statistics_of(response, metric, guides, tap in self.moment_targets)
+        wanted = self.style_targets[tap], self.moment_targets.get(tap)
+        if not self.guidance:
+            return self.distance(found, wanted, metric)
+        each = []
+        for region in range(len(self.guidance.region_weights)):
+            ours, theirs = jax.tree.map(lambda array: array[region], (found, wanted))  # noqa: B023
+            each.append(self.distance(ours, theirs, metric))
+        return jnp.vdot(self.guidance.region_weights, jnp.stack(each))
+
+    def distance(self, found: Statistics, wanted: Statistics, metric: Metric | None) -> Float[Array, ""]:
+        """How far one style's statistics are from another's."""
+        loss = losses.style_loss(found[0], wanted[0], self.convention, metric)
+        if found[1] is not None and wanted[1] is not None:
+            loss += self.moments * losses.moments_loss(found[1], wanted[1], self.convention)
         return loss
 
-    def unit(self) -> Float[Array, ""]:
+    def response_unit(self) -> Float[Array, ""]:
         """How large responses are in Crowson's unit; those of layers that stand for VGG-19's are its published ones."""
         return UNIT * (jnp.float32(255) if self.metrics else jnp.mean(self.network.range / self.network.std))
+
+
+def kept(frozen: Float[Array, "h w"], photograph: Float[Array, "h w 3"], image: Float[Array, "h w 3"]) -> Array:
+    """The image with the photograph in it where ``frozen`` is 1, blended where it is between 0 and 1."""
+    frozen = frozen[..., None]
+    return frozen * photograph + (1 - frozen) * image
 
 
 def sum_of(terms) -> Array:
@@ -98,19 +153,34 @@ def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps
     return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
 
 
+def statistics_of(
+    response: Float[Array, "h w n"], metric: Metric | None, guides: Float[Array, "r h w"] | None, moments: bool
+) -> Statistics:
+    """The Gram matrix of the responses at a layer, of each region where there are guides, and the moments if wanted."""
+    grams = losses.gram(response) if guides is None else losses.guided_gram(response, guides)
+    return grams, losses.moments(response, grams, metric, guides) if moments else None
+
+
 @jax.jit(static_argnums=(2, 3))
 def style_targets(
-    net: Network, painting: Float[Array, "h w 3"], taps: tuple[str, ...], moments: bool = False
+    net: Network,
+    painting: Float[Array, "h w 3"],
+    taps: tuple[str, ...],
+    moments: bool = False,
+    guides: Mapping[str, Array] | None = None,
 ) -> dict[str, dict[str, Array]]:
     """What ``Objective`` wants of a painting at each of ``taps``, under the names of its fields.
 
-    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations.
+    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations. With
+    ``guides``, [R, H', W'] at each of them, those of each region of the painting, [R, …].
     """
     seen = responses(net, painting, taps) if taps else {}
-    grams = {tap: losses.gram(response) for tap, response in seen.items()}
     metrics = metrics_of(net, taps)
-    found = {tap: losses.moments(seen[tap], grams[tap], metrics.get(tap)) for tap in taps if moments}
-    return {"style_targets": grams, "moment_targets": found}
+    found = {tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps}
+    return {
+        "style_targets": {tap: grams for tap, (grams, _) in found.items()},
+        "moment_targets": {tap: each for tap, (_, each) in found.items() if each is not None},
+    }
 
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
@@ -142,6 +212,8 @@ def build(
     style_blend: Sequence[float] = (),
     convention: str = "gatys2015",
     moments: float = 0.0,
+    guidance: Guidance | None = None,
+    painting_guides: Sequence[Mapping[str, Array] | None] | None = None,
 ) -> Objective:
     """The objective of a photograph and its paintings, each RGB in [0, 1] and of a size of its own.
 
@@ -149,10 +221,20 @@ def build(
     one for each, 0 or more and not all 0, or alike. ``content_layers`` and ``style_layers`` map layer names to w_l;
     without content layers the photograph may be None, without style layers there may be no paintings. Raises NSTError
     for an unknown layer.
+
+    With ``guidance``, ``painting_guides`` say which part of each painting counts: of R > 1 regions, painting r is the
+    style of region r and has guides [1, H', W'], or a single painting is that of all and has [R, H', W'].
     """
-    targets = [style_targets(net, painting, tuple(style_layers), moments > 0) for painting in paintings]
-    blend = jnp.asarray(style_blend or [1.0] * len(targets), jnp.float32)
-    style = _blended(targets, blend) if targets else {"style_targets": {}, "moment_targets": {}}
+    parts = painting_guides or [None] * len(paintings)
+    targets = [
+        style_targets(net, painting, tuple(style_layers), moments > 0, part)
+        for painting, part in zip(paintings, parts, strict=True)
+    ]
+    style: dict[str, Any] = {"style_targets": {}, "moment_targets": {}}
+    if guidance is not None and len(guidance.region_weights) > 1:
+        style = jax.tree.map(lambda *each: jnp.concatenate(each), *targets) if targets else style
+    elif targets:
+        style = _blended(targets, jnp.asarray(style_blend or [1.0] * len(targets), jnp.float32))
     return Objective(
         network=net,
         content_targets=content_targets(net, photograph, tuple(content_layers)),
@@ -165,4 +247,5 @@ def build(
         style_weight=jnp.float32(style_weight),
         tv_weight=jnp.float32(tv_weight),
         convention=convention,
+        guidance=guidance,
     )

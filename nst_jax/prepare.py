@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nst_jax import inputs, memory, styles
+from nst_jax import inputs, masks, memory, styles
 from nst_jax.config import Config
-from nst_jax.images import Picture
-from nst_jax.inputs import Source
+from nst_jax.inputs import Pictures, Source
 from nst_jax.optimize import Method
 from nst_jax.weights import Weights, choose_weights
 
@@ -19,15 +18,14 @@ class Prepared(NamedTuple):
     Attributes:
       config: the options, complete.
       weights: the network's.
-      pictures: the photograph at the size of the result, the paintings at theirs, in the colours that they are to have,
-        the picture to start from, and the palette.
+      pictures: all that goes into it.
       sizes: (height, width) of each scale.
       plan: what it takes of the memory.
     """
 
     config: Config
     weights: Weights
-    pictures: tuple[Picture | None, list[Picture], Picture | None, Picture | None]
+    pictures: Pictures
     sizes: list[tuple[int, int]]
     plan: memory.Plan
 
@@ -48,7 +46,11 @@ def prepare(
     palette = inputs.palette_picture(config)
     paintings = inputs.recolored(paintings, photograph, palette, config)
     sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
+    given = None
+    if masks.needed(config, photograph, paintings):
+        given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
     taps = {**config.content_layer_weights, **config.style_layer_weights}
-    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history))
-    pictures = photograph, paintings, inputs.start_picture(config), palette
+    guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
+    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history, config.averaging), guided)
+    pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
     return Prepared(config, weights, pictures, sizes, plan)

@@ -19,12 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nst_jax import inputs, memory, objective, transfer
+from nst_jax import inputs, masks, memory, objective, transfer
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.grid import MOST_LANES, VARYING, Lane
 from nst_jax.images import Picture
+from nst_jax.inputs import Pictures
+from nst_jax.masks import Masks
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Method
 from nst_jax.styles import expand
@@ -61,6 +63,7 @@ class Sweep:
       weights, net: the network.
       union: the options with every layer that any lane uses.
       sizes: (height, width) of each scale.
+      masks: for each of the paintings, or a single entry where there are none, where what counts; None for everywhere.
     """
 
     lanes: tuple[Lane, ...]
@@ -71,16 +74,24 @@ class Sweep:
     net: Network
     union: Config
     sizes: list[tuple[int, int]]
+    masks: list[Masks | None]
 
     def lane_bytes(self) -> int:
         """About how much memory a lane takes at the full size."""
         taps = {**self.union.content_layer_weights, **self.union.style_layer_weights}
         method = Method(self.union.optimizer, self.union.history)
-        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method)
+        regions = len(self.masks[0].regions) if self.masks[0] else 0
+        guided = dict.fromkeys(self.union.style_layer_weights, regions) if regions else {}
+        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method, guided=guided)
 
     def paintings_of(self, lane: Lane) -> list[Picture]:
         """The lane's style picture, if there are any."""
         return self.paintings[lane.style : lane.style + 1]
+
+    def pictures_of(self, lane: Lane) -> Pictures:
+        """All that goes into a lane."""
+        start = inputs.start_picture(lane.config)
+        return Pictures(self.photograph, self.paintings_of(lane), start, self.palette, self.masks[lane.style])
 
     def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] | None = None) -> Plan:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
@@ -123,17 +134,16 @@ class Sweep:
         net = jax.device_put(self.net, everywhere)
 
         def goal_at(size: tuple[int, int], precision: str) -> tuple[objective.Objective, dict[str, Any]]:
-            goal = transfer.build_objective(
-                dataclasses.replace(net, precision=precision), self.photograph, self.paintings[:1], size, self.union
-            )
+            sharp = dataclasses.replace(net, precision=precision)
+            goal = transfer.build_objective(sharp, self.photograph, self.paintings[:1], size, self.union, self.masks[0])
             return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
 
-        pictures = [(self.photograph, self.paintings_of(lane), inputs.start_picture(lane.config)) for lane in lanes]
+        pictures = [self.pictures_of(lane) for lane in lanes]
         starts = [
-            inputs.start_image(*one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)
+            inputs.start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)
         ]
         finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
-        recorder = Recorder(on_progress, started, finish)
+        recorder = Recorder(on_progress, started, finish, self.masks[0])
         loaded = time.perf_counter()
         made = transfer.coarse_to_fine(
             loss_of_lane,
@@ -159,9 +169,9 @@ class Sweep:
                     steps=made.steps[position],
                     evaluations=made.evaluations[position],
                     seconds=seconds,
-                    inputs=inputs.inputs_of(*pictures[position], self.palette),
+                    inputs=inputs.inputs_of(pictures[position]),
                     weights=transfer.origin_of(self.weights),
-                    notes=inputs.notes_of(*pictures[position], self.palette),
+                    notes=inputs.notes_of(pictures[position]),
                     ended=made.ended[position],
                 ),
             )
@@ -182,12 +192,11 @@ class Sweep:
             own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
-            targets = [
-                objective.style_targets(
-                    self.net, inputs.painting_at(painting, size, self.union), taps, self.union.moments > 0
-                )
-                for painting in self.paintings
-            ]
+            targets = []
+            for painting, given in zip(self.paintings, self.masks, strict=True):
+                pixels = inputs.painting_at(painting, size, self.union)
+                parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
+                targets.append(objective.style_targets(self.net, pixels, taps, self.union.moments > 0, parts))
             own |= jax.tree.map(lambda *each: jnp.stack(each), *(targets[lane.style] for lane in lanes))
         return own
 
@@ -248,8 +257,12 @@ def prepare(
         if key in seen:
             raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
         seen[key] = index
+    alone = [[painting] for painting in paintings] or [[]]  # a lane has one painting
+    given: list[Masks | None] = [None] * len(alone)
+    if masks.needed(union, photograph, paintings):
+        given = [masks.load(union, photograph, own, sizes[-1]) for own in alone]
     net = network(weights, union.pooling, union.padding, union.precision)
-    return Sweep(resolved, photograph, paintings, palette, weights, net, union, sizes)
+    return Sweep(resolved, photograph, paintings, palette, weights, net, union, sizes, given)
 
 
 def _with_weight(sets: Any) -> tuple[str, ...]:

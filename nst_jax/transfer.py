@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, objective, optimize
+from nst_jax import images, inputs, masks, objective, optimize
 from nst_jax.ahead import ahead
 from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Source
+from nst_jax.masks import Masks
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
 from nst_jax.prepare import prepare
@@ -111,17 +112,18 @@ def stylize(
     """
     started, compiled = time.perf_counter(), compile_seconds()
     config, weights, pictures, sizes, plan = prepare(content, style, config, weights=weights)
-    photograph, paintings, start, _ = pictures
+    photograph, paintings, given = pictures.photograph, pictures.paintings, pictures.masks
     net = network(weights, config.pooling, config.padding, config.precision)
     net = dataclasses.replace(net, remat=plan.remat)
     loaded = time.perf_counter()
 
     def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
-        return build_objective(dataclasses.replace(net, precision=precision), photograph, paintings, size, config)
+        sharp = dataclasses.replace(net, precision=precision)
+        return build_objective(sharp, photograph, paintings, size, config, given)
 
-    image = inputs.start_image(photograph, paintings, start, sizes[0], config)
+    image = inputs.start_image(pictures, sizes[0], config)
     finish = functools.partial(inputs.finished, photograph=photograph, config=config)
-    recorder = Recorder(on_progress, started, finish)
+    recorder = Recorder(on_progress, started, finish, given)
     made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
     return Result(
         image=finish(made.image),
@@ -132,9 +134,9 @@ def stylize(
         steps=made.steps,
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
-        inputs=inputs.inputs_of(*pictures),
+        inputs=inputs.inputs_of(pictures),
         weights=origin_of(weights),
-        notes=inputs.notes_of(*pictures),
+        notes=inputs.notes_of(pictures),
         ended=made.ended,
     )
 
@@ -170,7 +172,7 @@ def coarse_to_fine(
       sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1], and Adam
         from its moments; L-BFGS's memory is of no use at another size, and starts anew.
       config: tells the optimiser and its steps.
-      recorder: takes down the losses.
+      recorder: takes down the losses; its ``masks`` say what of the image is kept.
       precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
@@ -208,13 +210,14 @@ def coarse_to_fine(
             steps = recorder.before = steps + outcome.steps
             evaluations += outcome.evaluations
             ended = np.where(going, np.array(outcome.reason, object), ended)
-            image = _clipped(outcome.x)
+            image = _clipped(outcome.x, recorder.masks)
             if method.name == "adam" and number + 1 < len(sizes):
                 inner = optimize.carried(outcome.inner, *sizes[number + 1])
             if np.not_equal(ended, "").all():
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
         image = inputs.resized(image, *sizes[-1])
+        image = recorder.masks.keep(image) if recorder.masks else image
     if size != sizes[-1] or precision != "float32":
         goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
@@ -238,14 +241,29 @@ def seconds_since(started: float, loaded: float, compiled: float) -> dict[str, f
 
 
 def build_objective(
-    net: Network, photograph: Picture | None, paintings: Sequence[Picture], size: tuple[int, int], config: Config
+    net: Network,
+    photograph: Picture | None,
+    paintings: Sequence[Picture],
+    size: tuple[int, int],
+    config: Config,
+    given: Masks | None = None,
 ) -> objective.Objective:
-    """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
+    """The objective at one scale: the photograph and masks at ``size``, the paintings reduced by the same factor."""
+    reduced = [inputs.painting_at(painting, size, config) for painting in paintings]
+    guiding: dict[str, Any] = {}
+    if given:
+        taps = config.style_layer_weights
+        guiding["guidance"] = masks.guidance(given, net.name, size, config.content_layer_weights, taps)
+        guiding["painting_guides"] = [
+            masks.painting_guides(part, net.name, painting.shape[:2], taps)
+            for part, painting in zip(given.parts, reduced, strict=True)
+        ]
     return objective_of(
         net,
         None if photograph is None else inputs.as_painted(images.resize(photograph.pixels, *size), config),
-        [inputs.painting_at(painting, size, config) for painting in paintings],
+        reduced,
         config,
+        **guiding,
     )
 
 
@@ -254,8 +272,12 @@ def objective_of(
     photograph: np.ndarray | None,
     paintings: Sequence[np.ndarray | jax.Array],
     config: Config,
+    **guiding: Any,
 ) -> objective.Objective:
-    """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``."""
+    """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``.
+
+    ``guiding`` is what ``objective.build`` takes of guidance.
+    """
     config = config.for_network(net.name)
     return objective.build(
         net,
@@ -266,7 +288,7 @@ def objective_of(
         style_blend=config.style_blend,
         convention=config.loss,
         moments=config.moments,
-        **config.loss_weights,
+        **(config.loss_weights | guiding),
     )
 
 
@@ -278,6 +300,7 @@ class Recorder:
       on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
       started: the clock when the run began.
       finish: makes of what the run has what is given out, see ``inputs.finished``.
+      masks: what of the image is kept as the photograph has it.
       steps: of the whole run.
       before: steps taken at the scales before; of lanes [lanes].
       traces: of each lane, or of the one run, a row for every evaluation.
@@ -286,6 +309,7 @@ class Recorder:
     on_progress: Callable[[Progress], None]
     started: float
     finish: Callable[[np.ndarray], np.ndarray]
+    masks: Masks | None = None
     steps: int = 0
     before: optimize.PerRun = 0
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
@@ -309,14 +333,15 @@ class Recorder:
         latest = {name: float(values[-1, advanced].mean()) for name, values in terms.items()}
 
         def image() -> np.ndarray:
-            return self.finish(_clipped(chunk.x))
+            return self.finish(_clipped(chunk.x, self.masks))
 
         self.on_progress(Progress(int(done.max()), self.steps, latest, (width, height), image, chunk.note))
 
 
-def _clipped(image: jax.Array) -> np.ndarray:
-    """An image on the device as NumPy, clipped to [0, 1]."""
-    return np.clip(np.asarray(image), 0, 1)
+def _clipped(image: jax.Array, given: Masks | None) -> np.ndarray:
+    """An image on the device as NumPy, clipped to [0, 1], with what is frozen in its place."""
+    clipped = np.clip(np.asarray(image), 0, 1)
+    return given.keep(clipped) if given else clipped
 
 
 __all__ = ["Config", "Progress", "Result", "Stop", "stylize"]

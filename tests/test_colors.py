@@ -224,7 +224,12 @@ def test_a_run_takes_paintings_of_the_photographs_colours(narrow_vgg, method):
 
 def test_luminance_is_painted_in_grey_and_given_out_in_colours(narrow_vgg):
     """Also where the run stops, and in every picture on the way, at each scale."""
-    shallow = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1", "conv3_1"), "scales": 2, "coarse_steps": 2}
+    shallow = {  # fmt: skip
+        "content_layers": ("conv2_1",),
+        "style_layers": ("conv1_1", "conv3_1"),
+        "scales": 2,
+        "coarse_steps": (2,),
+    }
     seen = []
 
     def on_progress(progress):
@@ -251,12 +256,13 @@ def test_luminance_starts_from_a_grey_picture(palette, init):
     config = dataclasses.replace(CONFIG, keep_colors="luminance", init=str(palette) if init == "file" else init)
     photograph, paintings = inputs.load_pictures(CONTENT, STYLE, config)
     paintings = inputs.recolored(paintings, photograph, None, config)
-    start = inputs.start_image(photograph, paintings, inputs.start_picture(config), (34, 48), config)
+    file = inputs.start_picture(config)
+    start = inputs.start_image(inputs.Pictures(photograph, paintings, file), (34, 48), config)
     np.testing.assert_allclose(start, colors.grey(start), atol=1e-6)
     assert start.std() > 0.01
     plain = dataclasses.replace(config, keep_colors="none")
-    coloured_start = inputs.start_image(photograph, [Picture(STYLE, None, palette, "", (40, 52))],
-                                        inputs.start_picture(plain), (34, 48), plain)  # fmt: skip
+    coloured = inputs.Pictures(photograph, [Picture(STYLE, None, palette, "", (40, 52))], file)
+    coloured_start = inputs.start_image(coloured, (34, 48), plain)
     assert np.abs(coloured_start - colors.grey(coloured_start)).max() > 0.01
 
 
@@ -277,7 +283,7 @@ def test_a_palette_alone_means_pca_and_is_an_input(narrow_vgg, palette, tmp_path
 
 def test_notes_of_the_palette_are_told(palette):
     picture = dataclasses.replace(images.load_image(palette), notes=("an odd profile",))
-    assert inputs.notes_of(None, [], None, picture) == [f"{palette}: an odd profile"]
+    assert inputs.notes_of(inputs.Pictures(None, [], palette=picture)) == [f"{palette}: an odd profile"]
 
 
 def test_a_texture_in_the_colours_of_a_palette(narrow_vgg, palette):

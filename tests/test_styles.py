@@ -157,7 +157,9 @@ def test_the_target_is_the_weighted_mean_of_the_gram_matrices(tiny, stand_in, ne
             content_weight=0.0, style_weight=1.0, style_blend=blend,
         ).style_targets  # fmt: skip
 
-    first, second = (objective.style_targets(net, jnp.asarray(one), tuple(taps)) for one in (FIRST, SECOND))
+    first, second = (
+        objective.style_targets(net, jnp.asarray(one), tuple(taps))["style_targets"] for one in (FIRST, SECOND)
+    )
     for tap in taps:
         blended = target((3.0, 1.0))[tap]
         np.testing.assert_allclose(blended, 0.75 * first[tap] + 0.25 * second[tap], rtol=1e-5)
@@ -176,11 +178,11 @@ def test_blends_go_from_one_painting_to_the_other(config):
     assert same(run(config, style_blend=(1.0, 0.0)).image, alone.image)
     assert same(run(config, style_blend=(2.0, 2.0)).image, run(config).image)
     net = networks.network(random_filters(config.network))
-    target = objective.style_targets(net, jnp.asarray(FIRST), ("conv1_1",))["conv1_1"]
+    target = objective.style_targets(net, jnp.asarray(FIRST), ("conv1_1",))["style_targets"]["conv1_1"]
 
     def distance(blend):
         made = objective.style_targets(net, jnp.asarray(run(config, style_blend=blend, steps=60).image), ("conv1_1",))
-        return float(losses.style_loss(made["conv1_1"], target))
+        return float(losses.style_loss(made["style_targets"]["conv1_1"], target))
 
     distances = [distance(blend) for blend in ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))]
     assert distances == sorted(distances)
@@ -310,7 +312,7 @@ def test_each_painting_has_its_scale_at_every_scale(config):
     assert [one.pixels.shape[:2] for one in paintings] == [(12, 9), (44, 48)]
     coarse = [inputs.painting_at(one, (10, 12), config).shape[:2] for one in paintings]
     assert coarse == [(6, 4), (22, 24)]  # rounded to even
-    notes = run(config, steps=1, coarse_steps=1).notes
+    notes = run(config, steps=1, coarse_steps=(1,)).notes
     assert notes == ["array: enlarged from 24 to 48 pixels for --style-scale 2"]
 
 

@@ -130,7 +130,8 @@ def check_files(options: Stylize) -> None:
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
     paintings = [picture for style in options.style for picture in pictures_of(style)]
     preset = Path(options.preset) if is_preset_file(options.preset) else None
-    named = (options.content, *paintings, options.weights, start, preset, options.palette)
+    masks = (*options.content_mask, *options.style_mask, options.freeze)
+    named = (options.content, *paintings, options.weights, start, preset, options.palette, *masks)
     sources = [one for one in named if one and one.exists()]
     outputs = {"--output": options.output, "--report": options.report, "--save-preset": options.save_preset}
     targets = [(flag, target) for flag, target in outputs.items() if target]
