@@ -22,7 +22,16 @@ PHOTOGRAPH = -1
 #: A value of an axis: its label, and what it changes.
 Value = tuple[str, dict[str, Any]]
 #: The options in which the lanes of one sweep may differ.
-VARYING = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "seed", "init")
+VARYING = (
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "content_layers",
+    "style_layers",
+    "seed",
+    "init",
+    "init_noise",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +78,8 @@ def grid(
         config = config.for_network(network_in_use(config.network, config.weights))
     if ratios is not None and not config.style_weight:
         raise NSTError("--ratios are multiples of --style-weight, which is 0: give another one")
-    if seeds is not None and len(seeds) > 1 and config.init != "noise":
-        raise NSTError(f"--seeds make no difference to a start from {config.init}: add --init noise")
+    if seeds is not None and len(seeds) > 1 and config.init != "noise" and not config.init_noise:
+        raise NSTError(f"--seeds make no difference to a start from {config.init}: add --init noise or --init-noise")
     if len(ratios or ()) > 1 and not any([config.content_layers] if content_layers is None else content_layers):
         raise NSTError("--ratios make no difference without content layers: name some with --content-layers")
     no_style = not any([config.style_layers] if style_layer_sets is None else style_layer_sets)

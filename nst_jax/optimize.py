@@ -35,10 +35,18 @@ PerRun = Any
 
 
 class Method(NamedTuple):
-    """Which optimiser, with its static settings: "adam" or "lbfgs", and how many pairs the latter remembers."""
+    """Which optimiser, with its static settings.
+
+    Attributes:
+      name: "adam" or "lbfgs".
+      history: how many pairs L-BFGS remembers.
+      bounds: the least and the greatest value that Adam's points may have, or None; L-BFGS, whose approximation
+        clamping would spoil, must have none.
+    """
 
     name: str
     history: int = 50
+    bounds: tuple[float, float] | None = None
 
 
 class State(NamedTuple):
@@ -100,9 +108,12 @@ def step(method: Method, function: Function, argument: Any, state: State) -> tup
 
 
 def _adam(method: Method, state: State, value: Array, gradient: Array) -> State:
-    """x ← x − rate · m̂ / (√v̂ + ε) (Kingma and Ba 2015)."""
+    """x ← x − rate · m̂ / (√v̂ + ε) (Kingma and Ba 2015), then clamped to the bounds."""
     direction, inner = _transform(method).update(gradient, state.inner)
-    return state._replace(x=state.trial, value=value, trial=state.trial - state.rate * direction, inner=inner)
+    trial = state.trial - state.rate * direction
+    if method.bounds:
+        trial = jnp.clip(trial, *method.bounds)
+    return state._replace(x=state.trial, value=value, trial=trial, inner=inner)
 
 
 def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State:

@@ -178,8 +178,9 @@ class Sweep:
             own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
+            net = objective.of_paintings(self.net, self.union.tileable)
             targets = [
-                objective.style_targets(self.net, inputs.painting_at(painting, size, self.union), taps)
+                objective.style_targets(net, inputs.painting_at(painting, size, self.union), taps)
                 for painting in self.paintings
             ]
             own["style_targets"] = {tap: jnp.stack([targets[lane.style][tap] for lane in lanes]) for tap in taps}

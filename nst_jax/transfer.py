@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, objective, optimize
+from nst_jax import inputs, objective, optimize
 from nst_jax.ahead import ahead
 from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
@@ -170,7 +170,8 @@ def coarse_to_fine(
       place: puts an image on the device or the devices.
     """
     counts = inputs.step_counts(sizes, config)
-    method = optimize.Method(config.optimizer, config.history)
+    bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
+    method = optimize.Method(config.optimizer, config.history, bounds)
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(counts))
@@ -192,7 +193,7 @@ def coarse_to_fine(
                 method,
                 function,
                 goal,
-                place(inputs.resized(image, *size)),
+                place(inputs.resized(image, *size, config.tileable)),
                 steps=count * going,
                 rate=rate,
                 on_chunk=recorder.record,
@@ -205,7 +206,9 @@ def coarse_to_fine(
             if np.not_equal(ended, "").all():
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
-        image = inputs.resized(image, *sizes[-1])
+        image = inputs.resized(image, *sizes[-1], config.tileable)
+    if config.tileable:
+        image = inputs.seamless(image)
     if size != sizes[-1] or precision != "float32":
         goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
@@ -234,7 +237,7 @@ def build_objective(
     """The objective at one scale: the photograph at ``size``, the paintings reduced by the same factor."""
     return objective_of(
         net,
-        None if photograph is None else images.resize(photograph.pixels, *size),
+        None if photograph is None else inputs.resized(photograph.pixels, *size, config.tileable),
         [inputs.painting_at(painting, size, config) for painting in paintings],
         config,
     )
@@ -258,6 +261,9 @@ def objective_of(
         style_weight=config.style_weight or 0.0,
         tv_weight=config.tv_weight or 0.0,
         convention=config.loss,
+        tv_kind=config.tv_kind,
+        tileable=config.tileable,
+        bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
     )
 
 
