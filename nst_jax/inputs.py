@@ -194,7 +194,7 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
     """A painting where the result has ``size``: reduced as the result is, but never below what the layers need."""
     height, width = painting.pixels.shape[:2]
     least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
-    shrink = max(max(size) / config.size, least / min(height, width))
+    shrink = max(min(1, max(size) / config.size), least / min(height, width))
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
 
 

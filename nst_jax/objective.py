@@ -20,8 +20,8 @@ from nst_jax.losses import Metric
 from nst_jax.networks import Network, linear_map, responses
 
 Terms = dict[str, Array]
-#: How much the penalty of pixels beyond [0, 1] weighs, in ``Objective.unit``. With it fewer than 0.5 % of the values end
-#: up beyond by more than 1/255, where without it 0.4 to 13 % do; 1000 leaves none, but L-BFGS gets less far.
+#: How much the penalty of pixels beyond [0, 1] weighs, in ``Objective.unit``. With it fewer than 0.5 % of the values
+#: end beyond by more than 1/255, where without it 0.4 to 13 % do; 1000 leaves none, but L-BFGS gets less far.
 RANGE_WEIGHT = 100.0
 
 
