@@ -169,14 +169,20 @@ def even_seam(pixels: np.ndarray) -> np.ndarray:
     """[H, W, C] in [0, 1] whose seam, where it is tiled, is no steeper on average than the inside, along both axes.
 
     A picture that tiles has a seam like any other line in it, and half of all lines are steeper than the average.
-    Where the seam is one of them, it is made ``periodic`` once more; else the picture stays as it is.
+    Where the seam is one of them, the picture is made ``periodic`` once more, in eighths, as far as it takes; else it
+    stays as it is.
     """
-    steep = [
-        axis
-        for axis in (0, 1)
-        if np.abs(pixels.take(0, axis) - pixels.take(-1, axis)).mean() > np.abs(np.diff(pixels, axis=axis)).mean()
-    ]
-    return periodic(pixels, steep) if steep else pixels
+    for axis in (0, 1):
+        even = periodic(pixels, [axis])
+        parts = (pixels + np.float32(eighths / 8) * (even - pixels) for eighths in range(8))
+        pixels = next((part for part in parts if not _steep(part, axis)), even)
+    return pixels
+
+
+def _steep(pixels: np.ndarray, axis: int) -> bool:
+    """Whether the first and the last plane along an axis differ more, on average, than neighbours inside do."""
+    seam = pixels.take(0, axis) - pixels.take(-1, axis)
+    return bool(np.abs(seam).mean() > np.abs(np.diff(pixels, axis=axis)).mean())
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

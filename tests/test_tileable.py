@@ -103,11 +103,16 @@ def test_only_a_seam_that_is_steeper_than_the_inside_is_evened():
     tile = tiling_picture(40, 60)
     quiet = np.roll(tile, -np.abs(np.diff(tile, axis=1)).mean((0, 2)).argmin() - 1, 1)
     quiet = np.roll(quiet, -np.abs(np.diff(quiet, axis=0)).mean((1, 2)).argmin() - 1, 0)
-    assert images.even_seam(quiet) is quiet
+    np.testing.assert_array_equal(images.even_seam(quiet), quiet)
     steep = np.roll(quiet, -np.abs(np.diff(quiet, axis=1)).mean((0, 2)).argmax() - 1, 1)
     assert seams(steep)[1] > 1 > seams(steep)[0]
     assert max(seams(images.even_seam(steep))) < 1
-    np.testing.assert_array_equal(images.even_seam(steep), images.periodic(steep, [1]))
+    taken, all_of_it = steep - images.even_seam(steep), steep - images.periodic(steep, [1])
+    share = np.vdot(taken, all_of_it) / np.vdot(all_of_it, all_of_it)
+    assert 8 * share == pytest.approx(round(8 * share), abs=1e-3)  # the fewest eighths that do
+    assert 0 < share < 1
+    assert seams(steep - (share - 1 / 8) * all_of_it)[1] > 1
+    np.testing.assert_allclose(taken, share * all_of_it, atol=1e-6)
 
 
 # ---------------------------------------------------------------- sizes
