@@ -19,7 +19,9 @@ POOLINGS = ("avg", "max")
 CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
 PADDINGS = ("zeros", "replicate", "reflect", "wrap", "replicate-first")
 PRECISIONS = ("auto", "float32", "bfloat16")
-STARTS = ("content", "style", "noise")
+STARTS = ("content", "style", "noise", "gray")
+TV_KINDS = ("squares", "absolute", "isotropic", "neighbours")
+PIXEL_RANGES = ("free", "bounded")
 KEPT_COLORS = ("none", "luminance", "cholesky", "pca", "histogram")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
@@ -47,7 +49,10 @@ class Config:
     style_weight: float | None = None
     """weight of the style loss; beta of the paper in the paper presets; by default 8, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 10, with slim 3"""
+    """weight of the total variation, which smooths; by default 10, with slim 3, for absolute and isotropic a tenth"""
+    tv_kind: str = "squares"
+    """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
+    edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -75,13 +80,19 @@ class Config:
     history: int = 20
     """pairs of steps and gradients that lbfgs remembers"""
     init: str = "content"
-    """the start: content, style, noise, or a picture's file"""
+    """the start: content, style, noise, gray, or a picture's file"""
+    init_noise: float = 0.0
+    """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
     seed: int = 0
     """seed of the noise"""
     pooling: str = "avg"
     """pooling of the network: avg or max"""
     padding: str = "zeros"
     """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
+    tileable: bool = False
+    """make a result that tiles without a seam: everything wraps around at its border"""
+    pixel_range: str = "free"
+    """of the pixels while optimising: free, or bounded to [0, 1], by clamping (adam) or by a penalty (lbfgs)"""
     precision: str = "auto"
     """of the network's convolutions: float32, bfloat16, or auto: the faster one on the device"""
     style_size: int = 0
@@ -117,6 +128,10 @@ class Config:
         check_pooling(self.pooling)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("tv kind", self.tv_kind, TV_KINDS)
+        check_choice("pixel range", self.pixel_range, PIXEL_RANGES)
+        if self.tileable and self.padding not in (Config.padding, "wrap"):
+            raise NSTError(f"--tileable wraps around and --padding is {self.padding}: leave one of the two out")
         check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
         if self.palette and self.keep_colors == "luminance":
             raise NSTError(
@@ -142,6 +157,8 @@ class Config:
         for name in ("content_weight", "style_weight", "tv_weight"):
             if getattr(self, name) is not None:
                 check_weight(flag(name), getattr(self, name))
+        if not 0 <= self.init_noise <= 1:
+            raise NSTError(f"--init-noise is {self.init_noise}: give a number from 0 to 1")
         check_weight("--learning-rate", self.learning_rate)
         if not self.learning_rate:
             raise NSTError("--learning-rate is 0: give a finite number above 0")
@@ -189,9 +206,12 @@ class Config:
         }
 
     def for_network(self, network: str) -> Config:
-        """The same for a network, with its own weights of the losses where none are given."""
-        own = OWN_WEIGHTS[network == "slim"]
+        """The same for a network, with its own weights of the losses where none are given, and wrapping if tileable."""
+        own = dict(OWN_WEIGHTS[network == "slim"])
+        own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
         missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
+        if self.tileable:
+            missing["padding"] = "wrap"
         return dataclasses.replace(self, network=network, **missing)
 
     def to_json(self) -> dict[str, object]:
@@ -208,6 +228,8 @@ def _for_json(value: Any) -> Any:
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
 OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 22.0, "tv_weight": 3.0})
+#: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
+TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 
 #: The layer weights 1000/N² of the code of the 2016 paper's authors, and those of Crowson's tool.
 _BY_WIDTH = tuple(
@@ -259,6 +281,8 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "init": "content",
         "pooling": "max",
         "padding": "replicate-first",
+        "tv_kind": "neighbours",
+        "pixel_range": "bounded",
         "scale_factor": math.sqrt(2),
         "coarsest": 128,
         "coarse_steps": (1000, 500),

@@ -22,7 +22,17 @@ PHOTOGRAPH = -1
 #: A value of an axis: its label, and what it changes.
 Value = tuple[str, dict[str, Any]]
 #: The options in which the lanes of one sweep may differ.
-VARYING = ("content_weight", "style_weight", "tv_weight", "strength", "content_layers", "style_layers", "seed", "init")
+VARYING = (
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "strength",
+    "content_layers",
+    "style_layers",
+    "seed",
+    "init",
+    "init_noise",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +83,8 @@ def grid(
         config = config.for_network(network_in_use(config.network, config.weights))
     if ratios is not None and not config.style_weight:
         raise NSTError("--ratios are multiples of --style-weight, which is 0: give another one")
-    if seeds is not None and len(seeds) > 1 and config.init != "noise":
-        raise NSTError(f"--seeds make no difference to a start from {config.init}: add --init noise")
+    if seeds is not None and len(seeds) > 1 and config.init != "noise" and not config.init_noise:
+        raise NSTError(f"--seeds make no difference to a start from {config.init}: add --init noise or --init-noise")
     no_content = not any([config.content_layers] if content_layers is None else content_layers)
     for name, given in (("--ratios", ratios), ("--strengths", strengths)):
         if len(given or ()) > 1 and no_content:

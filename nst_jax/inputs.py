@@ -45,6 +45,8 @@ def load_pictures(
 ) -> tuple[Picture | None, list[Picture]]:
     """The photograph at the size of the result, and the paintings at theirs, all with their aspect ratios.
 
+    For a result that tiles, the photograph is made to tile, at a size that ``pooled_evenly`` gives.
+
     Raises NSTError for a picture that cannot be read, is too small for the network's deepest layer, or is missing.
     """
     styles = as_list(style)
@@ -64,7 +66,29 @@ def load_pictures(
                 f" shorter side: give a larger {'--size' if min(scales, default=1) >= 1 else '--style-scale'}, a larger"
                 " picture or less deep layers"
             )
+    if config.tileable:
+        return fitted_to_tile(photograph, paintings, config)
     return photograph, paintings
+
+
+def fitted_to_tile(
+    photograph: Picture | None, paintings: list[Picture], config: Config
+) -> tuple[Picture | None, list[Picture]]:
+    """The pictures of a result that tiles: the photograph periodic, at the result's size, and a note on that size."""
+    first = photograph or paintings[0]
+    wanted, size = images.fit_size(*first.size[::-1], config.size), full_size(photograph, paintings, config)
+    if size != wanted:
+        least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+        note = (
+            f"made {size[1]} x {size[0]} pixels, not {wanted[1]} x {wanted[0]}: to tile, sides are multiples of {least}"
+        )
+        first = dataclasses.replace(first, notes=(*first.notes, note))
+    if photograph is None:
+        return None, [first, *paintings[1:]]
+    alpha = None if first.alpha is None else images.resize(first.alpha, *size)
+    return dataclasses.replace(
+        first, pixels=images.periodic(images.resize(first.pixels, *size)), alpha=alpha
+    ), paintings
 
 
 def as_list(style: Source | Sequence[Source]) -> list[Source]:
@@ -154,7 +178,19 @@ def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> n
 def full_size(photograph: Picture | None, paintings: Sequence[Picture], config: Config) -> tuple[int, int]:
     """(height, width) of the result: of the aspect ratio of the photograph, or without one, of the first painting."""
     height, width = (photograph or paintings[0]).pixels.shape[:2]
-    return images.fit_size(height, width, config.size)
+    return pooled_evenly(images.fit_size(height, width, config.size), config)
+
+
+def pooled_evenly(size: tuple[int, int], config: Config) -> tuple[int, int]:
+    """``size``, or for a result that tiles the nearest one of which no pooling drops a row or a column.
+
+    A row that a pooling drops would be missing at the seam.
+    """
+    if not config.tileable:
+        return size
+    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+    height, width = (max(least, (side + least // 2) // least * least) for side in size)
+    return height, width
 
 
 def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
@@ -167,6 +203,7 @@ def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
     sizes = [full]
     for number in itertools.count(1):
         size = images.fit_size(*full, max(1, round(max(full) / config.scale_factor**number)))
+        size = pooled_evenly(size, config)
         if min(size) < least or (max(size) < config.coarsest if config.scales == "auto" else number >= config.scales):
             return sizes
         sizes.insert(0, size)
@@ -190,23 +227,36 @@ def start_picture(config: Config) -> Picture | None:
 
 
 def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
-    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: photograph, painting, noise or a file's.
+    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: (1 − s) start + s noise.
 
-    Noise is uniform in [0, 1]. A painting or ``start``, the file's, is cut about its middle to the photograph's aspect
-    ratio.
+    The start is the photograph, a painting, gray (0.5), noise, or ``start``, the file's picture; the noise is uniform
+    in [0, 1], and s is ``config.init_noise``. A painting or a file's picture is cut about its middle to the
+    photograph's aspect ratio, and for a result that tiles made periodic.
     """
+    share, image = config.init_noise, _start(pictures, size, config)
+    return as_painted((1 - share) * image + share * noise(size, config.seed) if share else image, config)
+
+
+def noise(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Uniform noise in [0, 1], float32 [H, W, 3]."""
+    return np.random.default_rng(seed).uniform(size=(*size, 3)).astype(np.float32)
+
+
+def _start(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
+    """``start_image`` before noise is mixed in."""
     photograph, paintings, start = pictures[:3]
-    if start is not None:
-        return as_painted(cover(start.pixels, *size), config)
-    if config.init == "noise":
-        return as_painted(np.random.default_rng(config.seed).uniform(size=(*size, 3)).astype(np.float32), config)
-    if config.init == "content":
+    if start is None and config.init == "noise":
+        return noise(size, config.seed)
+    if start is None and config.init == "gray":
+        return np.full((*size, 3), 0.5, np.float32)
+    if start is None and config.init == "content":
         if photograph is None:
             raise NSTError("there is no content picture to start from: choose --init noise")
-        return as_painted(images.resize(photograph.pixels, *size), config)
-    if not paintings:
+        return resized(photograph.pixels, *size, config.tileable)
+    if start is None and not paintings:
         raise NSTError("there is no style picture to start from: choose --init noise or content")
-    return cover(paintings[0].pixels, *size)
+    image = cover((start or paintings[0]).pixels, *size)
+    return images.periodic(image) if config.tileable else image
 
 
 def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -221,15 +271,21 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
     """A painting where the result has ``size``: reduced as the result is, but never below what the layers need."""
     height, width = painting.pixels.shape[:2]
     least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
-    shrink = max(max(size) / config.size, least / min(height, width))
+    shrink = max(min(1, max(size) / config.size), least / min(height, width))
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
 
 
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[H, W, 3] or [lanes, H, W, 3] with another height and width."""
+def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:
+    """[H, W, 3] or [lanes, H, W, 3] with another height and width; one that tiles, if ``tileable``, still does."""
+    resize = images.resize_tile if tileable else images.resize
     if image.ndim == 3:
-        return images.resize(image, height, width)
-    return np.stack([images.resize(one, height, width) for one in image])
+        return resize(image, height, width)
+    return np.stack([resize(one, height, width) for one in image])
+
+
+def seamless(image: np.ndarray) -> np.ndarray:
+    """[H, W, 3] or [lanes, H, W, 3] that tile, each without a seam that is steeper than its inside."""
+    return images.even_seam(image) if image.ndim == 3 else np.stack([images.even_seam(one) for one in image])
 
 
 def roles_of(pictures: Pictures) -> list[tuple[str, Picture]]:

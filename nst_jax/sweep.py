@@ -192,11 +192,12 @@ class Sweep:
             own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
+            net = objective.of_paintings(self.net, self.union.tileable)
             targets = []
             for painting, given in zip(self.paintings, self.masks, strict=True):
                 pixels = inputs.painting_at(painting, size, self.union)
                 parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
-                targets.append(objective.style_targets(self.net, pixels, taps, self.union.moments > 0, parts))
+                targets.append(objective.style_targets(net, pixels, taps, self.union.moments > 0, parts))
             own |= jax.tree.map(lambda *each: jnp.stack(each), *(targets[lane.style] for lane in lanes))
         return own
 

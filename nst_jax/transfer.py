@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import images, inputs, masks, objective, optimize
+from nst_jax import inputs, masks, objective, optimize
 from nst_jax.ahead import ahead
 from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
@@ -177,7 +177,8 @@ def coarse_to_fine(
       place: puts an image on the device or the devices.
     """
     counts = inputs.step_counts(sizes, config)
-    method = optimize.Method(config.optimizer, config.history, config.averaging)
+    bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
+    method = optimize.Method(config.optimizer, config.history, config.averaging, bounds)
     inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
@@ -200,7 +201,7 @@ def coarse_to_fine(
                 method,
                 function,
                 goal,
-                place(inputs.resized(image, *size)),
+                place(inputs.resized(image, *size, config.tileable)),
                 steps=count * going,
                 rate=rate,
                 inner=inner,
@@ -216,8 +217,10 @@ def coarse_to_fine(
             if np.not_equal(ended, "").all():
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
-        image = inputs.resized(image, *sizes[-1])
-        image = recorder.masks.keep(image) if recorder.masks else image
+        image = inputs.resized(image, *sizes[-1], config.tileable)
+    if config.tileable:
+        image = inputs.seamless(image)
+    image = recorder.masks.keep(image) if recorder.masks else image
     if size != sizes[-1] or precision != "float32":
         goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
@@ -260,7 +263,9 @@ def build_objective(
         ]
     return objective_of(
         net,
-        None if photograph is None else inputs.as_painted(images.resize(photograph.pixels, *size), config),
+        None
+        if photograph is None
+        else inputs.as_painted(inputs.resized(photograph.pixels, *size, config.tileable), config),
         reduced,
         config,
         **guiding,
@@ -288,6 +293,9 @@ def objective_of(
         style_blend=config.style_blend,
         convention=config.loss,
         moments=config.moments,
+        tv_kind=config.tv_kind,
+        tileable=config.tileable,
+        bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
         **(config.loss_weights | guiding),
     )
 

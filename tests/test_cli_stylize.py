@@ -231,7 +231,7 @@ BAD_OPTIONS = [
     ({"steps": 1.5}, "--steps"),
     ({"save_every": -1}, "--save-every is -1"),
     ({"seed": -1}, "--seed is -1"),
-    ({"init": "contents"}, "no start image 'contents': give content, style, noise or a picture's file"),
+    ({"init": "contents"}, "no start image 'contents': give content, style, noise, gray or a picture's file"),
     ({"output": "{}/nowhere/out.png"}, "cannot write .*: the folder .* does not exist"),
     ({"output": "{}"}, "is a directory"),
     ({"output": "{}/out.psd"}, "no extension that tells the format"),

@@ -91,6 +91,11 @@ def test_every_option_has_a_description():
         ({"style_weight": float("nan")}, "--style-weight is nan"),
         ({"tv_weight": float("inf")}, "--tv-weight is inf"),
         ({"learning_rate": -0.1}, "--learning-rate is -0.1"),
+        ({"tv_kind": "cubes"}, "unknown tv kind 'cubes': choose one of squares, absolute, isotropic, neighbours"),
+        ({"pixel_range": "wide"}, "unknown pixel range 'wide': choose one of free, bounded"),
+        ({"init_noise": 1.1}, "--init-noise is 1.1: give a number from 0 to 1"),
+        ({"init_noise": float("nan")}, "--init-noise is nan"),
+        ({"tileable": True, "padding": "reflect"}, "--tileable wraps around and --padding is reflect: leave one"),
         ({"network": "resnet"}, "unknown network 'resnet': choose one of auto, vgg16, vgg19"),
         ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
         ({"loss": "mse"}, "unknown loss 'mse'"),
@@ -131,5 +136,8 @@ def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     assert vars(Config().for_network("slim")) == vars(Config(network="slim", style_weight=22.0, tv_weight=3.0))
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
     assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
+    flat = Config(tv_kind="isotropic").for_network("slim")
+    assert flat.tv_weight == pytest.approx(0.3)  # its values are ten times those of squares
+    assert Config(tv_kind="absolute", tv_weight=5.0).for_network("slim").tv_weight == 5.0
     paper = preset("gatys2015").for_network("slim")
     assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)

@@ -141,6 +141,102 @@ def test_variation_of_flat_and_of_larger_images():
     assert losses.total_variation(f4(np.tile(checks, (8, 8, 1)))) == pytest.approx(2, rel=0.02)  # does not grow with it
 
 
+KINDS = ("squares", "absolute", "isotropic", "neighbours")
+
+
+def loop_kind(image, kind, wrap=False):
+    """The kinds of total variation, one value at a time; what is beyond the border does not count unless it wraps."""
+    height, width, channels = image.shape
+
+    def difference(y, x, c, down, across):
+        y, x, there, beside = y, x, y + down, x + across
+        if wrap:
+            there, beside = there % height, beside % width
+        elif not (0 <= there < height and 0 <= beside < width):
+            return 0.0
+        return image[there, beside, c] - image[y, x, c]
+
+    def magnitude(square):
+        return np.sqrt(square + losses.SMALL_STEP**2) - losses.SMALL_STEP
+
+    total = 0.0
+    for y, x, c in np.ndindex(*image.shape):
+        down, across = difference(y, x, c, 1, 0), difference(y, x, c, 0, 1)
+        slants = difference(y, x, c, 1, 1), difference(y, x, c, 1, -1)
+        total += {
+            "squares": down**2 + across**2,
+            "absolute": magnitude(down**2) + magnitude(across**2),
+            "isotropic": magnitude(down**2 + across**2),
+            "neighbours": 2 / 3 * (down**2 + across**2) + 1 / 6 * (slants[0] ** 2 + slants[1] ** 2),
+        }[kind]
+    return total / image.size
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_variation_equal_loops(kind, wrap):
+    for shape in ((5, 7, 3), (1, 4, 3), (4, 1, 3), (1, 1, 3)):
+        image = draw(*shape)
+        found = losses.total_variation(f4(image), kind, wrap)
+        np.testing.assert_allclose(found, loop_kind(image, kind, wrap), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_the_kinds_of_variation(kind, wrap):
+    """Also of a flat image, and of a chequered one whose differences are all alike."""
+    image, direction = draw(4, 5, 3), draw(4, 5, 3, seed=1)
+    with jax.enable_x64(True):
+        gradient = jax.grad(losses.total_variation)
+        found = np.vdot(gradient(jnp.asarray(image), kind, wrap), direction)
+        flat = np.asarray(gradient(jnp.full((4, 5, 3), 0.5), kind, wrap))
+        spread = np.asarray(gradient(jnp.full((4, 5, 3), 0.5, jnp.float32), kind, wrap))
+    expected = reference.slope(lambda image: loop_kind(image, kind, wrap), image, direction)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert not flat.any()
+    assert not spread.any()
+    assert losses.total_variation(jnp.full((4, 5, 3), 0.5), kind, wrap) == 0
+
+
+def picture(rows):
+    """[H, W] repeated over the channels, float32."""
+    return f4(np.repeat(np.asarray(rows, float)[..., None], 3, axis=-1))
+
+
+def test_what_each_kind_of_variation_is_for():
+    variation = losses.total_variation
+    edge, ramp = picture([[0.0] * 5 + [1.0] * 5] * 10), picture([np.linspace(0, 1, 10)] * 10)
+    assert variation(edge, "squares") > 5 * variation(ramp, "squares")
+    assert variation(edge, "absolute") == pytest.approx(float(variation(ramp, "absolute")), rel=0.05)
+    assert variation(edge, "isotropic") == pytest.approx(float(variation(ramp, "isotropic")), rel=0.05)
+
+    y, x = 10 * np.indices((60, 60))
+    upright, slanted = picture(x), picture((x + y) / np.sqrt(2))  # equally steep, and far from the small step
+    assert variation(slanted, "absolute") == pytest.approx(np.sqrt(2) * float(variation(upright, "absolute")), rel=0.1)
+    assert variation(slanted, "isotropic") == pytest.approx(float(variation(upright, "isotropic")), rel=0.03)
+
+    y, x = np.indices((60, 60))
+    smooth, upright = picture(np.sin(x / 10) * np.cos(y / 12)), picture(np.sin(np.pi / 2 * x + 0.4))
+    slanted = picture(np.sin(np.pi / 2 * (x + y) / np.sqrt(2) + 0.4))  # stripes, as wide as the upright ones
+    assert variation(smooth, "neighbours") == pytest.approx(float(variation(smooth)), rel=0.03)
+    assert variation(slanted, "neighbours") == pytest.approx(float(variation(upright, "neighbours")), rel=0.03)
+    assert variation(slanted) > 1.08 * variation(upright)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_of_variation_grows_with_the_image(kind):
+    image = f4(draw(8, 8, 3))
+    small, large = (losses.total_variation(jnp.tile(image, (n, n, 1)), kind, True) for n in (1, 3))
+    np.testing.assert_allclose(small, large, rtol=1e-5)
+
+
+def test_outside_is_the_mean_square_beyond_the_range():
+    image = f4([[[-0.5, 0.0, 0.25], [1.0, 1.25, 0.5]]])
+    assert losses.outside(image) == pytest.approx((0.25 + 0.0625) / 6)
+    np.testing.assert_allclose(jax.grad(losses.outside)(image), f4([[[-1, 0, 0], [0, 0.5, 0]]]) / 6, atol=1e-7)
+    assert losses.outside(f4(np.clip(draw(4, 4, 3), 0, 1))) == 0
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_no_distance_no_loss(convention):
     x = draw(4, 5, 3)

@@ -172,6 +172,48 @@ def test_vmap_over_images(tiny):
     np.testing.assert_allclose(together, [goal(IMAGE)[0], goal(PHOTOGRAPH)[0]], rtol=1e-5)
 
 
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_pixels_beyond_the_range_are_penalised_in_the_losss_own_unit(tiny, convention):
+    """Times what a picture costs to which no filter responds: the penalty weighs as much in every convention."""
+    weights, options = random_filters(tiny), Options(loss=convention)
+    free = build(weights, options)
+    bounded = free.replace(bounded=True)
+    image = 1.5 * IMAGE - 0.2
+    total, terms = bounded(image)
+    assert "range" not in free(image)[1]
+    assert terms["range"] == losses.outside(image) > 0
+    nothing = jax.tree.map(jnp.zeros_like, (free.content_targets, free.style_targets))
+    unit = sum(
+        weight * layer_weight * loss(zeros[tap], target, convention)
+        for loss, weight, layer_weights, zeros, targets in (
+            (losses.content_loss, 0.5, options.content_layer_weights, nothing[0], free.content_targets),
+            (losses.style_loss, 3.0, options.style_layer_weights, nothing[1], free.style_targets),
+        )
+        for (tap, layer_weight), target in zip(layer_weights.items(), targets.values(), strict=True)
+    )
+    np.testing.assert_allclose(bounded.unit(), unit, rtol=1e-4)
+    np.testing.assert_allclose(total, free(image)[0] + objective.RANGE_WEIGHT * unit * terms["range"], rtol=1e-4)
+    np.testing.assert_allclose(bounded(IMAGE)[0], free(IMAGE)[0], rtol=1e-6)
+    if convention == "normalized":
+        assert bounded.unit() == pytest.approx(0.5 * (0.3 + 0.7) + 3.0 * (0.2 + 2.0), rel=1e-4)
+
+
+def test_the_penalty_follows_the_weights_of_a_lane(tiny):
+    goal = build(random_filters(tiny), Options()).replace(bounded=True)
+    ratios = jnp.array([0.0, 1.0, 30.0])
+    together, _ = jax.vmap(lambda ratio: goal.replace(style_weight=ratio)(2 * IMAGE))(ratios)
+    separate = [goal.replace(style_weight=ratio)(2 * IMAGE)[0] for ratio in ratios]
+    np.testing.assert_allclose(together, separate, rtol=1e-5)
+
+
+def test_the_kind_of_variation_is_part_of_the_program(tiny):
+    goal = build(random_filters(tiny), Options())
+    for kind in ("squares", "absolute", "isotropic", "neighbours"):
+        for tileable in (False, True):
+            terms = goal.replace(tv_kind=kind, tileable=tileable)(IMAGE)[1]
+            assert terms["tv"] == losses.total_variation(IMAGE, kind, tileable)
+
+
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_gradient_equals_finite_differences(tiny, convention, pooling):

@@ -55,8 +55,8 @@ def in_numpy(function, argument):
     return evaluate
 
 
-def naive_adam(evaluate, x, steps, rate):
-    """Kingma and Ba (2015), algorithm 1: the points that are evaluated."""
+def naive_adam(evaluate, x, steps, rate, bounds=(-np.inf, np.inf)):
+    """Kingma and Ba (2015), algorithm 1, each step clamped: the points that are evaluated."""
     x = np.asarray(x, np.float64)
     m = v = np.zeros_like(x)
     points = []
@@ -65,7 +65,7 @@ def naive_adam(evaluate, x, steps, rate):
         gradient = evaluate(x)[1]
         m = 0.9 * m + 0.1 * gradient
         v = 0.999 * v + 0.001 * gradient**2
-        x = x - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        x = np.clip(x - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), *bounds)
     return points
 
 
@@ -118,6 +118,21 @@ def test_adam_equals_numpy():
     np.testing.assert_allclose(values, [evaluate(x)[0] for x in points], rtol=1e-3)
     np.testing.assert_allclose(outcome.x, points[-1], rtol=1e-3, atol=1e-4)
     assert (outcome.steps, outcome.evaluations, outcome.reason) == (40, 40, "")
+
+
+def test_adam_within_bounds_equals_numpy():
+    """Every point that is evaluated is clamped; some coordinates of the optimum are beyond, and end at the bounds."""
+    evaluate = in_numpy(quadratic, MIDDLE)
+    bounded = Method("adam", bounds=(-0.5, 0.6))
+    start = jnp.clip(START, -0.5, 0.6)
+    points = naive_adam(evaluate, start, 80, 0.05, bounded.bounds)
+    seen = []
+    outcome = minimise(bounded, quadratic, MIDDLE, start, steps=80, rate=0.05, on_chunk=lambda c: seen.append(c.x))
+    np.testing.assert_allclose(outcome.x, points[-1], rtol=1e-3, atol=1e-4)
+    assert all(float(x.min()) >= -0.5 and float(x.max()) <= np.float32(0.6) for x in seen)
+    np.testing.assert_allclose(outcome.x, np.clip(MIDDLE, -0.5, 0.6), atol=0.05)
+    free = trace(ADAM, quadratic, MIDDLE, start, 80, rate=0.05)[1].x
+    assert float(jnp.max(free)) > 0.9
 
 
 @pytest.mark.parametrize("history", [1, 3, 20])

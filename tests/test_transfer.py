@@ -9,7 +9,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import images, inputs, memory, optimize, runs
+from nst_jax import images, inputs, memory, optimize, runs, transfer
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
@@ -153,8 +153,34 @@ def test_no_steps_give_the_start(tmp_path):
     assert start.trace == []
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_bounded_pixels_stay_in_the_range(optimizer):
+    """Before they are clipped: by Adam all, by L-BFGS all but a few, which are hardly beyond."""
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, steps=60, learning_rate=0.05, init="noise", tv_weight=0.0)
+    beyond, results = {}, {}
+    for kind in ("free", "bounded"):
+        raw = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(transfer, "_clipped", lambda x, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1))
+            results[kind] = run(config=dataclasses.replace(config, pixel_range=kind))
+        beyond[kind] = np.abs(raw[-1] - np.clip(raw[-1], 0, 1))
+    assert (beyond["free"] > 1 / 255).mean() > 0.02
+    assert (beyond["bounded"] > 1 / 255).mean() < 0.005 if optimizer == "lbfgs" else not beyond["bounded"].any()
+    assert beyond["bounded"].max() < 0.05
+    assert results["bounded"].losses["total"] < results["free"].losses["total"]  # clipping costs the free one more
+    terms = {"content", "style", "tv", "total"}
+    assert set(results["free"].trace[0]) - {"step", "seconds", "size"} == terms
+    if optimizer == "lbfgs":
+        terms = terms | {"range"}
+        assert results["bounded"].losses["range"] == 0  # of the picture, which is clipped
+        assert max(row["range"] for row in results["bounded"].trace) > 0
+    assert set(results["bounded"].losses) == terms
+
+
 def test_no_start_image():
-    with pytest.raises(NSTError, match="no start image 'contents': give content, style, noise or a picture's file"):
+    with pytest.raises(
+        NSTError, match="no start image 'contents': give content, style, noise, gray or a picture's file"
+    ):
         run(config=dataclasses.replace(CONFIG, init="contents"))
 
 

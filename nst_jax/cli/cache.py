@@ -11,18 +11,13 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
 
 import platformdirs
-from tyro.conf import FlagCreatePairsOff
 
 FOLDER_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 ENABLED_VARIABLE = "JAX_ENABLE_COMPILATION_CACHE"
 #: Programs beyond so many bytes, counted from the newest, are removed; a run's are some 1 to 5 MB.
 LARGEST = 2**30
-
-#: An option that is given or not: there is no ``--no-`` form of it.
-Switch = Annotated[bool, FlagCreatePairsOff]
 
 
 def keep_programs(wanted: bool, program: str) -> None:

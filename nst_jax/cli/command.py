@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from tyro.conf import FlagCreatePairsOff
 
 from nst_jax.allocator import keep_freed_memory
 from nst_jax.config import Config, preset
@@ -24,13 +25,15 @@ INTERRUPTED = 130
 def parse(kind: type[Options], arguments: Sequence[str], program: str, default: Options | None = None) -> Options:
     """The options of ``kind`` (a dataclass) from a command line. ``--help`` prints and exits with 0.
 
+    A ``bool`` is a switch, given or not: there is no ``--no-`` form of it.
+
     Raises NSTError, in one line, for an unknown, missing or misspelt option.
     """
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
             given: dict[str, Any] = {} if default is None else {"default": default}
-            return tyro.cli(kind, prog=program, args=list(arguments), **given)
+            return tyro.cli(kind, prog=program, args=list(arguments), config=(FlagCreatePairsOff,), **given)
     except SystemExit as end:
         if not end.code:
             raise

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nst_jax.cli.cache import Switch, keep_programs
+from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
 from nst_jax.config import Config, check_whole
@@ -49,7 +49,7 @@ class Reproduce:
     """continue what is in the output folder"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
-    no_cache: Switch = False
+    no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
-from nst_jax.cli.cache import Switch, keep_programs
+from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.config import STARTS, Config, check_whole, is_preset_file
@@ -42,9 +42,9 @@ class Stylize(Config):
     """also write the picture so far every N steps, beside the result; 0 for never"""
     save_preset: Path | None = None
     """also write the options in use to this TOML file, for --preset"""
-    dry_run: Switch = False
+    dry_run: bool = False
     """only say what the run would be: sizes, steps, network, memory; nothing is written but the preset"""
-    no_cache: Switch = False
+    no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ def save_preset(options: Stylize) -> None:
 
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
-    from nst_jax.inputs import step_counts
+    from nst_jax.inputs import notes_of, step_counts
 
     config, plan = prepared.config, prepared.plan
     counts = step_counts(prepared.sizes, config)
@@ -168,6 +168,7 @@ def plan_lines(prepared: Prepared) -> str:
         f"steps: {', '.join(scales)}; by {config.optimizer}",
         network_line(config.network),
         f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
+        *(f"note: {note}" for note in notes_of(prepared.pictures)),
     )
     return "\n".join(lines)
 

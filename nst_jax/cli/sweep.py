@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
-from nst_jax.cli.cache import Switch, keep_programs
+from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.config import Config, check_whole
@@ -54,7 +54,7 @@ class Sweep(Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
-    no_cache: Switch = False
+    no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
