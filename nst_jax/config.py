@@ -59,6 +59,8 @@ class Config:
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: str = "normalized"
     """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
+    style_octaves: int = 1
+    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: str = "lbfgs"
@@ -140,7 +142,7 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "coarsest": 1, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         if self.scales != "auto":

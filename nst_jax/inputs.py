@@ -275,6 +275,18 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
 
 
+def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, int]], config: Config) -> int:
+    """At how many sizes the style is compared where the result and the paintings have these (height, width).
+
+    At most ``style_octaves``; halved, all keep a position at the deepest style layer, and the result 2 × 2.
+    """
+    least = layers.smallest_side(config.network, config.style_layer_weights)
+    octaves = 1
+    while octaves < config.style_octaves and min([min(size) // 2, *map(min, paintings)]) >> octaves >= least:
+        octaves += 1
+    return octaves
+
+
 def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:
     """[H, W, 3] or [lanes, H, W, 3] with another height and width; one that tiles, if ``tileable``, still does."""
     resize = images.resize_tile if tileable else images.resize

@@ -26,6 +26,8 @@ Terms = dict[str, Array]
 RANGE_WEIGHT = 100.0
 #: A style at one layer: its Gram matrix, and its means and deviations or None; of regions with their axis in front.
 Statistics = tuple[Array, Array | None]
+#: What ``style_targets`` gives, by the names of ``Objective``'s fields.
+Targets = dict[str, Any]
 #: The mean deviation of torchvision's preprocessing: Crowson's constants are for responses to pictures of that unit.
 UNIT = 0.226
 
@@ -59,6 +61,7 @@ class Objective:
         each region, [R, N, N].
       moment_targets: the painting's means and deviations per style layer, [2, N] or [R, 2, N]; empty where they do not
         count.
+      coarser: the same two, by their names, for the picture and the painting halved once, twice, …; see ``halved``.
       metrics: of the layers that stand for wider ones, see ``losses.Metric``; empty for VGG-16 and VGG-19.
       content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
       moments: weight of the means and deviations beside the Gram matrices, a scalar.
@@ -74,6 +77,7 @@ class Objective:
     content_targets: dict[str, Array]
     style_targets: dict[str, Array]
     moment_targets: dict[str, Array]
+    coarser: tuple[Targets, ...]
     metrics: dict[str, Metric]
     content_layer_weights: dict[str, Array]
     style_layer_weights: dict[str, Array]
@@ -106,9 +110,7 @@ class Objective:
                 )
                 for tap, weight in self.content_layer_weights.items()
             ),
-            "style": sum_of(
-                weight * self.style_loss_at(tap, seen[tap]) for tap, weight in self.style_layer_weights.items()
-            ),
+            "style": self.style_loss(image, seen),
             "tv": losses.total_variation(image, self.tv_kind, self.tileable, guidance.visible if guidance else None),
         }
         if self.convention == "crowson":
@@ -121,18 +123,22 @@ class Objective:
             total += RANGE_WEIGHT * self.unit() * terms["range"]
         return total, {**terms, "total": total}
 
-    def style_loss_at(self, tap: str, response: Float[Array, "h w n"]) -> Float[Array, ""]:
-        """E_l of the responses at a style layer, with their means and deviations where those count.
+    def style_loss(self, image: Float[Array, "h w 3"], seen: dict[str, Array]) -> Float[Array, ""]:
+        """Σ w_l E_l with the means and deviations where those count, the mean over the octaves.
 
-        With guidance it is Σ_r λ_r E_lr (Gatys et al. 2017, equation 5).
+        ``seen`` holds the responses to the image. With guidance E_l is Σ_r λ_r E_lr (Gatys et al. 2017, equation 5).
         """
-        guides = self.guidance.guides[tap] if self.guidance else None
-        found = statistics_of(response, self.metrics.get(tap), guides, tap in self.moment_targets)
-        return self.compared(found, self.style_at(tap), tap)
-
-    def style_at(self, tap: str) -> Statistics:
-        """The painting's statistics at a layer."""
-        return self.style_targets[tap], self.moment_targets.get(tap)
+        guides = self.guidance.guides if self.guidance else {}
+        total = jnp.float32(0)
+        for octave, targets in enumerate([vars(self), *self.coarser]):
+            if octave:
+                image, guides = halved(image), {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
+                seen = responses(self.network, image, self.style_targets)
+            for tap, weight in self.style_layer_weights.items():
+                wanted = targets["style_targets"][tap], targets["moment_targets"].get(tap)
+                found = statistics_of(seen[tap], self.metrics.get(tap), guides.get(tap), wanted[1] is not None)
+                total += weight * self.compared(found, wanted, tap)
+        return total / (1 + len(self.coarser))
 
     def compared(self, found: Statistics, wanted: Statistics, tap: str) -> Float[Array, ""]:
         """How far a layer's statistics are from the painting's; with guidance Σ_r λ_r of the regions'."""
@@ -167,8 +173,8 @@ class Objective:
             for tap, target in self.content_targets.items()
         )
         style = sum_of(
-            self.style_layer_weights[tap] * self.compared(jax.tree.map(jnp.zeros_like, wanted), wanted, tap)
-            for tap, wanted in ((tap, self.style_at(tap)) for tap in self.style_targets)
+            self.style_layer_weights[tap] * self.compared((jnp.zeros_like(target), None), (target, None), tap)
+            for tap, target in self.style_targets.items()
         )
         if self.convention == "crowson":
             content, style = content / self.response_unit() ** 2, style / self.response_unit() ** 2
@@ -204,26 +210,41 @@ def statistics_of(
     return grams, losses.moments(response, grams, metric, guides) if moments else None
 
 
-@jax.jit(static_argnums=(2, 3))
+def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
+    """The means of 2×2 pixels; an odd last row or column is dropped."""
+    height, width, channels = image.shape[-3:]
+    even = image[..., : height // 2 * 2, : width // 2 * 2, :]
+    return even.reshape(*image.shape[:-3], height // 2, 2, width // 2, 2, channels).mean((-4, -2))
+
+
+@jax.jit(static_argnames=("taps", "moments", "octaves"))
 def style_targets(
     net: Network,
     painting: Float[Array, "h w 3"],
     taps: tuple[str, ...],
     moments: bool = False,
     guides: Mapping[str, Array] | None = None,
-) -> dict[str, dict[str, Array]]:
+    octaves: int = 1,
+) -> Targets:
     """What ``Objective`` wants of a painting at each of ``taps``, under the names of its fields.
 
-    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations. With
-    ``guides``, [R, H', W'] at each of them, those of each region of the painting, [R, …].
+    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations; and
+    those of the painting halved, for each of the other ``octaves``. With ``guides``, [R, H', W'] at each of ``taps``,
+    those of each region of the painting, [R, …].
     """
-    seen = responses(net, painting, taps) if taps else {}
     metrics = metrics_of(net, taps)
-    found = {tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps}
-    return {
-        "style_targets": {tap: grams for tap, (grams, _) in found.items()},
-        "moment_targets": {tap: each for tap, (_, each) in found.items() if each is not None},
-    }
+    found: list[Targets] = []
+    for octave in range(octaves):
+        if octave:
+            painting = halved(painting)
+            guides = guides and {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
+        seen = responses(net, painting, taps) if taps else {}
+        each = {
+            tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps
+        }
+        grams = {tap: statistics[0] for tap, statistics in each.items()}
+        found.append({"style_targets": grams, "moment_targets": {tap: each[tap][1] for tap in taps if moments}})
+    return {**found[0], "coarser": tuple(found[1:])}
 
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
@@ -233,7 +254,7 @@ def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
 
 
 @jax.jit
-def _blended(targets: Sequence[dict[str, dict[str, Array]]], blend: Float[Array, " paintings"]) -> Any:
+def _blended(targets: Sequence[Targets], blend: Float[Array, " paintings"]) -> Any:
     """The mean of several paintings' ``style_targets``, weighted by ``blend``."""
 
     def mean(*each: Array) -> Array:
@@ -255,6 +276,7 @@ def build(
     style_blend: Sequence[float] = (),
     convention: str = "gatys2015",
     moments: float = 0.0,
+    octaves: int = 1,
     tv_kind: str = "squares",
     tileable: bool = False,
     bounded: bool = False,
@@ -270,13 +292,16 @@ def build(
 
     With ``guidance``, ``painting_guides`` say which part of each painting counts: of R > 1 regions, painting r is the
     style of region r and has guides [1, H', W'], or a single painting is that of all and has [R, H', W'].
+
+    With several ``octaves`` the style is also compared at half the size, at a quarter, …: motifs that are larger than
+    what the filters see then keep their form.
     """
     parts = painting_guides or [None] * len(paintings)
     targets = [
-        style_targets(of_paintings(net, tileable), painting, tuple(style_layers), moments > 0, part)
+        style_targets(of_paintings(net, tileable), painting, tuple(style_layers), moments > 0, part, octaves)
         for painting, part in zip(paintings, parts, strict=True)
     ]
-    style: dict[str, Any] = {"style_targets": {}, "moment_targets": {}}
+    style: dict[str, Any] = {"style_targets": {}, "moment_targets": {}, "coarser": ()}
     if guidance is not None and len(guidance.region_weights) > 1:
         style = jax.tree.map(lambda *each: jnp.concatenate(each), *targets) if targets else style
     elif targets:

@@ -197,7 +197,9 @@ class Sweep:
             for painting, given in zip(self.paintings, self.masks, strict=True):
                 pixels = inputs.painting_at(painting, size, self.union)
                 parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
-                targets.append(objective.style_targets(net, pixels, taps, self.union.moments > 0, parts))
+                targets.append(
+                    objective.style_targets(net, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
+                )
             own |= jax.tree.map(lambda *each: jnp.stack(each), *(targets[lane.style] for lane in lanes))
         return own
 

@@ -268,6 +268,7 @@ def build_objective(
         else inputs.as_painted(inputs.resized(photograph.pixels, *size, config.tileable), config),
         reduced,
         config,
+        octaves=inputs.octaves_at(size, [(len(painting), painting.shape[1]) for painting in reduced], config),
         **guiding,
     )
 
@@ -277,11 +278,11 @@ def objective_of(
     photograph: np.ndarray | None,
     paintings: Sequence[np.ndarray | jax.Array],
     config: Config,
-    **guiding: Any,
+    **more: Any,
 ) -> objective.Objective:
     """The objective of pictures [H, W, 3] as they are, with the layers, weights and constants of ``config``.
 
-    ``guiding`` is what ``objective.build`` takes of guidance.
+    ``more`` is what ``objective.build`` takes of octaves and guidance.
     """
     config = config.for_network(net.name)
     return objective.build(
@@ -296,7 +297,7 @@ def objective_of(
         tv_kind=config.tv_kind,
         tileable=config.tileable,
         bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
-        **(config.loss_weights | guiding),
+        **(config.loss_weights | more),
     )
 
 

@@ -104,7 +104,7 @@ def test_previews(arguments, tmp_path):
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_path, capsys):
     before = set(tmp_path.iterdir())
-    words = line(arguments, scales=2, coarse_steps=(7,), size=96, report=tmp_path / "report.json")
+    words = line(arguments, scales=2, coarse_steps=7, size=96, report=tmp_path / "report.json")
     assert main([*words, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert said.err == ""

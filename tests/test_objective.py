@@ -34,7 +34,7 @@ PHOTOGRAPH, PAINTING, OTHER, IMAGE = (
 )
 
 
-def build(weights, options, paintings=(PAINTING,)):
+def build(weights, options, paintings=(PAINTING,), **more):
     return objective.build(
         networks.network(weights, options.pooling),
         PHOTOGRAPH,
@@ -45,6 +45,7 @@ def build(weights, options, paintings=(PAINTING,)):
         style_weight=options.style_weight,
         tv_weight=options.tv_weight,
         convention=options.loss,
+        **more,
     )
 
 
@@ -70,6 +71,74 @@ def test_terms_of_a_stand_in_are_those_of_the_mapped_responses(stand_in, convent
     expected = reference.loss_terms(weights, options, IMAGE, PHOTOGRAPH, [PAINTING, OTHER])
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-4)
+
+
+def plain_style(weights, options, image, moments=0.0):
+    """The style term, written out in float64: of Gram matrices and, with ``moments``, of means and deviations."""
+    deepest = "pool2"
+    ours, theirs = (reference.responses(weights, each, deepest) for each in (image, PAINTING))
+    unit, total = float(weights.preprocessing.range / np.mean(weights.preprocessing.std)) * 0.226, 0.0
+    for tap, weight in options.style_layer_weights.items():
+        difference = reference.gram(ours[tap]) - reference.gram(theirs[tap])
+        if options.loss == "crowson":
+            loss = np.square(difference).sum() / np.abs(difference).sum()
+        else:
+            loss = {
+                "gatys2016": np.square(difference).mean(),
+                "normalized": np.square(difference).sum() / np.square(reference.gram(theirs[tap])).sum(),
+            }[options.loss]
+        for statistic in (np.mean, np.std) if moments else ():
+            mine, wanted = (statistic(each[tap].reshape(-1, each[tap].shape[-1]), axis=0) for each in (ours, theirs))
+            square = np.square(mine - wanted).sum()
+            loss += moments * (square / np.square(wanted).sum() if options.loss == "normalized" else square * len(mine))
+        total += weight * loss
+    return total / (unit**2 if options.loss == "crowson" else 1)
+
+
+@pytest.mark.parametrize("convention", ["crowson", "gatys2016", "normalized"])
+@pytest.mark.parametrize("moments", [0.0, 2.5])
+def test_crowsons_losses_and_moments_equal_numpy(tiny, convention, moments):
+    weights, options = random_filters(tiny), Options(loss=convention)
+    _, terms = build(weights, options, moments=moments)(IMAGE)
+    np.testing.assert_allclose(terms["style"], plain_style(weights, options, IMAGE, moments), rtol=1e-3)
+
+
+def test_a_stand_ins_moments_and_crowsons_loss_are_those_of_the_mapped_responses(stand_in):
+    weights = random_filters(stand_in)
+    net = networks.network(weights)
+    raw = networks.responses(net, IMAGE, ["conv1_1"])["conv1_1"]
+    mapped = networks.features(net, IMAGE, ["conv1_1"])["conv1_1"]
+    metric = objective.metrics_of(net, ["conv1_1"])["conv1_1"]
+    expected = losses.moments(mapped, losses.gram(mapped))
+    np.testing.assert_allclose(losses.moments(raw, losses.gram(raw), metric), expected, rtol=1e-3, atol=1e-4)
+    other = networks.responses(net, PHOTOGRAPH, ["conv1_1"])["conv1_1"]
+    wanted = losses.gram(networks.features(net, PHOTOGRAPH, ["conv1_1"])["conv1_1"])
+    found = losses.style_loss(losses.gram(raw), losses.gram(other), "crowson", metric)
+    np.testing.assert_allclose(found, losses.style_loss(losses.gram(mapped), wanted, "crowson"), rtol=1e-3)
+
+
+def test_octaves_are_the_mean_over_halved_pictures(tiny):
+    weights, options = random_filters(tiny), Options()
+    net = networks.network(weights)
+
+    def style(image, painting):
+        seen, wanted = (reference.responses(weights, np.asarray(each), "pool2") for each in (image, painting))
+        return sum(
+            weight * np.square(reference.gram(seen[tap]) - reference.gram(wanted[tap])).sum()
+            / np.square(reference.gram(wanted[tap])).sum()
+            for tap, weight in options.style_layer_weights.items()
+        )  # fmt: skip
+
+    def smaller(image):
+        return np.asarray(image)[: len(image) // 2 * 2, : image.shape[1] // 2 * 2].reshape(
+            len(image) // 2, 2, image.shape[1] // 2, 2, 3
+        ).mean((1, 3))  # fmt: skip
+
+    _, terms = build(weights, options, octaves=2)(IMAGE)
+    both = style(IMAGE, PAINTING) + style(smaller(IMAGE), smaller(PAINTING))
+    np.testing.assert_allclose(terms["style"], both / 2, rtol=1e-4)
+    targets = objective.style_targets(net, PAINTING, ("conv1_1",), octaves=3)
+    assert [set(each) for each in targets["coarser"]] == [{"style_targets", "moment_targets"}] * 2
 
 
 def test_content_and_style_of_themselves_are_zero(tiny):

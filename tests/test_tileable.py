@@ -145,16 +145,16 @@ def test_the_size_is_the_same_when_it_is_asked_for_again(config, size):
 def test_the_size_is_told_where_it_is_another(config):
     prepared = prepare(CONTENT, STYLE, config, weights=random_filters(config.network))
     assert prepared.sizes == [(20, 28)]
-    assert inputs.notes_of(*prepared.pictures) == [
+    assert inputs.notes_of(prepared.pictures) == [
         "array: made 28 x 20 pixels, not 26 x 21: to tile, sides are multiples of 4"
     ]
     even = dataclasses.replace(config, size=24)
     prepared = prepare(smooth_picture(20, 24, 0), STYLE, even, weights=random_filters(config.network))
-    assert inputs.notes_of(*prepared.pictures) == []
+    assert inputs.notes_of(prepared.pictures) == []
     texture = dataclasses.replace(config, content_layers=(), init="noise", size=30)
     prepared = prepare(None, STYLE, texture, weights=random_filters(config.network))
     assert prepared.sizes == [(32, 24)]
-    assert inputs.notes_of(*prepared.pictures) == [
+    assert inputs.notes_of(prepared.pictures) == [
         "array: made 24 x 32 pixels, not 23 x 30: to tile, sides are multiples of 4"
     ]
 

@@ -161,7 +161,9 @@ def test_bounded_pixels_stay_in_the_range(optimizer):
     for kind in ("free", "bounded"):
         raw = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(transfer, "_clipped", lambda x, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1))
+            patch.setattr(
+                transfer, "_clipped", lambda x, *_, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1)
+            )
             results[kind] = run(config=dataclasses.replace(config, pixel_range=kind))
         beyond[kind] = np.abs(raw[-1] - np.clip(raw[-1], 0, 1))
     assert (beyond["free"] > 1 / 255).mean() > 0.02
