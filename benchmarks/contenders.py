@@ -23,6 +23,7 @@ value_and_gradient = jax.jit(jax.value_and_grad(transfer.loss_of, argnums=1, has
 
 def objective_of(weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config) -> Objective:
     """Our objective of two pictures [H, W, 3] as they are."""
+    config = config.for_network(weights.network)
     net = network(weights, config.pooling, config.padding, config.precision)
     return transfer.objective_of(net, photograph, [painting], config)
 

@@ -15,7 +15,7 @@ from benchmarks import memory, variants
 from benchmarks.contenders import steps
 from benchmarks.harness import Row, interleaved, table
 from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
-from nst_jax.config import Config
+from benchmarks.variants import plain
 
 COLUMNS = (
     *("network", "variant", "size", "pixels", "seconds", "seconds per Mpixel", "time"),
@@ -56,9 +56,7 @@ def times(network: str, variant: str, options: argparse.Namespace) -> list[Row]:
     """The seconds of a step at each size."""
     weights = weights_of(network, options)
     contenders = {
-        size: steps(
-            weights, *pictures(options.content, options.style, size), Config(network=network, size=size), [variant]
-        )[variant]
+        size: steps(weights, *pictures(options.content, options.style, size), plain(network, size), [variant])[variant]
         for size in options.sizes
     }
     return list(interleaved(contenders, options.rounds).values())

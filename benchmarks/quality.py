@@ -72,7 +72,7 @@ def cost(config: Config, photograph: np.ndarray) -> float:
     height, width = photograph.shape[:2]
     sizes = inputs.scale_sizes((height, width), config)
     counts = inputs.step_counts(sizes, config)
-    octaves = [inputs.octaves_at(size, [], config) for size in sizes]
+    octaves = [inputs.octaves_at(size, [], config.for_network(config.network)) for size in sizes]
     return sum(
         count * h * w / (height * width) * sum(0.25**octave for octave in range(more))
         for count, (h, w), more in zip(counts, sizes, octaves, strict=True)

@@ -32,9 +32,9 @@ from benchmarks.contenders import objective_of
 from benchmarks.harness import Row, check_same, median_of, table
 from benchmarks.pictures import add_pair, path_of, pictures
 from benchmarks.processes import STYLIZE, cache_at, finish
-from benchmarks.variants import TORCH, float32
+from benchmarks.variants import PLAIN, TORCH, float32, plain
 from nst_jax import transfer
-from nst_jax.config import Config
+from nst_jax.config import flag
 from nst_jax.images import load_image
 from nst_jax.weights import choose_weights
 
@@ -82,8 +82,9 @@ def one_of_each(network: str, size: int, options: argparse.Namespace) -> list[Ro
         common += ["--output", str(output)]
         for number, words in enumerate(options.ours):
             cache = cache_at(Path(folder) / f"cache-{number}")
+            same = [word for name, value in PLAIN.items() for word in (flag(name), str(value))]
             for state in ("cold", "warm"):
-                told = our_run([*common, *shlex.split(words)], output, cache)
+                told = our_run([*common, *same, *shlex.split(words)], output, cache)
                 rows.append({"contender": " ".join(["jax", state, words]).strip(), **told, "written": judge(output)})
         if importlib.util.find_spec("torch"):
             told = torch_run([*common, "--evaluations", str(options.evaluations), "--variant", options.torch], output)
@@ -144,7 +145,7 @@ class Judge:
 
     def __init__(self, network: str, size: int, options: argparse.Namespace) -> None:
         photograph, painting = pictures(options.content, options.style, size)
-        config = float32(Config(network=network, size=size))
+        config = float32(plain(network, size))
         self.goal = objective_of(choose_weights(network), photograph, painting, config)
         self.start = self.loss(photograph)
 

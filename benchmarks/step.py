@@ -19,7 +19,7 @@ from benchmarks import variants
 from benchmarks.contenders import steps
 from benchmarks.harness import Call, Row, interleaved, share_device, table
 from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
-from nst_jax.config import Config
+from benchmarks.variants import plain
 
 COLUMNS = ("network", "size", "variant", "seconds", "speed", "loss error", "first")
 
@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         contenders: dict[tuple[str, str], Callable[[], Call]] = {}
         for network in options.networks:
             held = weights_of(network, options)
-            config = Config(network=network, size=size)
+            config = plain(network, size)
             made = steps(held, photograph, painting, config, options.variants)
             contenders |= {(network, variant): make for variant, make in made.items()}
         told = interleaved(contenders, options.rounds, calls)

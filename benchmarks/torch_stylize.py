@@ -13,8 +13,7 @@ import json
 
 from benchmarks.pictures import pictures
 from benchmarks.torch_reference import TorchObjective, TorchRun
-from benchmarks.variants import TORCH
-from nst_jax.config import Config
+from benchmarks.variants import TORCH, plain
 from nst_jax.images import save_image
 from nst_jax.weights import choose_weights
 
@@ -31,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     weights = choose_weights(options.network)
     photograph, painting = pictures(options.content, options.style, options.size)
-    config = Config(network=weights.network, size=options.size)
+    config = plain(weights.network, options.size)
     goal = TorchObjective(weights, photograph, painting, config, TORCH[options.variant])
     run = TorchRun(goal, photograph, options.evaluations)
     run.turn()

@@ -34,6 +34,15 @@ TORCH = {
 BASELINES = ("torch-float32", "torch-float32-last")
 
 
+#: What a straightforward implementation computes, and every contender: the default preset, but for these.
+PLAIN: dict[str, Any] = {"pooling": "avg", "padding": "zeros", "style_octaves": 1}
+
+
+def plain(network: str, size: int) -> Config:
+    """The options of the objective that contenders are compared on."""
+    return Config(network=network, size=size, **PLAIN)
+
+
 def ours(config: Config) -> dict[str, Config]:
     """Our variants of ``config``, by name."""
     return {name: dataclasses.replace(config, **changes) for name, changes in OURS.items()}

@@ -47,9 +47,9 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 8, with slim 22"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 3.2, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 10, with slim 3, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 4, with slim 3, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
@@ -59,8 +59,9 @@ class Config:
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: str = "normalized"
     """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
-    style_octaves: int = 1
-    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs"""
+    style_octaves: int = 0
+    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs; 0: 3,
+    with slim 1"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: str = "lbfgs"
@@ -87,9 +88,9 @@ class Config:
     """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
     seed: int = 0
     """seed of the noise"""
-    pooling: str = "avg"
-    """pooling of the network: avg or max"""
-    padding: str = "zeros"
+    pooling: str = "auto"
+    """pooling of the network: avg, max, or auto: max, with slim avg"""
+    padding: str = "replicate-first"
     """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
     tileable: bool = False
     """make a result that tiles without a seam: everything wraps around at its border"""
@@ -127,12 +128,12 @@ class Config:
             check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_pooling(self.pooling)
+        check_choice("pooling", self.pooling, ("auto", *POOLINGS))
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("tv kind", self.tv_kind, TV_KINDS)
         check_choice("pixel range", self.pixel_range, PIXEL_RANGES)
-        if self.tileable and self.padding not in (Config.padding, "wrap"):
+        if self.tileable and self.padding not in (Config.padding, "zeros", "wrap"):
             raise NSTError(f"--tileable wraps around and --padding is {self.padding}: leave one of the two out")
         check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
         if self.palette and self.keep_colors == "luminance":
@@ -142,7 +143,7 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 1, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 0, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         if self.scales != "auto":
@@ -212,6 +213,10 @@ class Config:
         own = dict(OWN_WEIGHTS[network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
         missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
+        if self.pooling == "auto":
+            missing["pooling"] = "avg" if network == "slim" else "max"
+        if not self.style_octaves:
+            missing["style_octaves"] = 1 if network == "slim" else 3
         if self.tileable:
             missing["padding"] = "wrap"
         return dataclasses.replace(self, network=network, **missing)
@@ -229,7 +234,7 @@ def _for_json(value: Any) -> Any:
 
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
-OWN_WEIGHTS = ({"style_weight": 8.0, "tv_weight": 10.0}, {"style_weight": 22.0, "tv_weight": 3.0})
+OWN_WEIGHTS = ({"style_weight": 3.2, "tv_weight": 4.0}, {"style_weight": 22.0, "tv_weight": 3.0})
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 
@@ -244,6 +249,9 @@ _SHALLOW = tuple(
 #: The factor between the ratio α/β at ``strength`` 0 and at 0.5, and between that at 0.5 and at 1.
 STRENGTH_RANGE = (100.0, 10.0)
 
+#: Neither paper says what is beyond the border, and both codes have zeros; both compare the style at one size.
+_PAPER: dict[str, object] = {"padding": "zeros", "style_octaves": 1}
+
 #: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
     "default": {},
@@ -257,6 +265,8 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "init": "noise",
         "steps": 500,
         "scales": 1,
+        "pooling": "avg",
+        **_PAPER,
     },
     # The PyTorch code of the authors of the 2016 paper: mean squared errors, max pooling, 1000/N² per style layer.
     "gatys2016": {
@@ -269,6 +279,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "pooling": "max",
         "steps": 500,
         "scales": 1,
+        **_PAPER,
     },
     # Crowson's style-transfer-pytorch: Adam with averaged iterates, sizes from 128 on in steps of √2, style layers
     # weighted towards the shallow ones, the style loss divided by the mean difference.
@@ -280,6 +291,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "style_layers": _SHALLOW,
         "optimizer": "adam",
         "averaging": 0.99,
+        "style_octaves": 1,
         "init": "content",
         "pooling": "max",
         "padding": "replicate-first",
@@ -304,6 +316,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "coarsest": 512,
         "coarse_steps": (600, 200, 67, 30),
         "steps": None,
+        **_PAPER,
     },
 }
 

@@ -58,6 +58,7 @@ def plan(
     sizes: Sequence[tuple[int, int]],
     method: Method,
     guided: Mapping[str, int] = NOWHERE,
+    octaves: int = 1,
 ) -> Plan:
     """How a run over the scales ``sizes`` is to use the memory of the first device.
 
@@ -66,10 +67,10 @@ def plan(
     taps, free = tuple(taps), free_bytes(jax.devices()[0])
 
     def least(sizes: Sequence[tuple[int, int]]) -> tuple[int, bool]:
-        kept = run_bytes(network, taps, sizes, method, guided=guided)
+        kept = run_bytes(network, taps, sizes, method, False, guided, octaves)
         if kept <= free:
             return kept, False
-        return min((kept, False), (run_bytes(network, taps, sizes, method, True, guided), True))
+        return min((kept, False), (run_bytes(network, taps, sizes, method, True, guided, octaves), True))
 
     needed, remat = least(sizes)
     if SURELY * needed > free:
@@ -91,12 +92,13 @@ def run_bytes(
     method: Method,
     remat: bool = False,
     guided: Mapping[str, int] = NOWHERE,
+    octaves: int = 1,
 ) -> int:
     """About how many bytes a single run takes at its peak, besides what the process had before.
 
     Args:
       sizes: (height, width) of each scale, the last one the largest.
-      network, taps, method, remat, guided: as ``lane_bytes`` takes them.
+      network, taps, method, remat, guided, octaves: as ``lane_bytes`` takes them.
     """
     taps = tuple(taps)
     height, width = sizes[-1]
@@ -111,7 +113,7 @@ def run_bytes(
             programs += LAYER[lowering]
     if jax.default_backend() != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided)
+    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided, octaves)
 
 
 def lane_bytes(
@@ -121,6 +123,7 @@ def lane_bytes(
     method: Method,
     remat: bool = False,
     guided: Mapping[str, int] = NOWHERE,
+    octaves: int = 1,
 ) -> int:
     """About how many bytes one more run in a batch takes at its peak, in float32.
 
@@ -130,6 +133,7 @@ def lane_bytes(
       method: the optimiser; L-BFGS keeps two images a pair.
       remat: whether responses are computed again instead of kept, see ``Network``.
       guided: how many regions there are at each style layer with guides.
+      octaves: at how many sizes the style is compared, each a quarter of the pixels of the one before.
     """
     taps = tuple(taps)
     copies = RESPONSE_COPIES.get(jax.default_backend(), RESPONSE_COPIES["gpu"])
@@ -148,8 +152,8 @@ def lane_bytes(
             regions += max(0, guided.get(row.name, 0) - 1) * values
     responses = min(copies * sum(blocks), kept + BLOCK_COPIES * max(blocks)) if remat else copies * sum(blocks)
     state = IMAGE_COPIES + (2 * method.history if method.name == "lbfgs" else 0)
-    responses += GUIDED_COPIES * regions
-    return int(4 * (responses + 3 * grams + state * 3 * size[0] * size[1]))
+    responses = (responses + GUIDED_COPIES * regions) * sum(0.25**octave for octave in range(octaves))
+    return int(4 * (responses + 3 * octaves * grams + state * 3 * size[0] * size[1]))
 
 
 def free_bytes(device: jax.Device) -> int:

@@ -82,7 +82,8 @@ class Sweep:
         method = Method(self.union.optimizer, self.union.history)
         regions = len(self.masks[0].regions) if self.masks[0] else 0
         guided = dict.fromkeys(self.union.style_layer_weights, regions) if regions else {}
-        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method, guided=guided)
+        octaves = inputs.octaves_at(self.sizes[-1], [], self.union)
+        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method, False, guided, octaves)
 
     def paintings_of(self, lane: Lane) -> list[Picture]:
         """The lane's style picture, if there are any."""

@@ -102,7 +102,7 @@ def test_every_option_has_a_description():
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
         ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
         ({"keep_colors": "luminance", "palette": Path("a.png")}, "--keep-colors luminance keeps the photograph's own"),
-        ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
+        ({"pooling": "median"}, "unknown pooling 'median': choose one of auto, avg, max"),
         ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
         ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
         ({"style_layers": ("conv1_1:x",)}, "--style-layers has 'conv1_1:x': write NAME:WEIGHT"),
@@ -132,8 +132,11 @@ def test_unknown_preset():
 
 
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
-    assert vars(Config().for_network("vgg19")) == vars(Config(network="vgg19", style_weight=8.0, tv_weight=10.0))
-    assert vars(Config().for_network("slim")) == vars(Config(network="slim", style_weight=22.0, tv_weight=3.0))
+    wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
+    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 3.2, 4.0)
+    assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 22.0, 3.0)
+    assert (wide.pooling, wide.style_octaves, slim.pooling, slim.style_octaves) == ("max", 3, "avg", 1)
+    assert wide.for_network("vgg19") == wide
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
     assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
     flat = Config(tv_kind="isotropic").for_network("slim")

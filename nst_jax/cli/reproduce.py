@@ -41,7 +41,7 @@ class Reproduce:
     """a converted weights file to use instead of the one in the user's weights folder"""
     optimizer: str = Config.optimizer
     """lbfgs or adam"""
-    pooling: str = Config.pooling
+    pooling: str = "avg"
     """pooling of the network: avg or max"""
     seed: int = 0
     """seed of the noise"""
