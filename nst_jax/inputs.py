@@ -20,6 +20,8 @@ from nst_jax.images import Picture
 from nst_jax.masks import Masks
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
+#: No picture is halved below this for the style, in pixels: then every layer keeps a position.
+SMALLEST_OCTAVE = 32
 
 
 class Pictures(NamedTuple):
@@ -278,13 +280,15 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
 def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, int]], config: Config) -> int:
     """At how many sizes the style is compared where the result and the paintings have these (height, width).
 
-    At most ``style_octaves``; halved, all keep a position at the deepest style layer, and the result 2 × 2.
+    At most ``style_octaves``; halved, no side is shorter than ``SMALLEST_OCTAVE``, whatever the layers are, and of a
+    result that tiles no pooling may drop a row or a column.
     """
     least = layers.smallest_side(config.network, config.style_layer_weights)
-    octaves = 1
-    while octaves < config.style_octaves and min([min(size) // 2, *map(min, paintings)]) >> octaves >= least:
-        octaves += 1
-    return octaves
+    for octaves in range(1, config.style_octaves):
+        small = min([*size, *map(min, paintings)]) >> octaves < SMALLEST_OCTAVE
+        if small or (config.tileable and any(side % (least << octaves) for side in size)):
+            return octaves
+    return max(1, config.style_octaves)
 
 
 def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:

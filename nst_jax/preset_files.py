@@ -68,8 +68,10 @@ def load(path: str) -> Config:
 
 def _read(key: str, value: Any, kind: Any) -> Any:
     """A TOML value as one of an option's type. Raises NSTError, which says what would be right."""
-    if isinstance(kind, types.UnionType):  # X | None: what is None is left out of a file
-        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):  # X | None, or X | a word; no file has None
+        kind, other = typing.get_args(kind)
+        if value in typing.get_args(other):
+            return value
     several = typing.get_origin(kind) is tuple
     one = typing.get_args(kind)[0] if several else kind
     accepted = {float: (float, int), Path: (str,)}.get(one, (one,))

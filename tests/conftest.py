@@ -8,6 +8,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -108,3 +109,10 @@ def weights_file(tmp_path, narrow_vgg):
     path = tmp_path / "vgg19.h5"
     weights.save_weights(path, random_filters("vgg19"))
     return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_of_one_module():
+    """Lets JAX forget a module's programs: a process may map so many regions of memory, and crashes beyond."""
+    yield
+    jax.clear_caches()

@@ -160,7 +160,7 @@ def test_only_what_differs_is_written_with_what_it_means(tmp_path):
     preset_files.save(tmp_path / "my.toml", dataclasses.replace(preset("gatys2016"), steps=3))
     text = (tmp_path / "my.toml").read_text()
     assert tomllib.loads(text) == {"preset": "gatys2016", "steps": 3}
-    assert "# steps at the full size, one evaluation of the loss and its gradient each\nsteps = 3\n" in text
+    assert "each; none: as --coarse-steps\n# goes on\nsteps = 3\n" in text
     assert set(preset_files.descriptions()) == {field.name for field in dataclasses.fields(Config)}
 
 
