@@ -17,7 +17,7 @@ from nst_jax.config import PRESET_CHANGES, preset
 from nst_jax.sheet import Cell, contact_sheet
 
 HERE = Path(__file__).parent
-SIZE, ACROSS = 192, 6
+SIZE, ACROSS = 160, 6
 
 
 def half(folder: Path) -> Path:

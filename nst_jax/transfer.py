@@ -218,9 +218,9 @@ def coarse_to_fine(
                 break
     if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
         image = inputs.resized(image, *sizes[-1], config.tileable)
+        image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = inputs.seamless(image)
-    image = recorder.masks.keep(image) if recorder.masks else image
     if size != sizes[-1] or precision != "float32":
         goal = goal_at(sizes[-1], "float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
