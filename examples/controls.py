@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 SIZE, ACROSS = 160, 6
 
 
-def half(folder: Path) -> Path:
-    """A mask of the picture's shape: white on the right, with a soft border."""
-    height, width = images.load_image(HERE / "townhouses.jpg", longest_side=SIZE).pixels.shape[:2]
+def half(folder: Path, name: str) -> Path:
+    """A mask of an example picture's shape: white on the right, with a soft border."""
+    height, width = images.load_image(HERE / f"{name}.jpg", longest_side=SIZE).pixels.shape[:2]
     ramp = np.clip((np.arange(width) - 0.45 * width) / (0.1 * width), 0, 1).astype(np.float32)
-    return save(folder / "right.png", np.tile(ramp[:, None], (height, 1, 3)))
+    return save(folder / f"{name}.png", np.tile(ramp[:, None], (height, 1, 3)))
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -35,7 +35,7 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 
 def controls(folder: Path) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
     """What stands below each picture, its paintings, and its options."""
-    right = half(folder)
+    right = half(folder, "townhouses")
     left = save(folder / "left.png", 1 - images.load_image(right).pixels)
     swirls, both, mosaic = ("swirls",), ("swirls", "woodcut"), HERE / "mosaic.jpg"
     strengths = [(f"--strength {value}", swirls, {"strength": value}) for value in (0.0, 0.25, 0.75, 1.0)]
@@ -55,7 +55,7 @@ def controls(folder: Path) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
         ("--palette C", swirls, {"palette": mosaic}),
         ("--content-mask L R --style A B", both, {"content_mask": (left, right)}),
         ("--content-mask R", swirls, {"content_mask": (right,)}),
-        ("--style-mask L", swirls, {"style_mask": (left,)}),
+        ("--style-mask R", swirls, {"style_mask": (half(folder, "swirls"),)}),
         ("--freeze R", swirls, {"freeze": right}),
         ("--tileable, twice", swirls, {"tileable": True}),
         ("--padding zeros", swirls, {"padding": "zeros"}),

@@ -8,10 +8,13 @@ import numpy as np
 from nst_jax import layers
 
 
-def convolve(x, kernel, bias):
-    """[H, W, I] with zeros around it, by a kernel [3, 3, I, O]: [H, W, O]; a correlation, as in every deep network."""
+def convolve(x, kernel, bias, beyond="constant"):
+    """[H, W, I] by a kernel [3, 3, I, O]: [H, W, O]; a correlation, as in every deep network.
+
+    Around it are zeros, or what else NumPy's ``pad`` calls ``beyond``.
+    """
     height, width, _ = x.shape
-    padded = np.pad(np.asarray(x, np.float64), ((1, 1), (1, 1), (0, 0)))
+    padded = np.pad(np.asarray(x, np.float64), ((1, 1), (1, 1), (0, 0)), beyond)
     out = np.zeros((height, width, kernel.shape[-1])) + np.asarray(bias, np.float64)
     for i in range(3):
         for j in range(3):
@@ -32,13 +35,20 @@ def preprocess(weights, image):
     return np.stack([(wanted.range * p - m) / s for p, m, s in zip(planes, wanted.mean, wanted.std, strict=True)], -1)
 
 
-def responses(weights, image, deepest, pooling="avg"):
+def halved(image):
+    """[H, W, 3] to the means of 2 × 2 pixels; an odd last row or column is dropped."""
+    even = np.asarray(image, np.float64)[: len(image) // 2 * 2, : image.shape[1] // 2 * 2]
+    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+
+
+def responses(weights, image, deepest, pooling="avg", padding="zeros"):
     """Every layer's responses to [H, W, 3], down to ``deepest``; mapped where a layer stands for a wider one."""
     x = preprocess(weights, image)
     out = {}
     for row in layers.NETWORKS[weights.network]:
         if row.kind == "conv":
-            x = np.maximum(convolve(x, weights.arrays[row.name]["kernel"], weights.arrays[row.name]["bias"]), 0)
+            beyond = "edge" if padding == "replicate-first" and row.name == "conv1_1" else "constant"
+            x = np.maximum(convolve(x, weights.arrays[row.name]["kernel"], weights.arrays[row.name]["bias"], beyond), 0)
         else:
             x = pool(x, pooling)
         out[row.name] = x @ weights.arrays[row.name]["map"].astype(np.float64) if row.stands_for else x
@@ -60,10 +70,26 @@ def objective(weights, config, content, styles):
     """
     names = [row.name for row in layers.NETWORKS[weights.network]]
     deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
-    photograph, *paintings = (responses(weights, picture, deepest, config.pooling) for picture in (content, *styles))
-    targets = {
-        tap: np.mean([gram(painting[tap]) for painting in paintings], axis=0) for tap in config.style_layer_weights
-    }
+    octaves, padding = getattr(config, "style_octaves", 0) or 1, getattr(config, "padding", "zeros")
+
+    def seen(picture):
+        return responses(weights, picture, deepest, config.pooling, padding)
+
+    def halves(picture):
+        """The responses at each octave."""
+        pictures = [picture]
+        while len(pictures) < octaves:
+            pictures.append(halved(pictures[-1]))
+        return [seen(each) for each in pictures]
+
+    photograph, paintings = seen(content), [halves(style) for style in styles]
+    targets = [
+        {
+            tap: np.mean([gram(painting[octave][tap]) for painting in paintings], axis=0)
+            for tap in config.style_layer_weights
+        }
+        for octave in range(octaves)
+    ]
 
     def distance(x, target, paper):
         square = np.square(x - target).sum()
@@ -74,12 +100,14 @@ def objective(weights, config, content, styles):
         }[config.loss]
 
     def terms_of(image):
-        new = responses(weights, image, deepest, config.pooling)
+        new, *smaller = halves(image)
         terms = {"content": 0.0, "style": 0.0}
         for tap, weight in config.content_layer_weights.items():
             terms["content"] += weight * distance(new[tap], photograph[tap], 0.5)
-        for tap, weight in config.style_layer_weights.items():
-            terms["style"] += weight * distance(gram(new[tap]), targets[tap], 1 / (4 * len(targets[tap]) ** 2))
+        for each, wanted in zip([new, *smaller], targets, strict=True):
+            for tap, weight in config.style_layer_weights.items():
+                paper = 1 / (4 * len(wanted[tap]) ** 2)
+                terms["style"] += weight * distance(gram(each[tap]), wanted[tap], paper) / octaves
         image = np.asarray(image, np.float64)
         terms["tv"] = (np.square(np.diff(image, axis=0)).sum() + np.square(np.diff(image, axis=1)).sum()) / image.size
         weighted = {name: getattr(config, f"{name}_weight") * terms[name] for name in ("content", "style", "tv")}

@@ -49,7 +49,7 @@ def test_the_losses_told_are_those_of_the_picture(vgg19, shared, tmp_path, loss)
     content = shared / "images" / "content" / "paper_neckarfront_tuebingen.jpg"
     style = shared / "images" / "style" / "paper_starry_night_vangogh_1889.jpg"
     ratio = {"content_weight": 1e-3, "style_weight": 1.0} if loss == "gatys2015" else {}
-    config = Config(size=96, steps=8, scales=1, history=5, loss=loss, **ratio).for_network("vgg19")
+    config = Config(size=96, steps=8, scales=1, history=5, loss=loss, style_octaves=2, **ratio).for_network("vgg19")
     result = stylize(content, style, config, weights=vgg19)
     photograph, painting = (images.load_image(path, longest_side=96).pixels for path in (content, style))
     terms = reference.objective(vgg19, config, photograph, [painting])
