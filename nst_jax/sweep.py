@@ -264,7 +264,7 @@ def prepare(
     alone = [[painting] for painting in paintings] or [[]]  # a lane has one painting
     given: list[Masks | None] = [None] * len(alone)
     if masks.needed(union, photograph, paintings):
-        given = [masks.load(union, photograph, own, sizes[-1]) for own in alone]
+        given = [masks.load(union, inputs.painted(photograph, union), own, sizes[-1]) for own in alone]
     net = network(weights, union.pooling, union.padding, union.precision)
     return Sweep(resolved, photograph, paintings, palette, weights, net, union, sizes, given)
 
