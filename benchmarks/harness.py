@@ -85,6 +85,14 @@ def median_of(rows: Iterable[Row], key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
+def means_of(rows: Sequence[Row], key: str, names: Sequence[str], measures: Sequence[str]) -> list[Row]:
+    """A row for each of ``names``: the means of ``measures`` over the rows that have it at ``key``."""
+    return [
+        {key: name, **{each: statistics.fmean(row[each] for row in rows if row[key] == name) for each in measures}}
+        for name in names
+    ]
+
+
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Rows as aligned text: numbers to four digits, a dash for what is missing; a skipped row tells its reason."""
     cells = [list(columns)] + [[_cell(row.get(column)) for column in columns] for row in rows]

@@ -2,7 +2,7 @@
 
     python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
     python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
-    python -m benchmarks quality --presets default --strengths 0 0.25 0.5 0.75 1               # the curve of the knob
+    python -m benchmarks quality --presets default --set strength=0.25             # a point of the curve of the knob
 
 Per picture, under VGG-19 with average pooling:
 
@@ -20,14 +20,13 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.harness import Row, table
+from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import PAIRS, pictures
 from benchmarks.slim import MORE_PAIRS, Judge, changed
 from nst_jax import images, inputs, losses, objective, transfer
@@ -45,26 +44,26 @@ class ScaleJudge:
 
     def __init__(self, teacher: Weights, photograph: np.ndarray, painting: np.ndarray) -> None:
         self.net = network(teacher)
-        self.painting = painting
+        self.wanted = {name: self.grams(painting, factor) for name, factor in SCALES.items()}
         self.rest = Judge(teacher, photograph, painting)
 
     def __call__(self, image: np.ndarray) -> Row:
-        found = {name: self.distance(image, factor) for name, factor in SCALES.items()}
+        found = {name: distance(self.grams(image, factor), self.wanted[name]) for name, factor in SCALES.items()}
         rest = self.rest(image)
         return {"D": float(np.mean(list(found.values()))), **found, **rest}
-
-    def distance(self, image: np.ndarray, factor: int) -> float:
-        """The mean over the layers of ‖G − A‖ / ‖A‖, both pictures reduced by ``factor``."""
-        ours, wanted = (self.grams(each, factor) for each in (image, self.painting))
-        far = [losses.squared_gram_distance(ours[tap], wanted[tap]) ** 0.5 for tap in wanted]
-        size = [losses.squared_gram_distance(wanted[tap], 0.0) ** 0.5 for tap in wanted]
-        return float(np.mean([float(a / b) for a, b in zip(far, size, strict=True)]))
 
     def grams(self, image: np.ndarray, factor: int) -> dict[str, Any]:
         """Of a picture reduced by ``factor``, the Gram matrices of the five style layers."""
         height, width = (max(16, round(side / factor)) for side in image.shape[:2])
         reduced = jnp.asarray(images.resize(image, height, width))
         return objective.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
+
+
+def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
+    """The mean over the layers of ‖G − A‖ / ‖A‖."""
+    far = [losses.squared_gram_distance(found[tap], wanted[tap]) ** 0.5 for tap in wanted]
+    size = [losses.squared_gram_distance(wanted[tap], 0.0) ** 0.5 for tap in wanted]
+    return float(np.mean([float(a / b) for a, b in zip(far, size, strict=True)]))
 
 
 def cost(config: Config, photograph: np.ndarray) -> float:
@@ -116,22 +115,11 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             rows.append(told | judge(image) | {"cost": cost(config, photograph), "seconds": seconds})
             cells[-1].append(Cell(image, f"{name}: D {rows[-1]['D']:.3f}, content {rows[-1]['content_rel']:.2f}"))
             print(table(rows[-1:], ("content", "style", "preset", *MEASURES)), file=sys.stderr, flush=True)
-    means = means_of(rows, options.presets)
+    means = means_of(rows, "preset", options.presets, MEASURES)
     print("means\n" + table(means, ("preset", *MEASURES)))
     if options.sheet:
         images.save_image(options.sheet, contact_sheet(cells, title="The presets"))
     return {"rows": rows, "means": means}
-
-
-def means_of(rows: Sequence[Row], presets: Sequence[str]) -> list[Row]:
-    """The mean of every measure over the pairs, for each preset."""
-    return [
-        {
-            "preset": name,
-            **{key: float(np.mean([row[key] for row in rows if row["preset"] == name])) for key in MEASURES},
-        }
-        for name in presets
-    ]
 
 
 def made(

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.contenders import objective_of
-from benchmarks.harness import table
+from benchmarks.harness import means_of, table
 from benchmarks.pictures import PAIRS, pictures
 from benchmarks.variants import float32
 from nst_jax import images, transfer
@@ -109,13 +109,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             rows.append(told | judge(result.image))
             cells[-1].append(result.image)
             print(f"{content} x {style}: {name}", file=sys.stderr, flush=True)
-    means = [
-        {
-            "network": name,
-            **{key: float(np.mean([row[key] for row in rows if row["network"] == name])) for key in MEASURES},
-        }
-        for name in weights
-    ]
+    means = means_of(rows, "network", list(weights), MEASURES)
     print(table(rows, ("content", "style", "network", *MEASURES)))
     print("\nmeans\n" + table(means, ("network", *MEASURES)))
     if options.sheet:

@@ -34,8 +34,8 @@ class Config:
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
-    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code), or a TOML
-    file of one's own"""
+    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
+    crowson and spst (two other tools), or a TOML file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -148,8 +148,10 @@ class Config:
         check_whole("seed", self.seed, 0, 2**32 - 1)
         if self.scales != "auto":
             check_whole("scales", self.scales, 1)
-        for count in (*self.coarse_steps, *([] if self.steps is None else [self.steps])):
-            check_whole("steps" if count == self.steps else "coarse_steps", count, 0)
+        if self.steps is not None:
+            check_whole("steps", self.steps, 0)
+        for count in self.coarse_steps:
+            check_whole("coarse_steps", count, 0)
         if not self.coarse_steps:
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)

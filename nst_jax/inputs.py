@@ -277,7 +277,7 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
 
 
-def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, int]], config: Config) -> int:
+def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, ...]], config: Config) -> int:
     """At how many sizes the style is compared where the result and the paintings have these (height, width).
 
     At most ``style_octaves``; halved, no side is shorter than ``SMALLEST_OCTAVE``, whatever the layers are, and of a

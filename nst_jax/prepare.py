@@ -51,7 +51,7 @@ def prepare(
         given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
-    octaves = inputs.octaves_at(sizes[-1], [(len(each.pixels), each.pixels.shape[1]) for each in paintings], config)
+    octaves = inputs.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
     plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history), guided, octaves)
     pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
     return Prepared(config, weights, pictures, sizes, plan)

@@ -268,7 +268,7 @@ def build_objective(
         else inputs.as_painted(inputs.resized(photograph.pixels, *size, config.tileable), config),
         reduced,
         config,
-        octaves=inputs.octaves_at(size, [(len(painting), painting.shape[1]) for painting in reduced], config),
+        octaves=inputs.octaves_at(size, [painting.shape[:2] for painting in reduced], config),
         **guiding,
     )
 
