@@ -20,16 +20,8 @@ from jaxtyping import Array, Float
 from nst_jax import layers
 from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
 from nst_jax.convolution import convolve
+from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights
-
-
-def pool(x: Float[Array, "*b h w c"], pooling: str) -> Float[Array, "*b h//2 w//2 c"]:
-    """2×2 pooling of stride 2, by mean ("avg") or maximum ("max"); an odd last row or column is dropped.
-
-    The 2015 paper: "replacing the max-pooling operation by average pooling improves the gradient flow".
-    """
-    reduce = {"avg": nn.avg_pool, "max": nn.max_pool}[pooling]
-    return reduce(x, (2, 2), (2, 2))
 
 
 class Convolution(nn.Module):

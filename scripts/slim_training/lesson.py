@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from nst_jax import losses, networks
+from nst_jax.pooling import pool
 from slim_training import student
 from slim_training.student import STYLE_TAPS, TAPS, Goals, Params
 from slim_training.teacher import Lesson, Numbers, window
@@ -111,7 +112,7 @@ def _gradient_errors(ours: Array, theirs: Numbers) -> Array:
 
 def _octaves(x: Array) -> list[Array]:
     """Images [B, H, W, 3] and their halvings."""
-    return functools.reduce(lambda found, _: [*found, networks.pool(found[-1], "avg")], range(OCTAVES - 1), [x])
+    return functools.reduce(lambda found, _: [*found, pool(found[-1], "avg")], range(OCTAVES - 1), [x])
 
 
 def _relative(error: Array, target: Array) -> Array:
