@@ -30,9 +30,9 @@ GUIDED_COPIES = 2.7
 IMAGE_COPIES = 20
 #: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
-#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, and of each
-#: layer by its lowering.
-PROGRAMS, SCALE = 180 * 2**20, 50 * 2**20
+#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each octave
+#: of the style after the first, and of each layer by its lowering.
+PROGRAMS, SCALE, OCTAVE = 180 * 2**20, 50 * 2**20, 60 * 2**20
 LAYER = {"xla": 0, "winograd": 15 * 2**20, "strides": 0}
 #: The part of the free memory that is planned with.
 USABLE = 0.7
@@ -103,7 +103,7 @@ def run_bytes(
     taps = tuple(taps)
     height, width = sizes[-1]
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
-    work, programs = 0, PROGRAMS + SCALE * len(sizes)
+    work, programs = 0, PROGRAMS + SCALE * len(sizes) + OCTAVE * (octaves - 1)
     for row in layers.until(network, taps):
         if row.kind == "pool":
             height, width = height // 2, width // 2

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from nst_jax import losses, networks
+from nst_jax import losses
 from nst_jax.pooling import pool
 from slim_training import student
 from slim_training.student import STYLE_TAPS, TAPS, Goals, Params
