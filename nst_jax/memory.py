@@ -30,8 +30,8 @@ GUIDED_COPIES = 2.7
 IMAGE_COPIES = 20
 #: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
-#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each octave
-#: of the style after the first, and of each layer by its lowering.
+#: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
+#: octave of the style after the first, and of each layer by its lowering.
 PROGRAMS, SCALE, OCTAVE = 180 * 2**20, 50 * 2**20, 60 * 2**20
 LAYER = {"xla": 0, "winograd": 15 * 2**20, "strides": 0}
 #: The part of the free memory that is planned with.
