@@ -24,6 +24,7 @@ COMMANDS = {
     "memory": "peak memory of a run by size",
     "growth": "time and memory per pixel against pixels",
     "choices": "what the paper leaves open, one choice a row",
+    "ways": "whole runs by several ways, refined or in bfloat16: the loss at the end, and when it is reached",
     "slim": "the small network against random filters and VGG-19, judged under VGG-19",
     "quality": "the presets side by side, judged under VGG-19 over several scales",
     "sweep": "a sweep as one batch against its runs one after the other",

@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.harness import Row, means_of, table
-from benchmarks.pictures import PAIRS, pictures
-from benchmarks.slim import MORE_PAIRS, Judge, changed
+from benchmarks.pictures import pictures
+from benchmarks.slim import ALL_PAIRS, Judge, changed
 from nst_jax import images, inputs, losses, objective, transfer
 from nst_jax.config import PRESET_CHANGES, Config, preset
 from nst_jax.networks import network
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     teacher = find_weights("vgg19")
     rows: list[Row] = []
     cells: list[list[Cell]] = []
-    for content, style in (*PAIRS, *MORE_PAIRS)[: options.pairs]:
+    for content, style in ALL_PAIRS[: options.pairs]:
         photograph, painting = pictures(content, style, options.size)
         judge = ScaleJudge(teacher, photograph, painting)
         cells.append([Cell(photograph, content), Cell(painting, style)])

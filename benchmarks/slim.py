@@ -38,6 +38,7 @@ MORE_PAIRS = (
     ("taj_mahal", "woman_with_hat_matisse_1905"),
     ("kodim24", "paper_femme_nue_assise_picasso_1910"),
 )
+ALL_PAIRS = (*PAIRS, *MORE_PAIRS)
 MEASURES = ("style_rel", "content_rel", "chroma_grain", "seconds")
 
 
@@ -94,7 +95,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "vgg19": lambda: find_weights("vgg19"),
     }
     weights = {name: made[name]() for name in options.networks}
-    pairs = (*PAIRS, *MORE_PAIRS)[: options.pairs]
+    pairs = ALL_PAIRS[: options.pairs]
     rows, cells = [], []
     for content, style in pairs:
         photograph, painting = pictures(content, style, options.size)

@@ -76,6 +76,8 @@ class Config:
     """longest side in pixels that the coarsest of the automatic sizes has at least"""
     coarse_steps: tuple[int, ...] = (150,)
     """steps at each size before the full one, from the coarsest; the last number holds for the rest"""
+    refine: bool = False
+    """take the steps of all sizes with slim, ten times as fast, and then --steps at the full size with the network"""
     averaging: float = 0.0
     """decay of the running mean of the picture over the steps at a size, which is then the result; 0: the last one"""
     learning_rate: float = 0.02

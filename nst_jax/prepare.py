@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from nst_jax import inputs, masks, memory, styles
 from nst_jax.config import Config
+from nst_jax.errors import NSTError
 from nst_jax.inputs import Pictures, Source
 from nst_jax.optimize import Method
-from nst_jax.weights import Weights, choose_weights
+from nst_jax.weights import Weights, choose_weights, find_weights
+
+
+class Pass(NamedTuple):
+    """A way from coarse to fine under one network.
+
+    Attributes:
+      config: the options, complete for this network.
+      weights: the network's.
+      sizes: (height, width) of each scale.
+    """
+
+    config: Config
+    weights: Weights
+    sizes: list[tuple[int, int]]
+
+    @property
+    def counts(self) -> list[int]:
+        """The steps at each of the scales."""
+        return inputs.step_counts(self.sizes, self.config)
 
 
 class Prepared(NamedTuple):
@@ -19,15 +40,20 @@ class Prepared(NamedTuple):
       config: the options, complete.
       weights: the network's.
       pictures: all that goes into it.
-      sizes: (height, width) of each scale.
+      passes: in turn, each from the picture of the one before; the last one is by ``config`` under ``weights``.
       plan: what it takes of the memory.
     """
 
     config: Config
     weights: Weights
     pictures: Pictures
-    sizes: list[tuple[int, int]]
+    passes: list[Pass]
     plan: memory.Plan
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each scale of the last pass."""
+        return self.passes[-1].sizes
 
 
 def prepare(
@@ -38,9 +64,9 @@ def prepare(
     weights: Weights | None = None,
 ) -> Prepared:
     """Reads and checks all that ``transfer.stylize`` needs, which takes the same and raises the same."""
-    config = config or Config()
-    weights = weights or choose_weights(config.network, config.weights)
-    config = config.for_network(weights.network)
+    asked = config or Config()
+    weights = weights or choose_weights(asked.network, asked.weights)
+    config = asked.for_network(weights.network)
     paths, config = styles.expand(inputs.as_list(style), config)
     photograph, paintings = inputs.load_pictures(content, paths, config)
     palette = inputs.palette_picture(config)
@@ -49,9 +75,25 @@ def prepare(
     given = None
     if masks.needed(config, photograph, paintings):
         given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
+    passes = [Pass(config, weights, sizes)]
+    if config.refine:
+        passes = [draft(asked, weights, sizes), Pass(config, weights, sizes[-1:])]
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
     octaves = inputs.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
-    plan = memory.plan(config.network, taps, sizes, Method(config.optimizer, config.history), guided, octaves)
+    plan = memory.plan(
+        config.network, taps, passes[-1].sizes, Method(config.optimizer, config.history), guided, octaves
+    )
     pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
-    return Prepared(config, weights, pictures, sizes, plan)
+    return Prepared(config, weights, pictures, passes, plan)
+
+
+def draft(asked: Config, weights: Weights, sizes: list[tuple[int, int]]) -> Pass:
+    """The first pass of a run that is refined: all scales under ``slim``, the full size with a coarse one's steps.
+
+    Raises NSTError where there is no other network to go on with.
+    """
+    if weights.network == "slim":
+        raise NSTError("--refine starts with slim and goes on with another network: give --network vgg19 or vgg16")
+    config = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
+    return Pass(config, find_weights("slim"), sizes)

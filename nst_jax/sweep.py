@@ -146,14 +146,16 @@ class Sweep:
         finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
         recorder = Recorder(on_progress, started, finish, self.masks[0])
         loaded = time.perf_counter()
+        stages = [
+            transfer.Stage(size, steps, functools.partial(goal_at, size), net.precision)
+            for size, steps in zip(self.sizes, inputs.step_counts(self.sizes, self.union), strict=True)
+        ]
         made = transfer.coarse_to_fine(
             loss_of_lane,
-            goal_at,
+            stages,
             np.stack(starts),
-            self.sizes,
             self.union,
             recorder,
-            precision=net.precision,
             lanes=True,
             place=lambda image: jax.device_put(image, spread),
         )
@@ -233,6 +235,8 @@ def prepare(
     for name in vars(configs[0]):
         if name not in VARYING and len({getattr(config, name) for config in configs}) > 1:
             raise NSTError(f"the lanes differ in {name}: lanes of one sweep may differ in {', '.join(VARYING)} alone")
+    if configs[0].refine:
+        raise NSTError("--refine is for a single picture: leave it out of a sweep")
     styles, common = expand(styles, configs[0], mixed=False)
     for lane in lanes:
         if not 0 <= lane.style < max(1, len(styles)):

@@ -18,11 +18,11 @@ from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.images import Picture
-from nst_jax.inputs import Source
+from nst_jax.inputs import Pictures, Source
 from nst_jax.masks import Masks
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
-from nst_jax.prepare import prepare
+from nst_jax.prepare import Pass, prepare
 from nst_jax.weights import Weights
 
 
@@ -111,20 +111,14 @@ def stylize(
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
     started, compiled = time.perf_counter(), compile_seconds()
-    config, weights, pictures, sizes, plan = prepare(content, style, config, weights=weights)
-    photograph, paintings, given = pictures.photograph, pictures.paintings, pictures.masks
-    net = network(weights, config.pooling, config.padding, config.precision)
-    net = dataclasses.replace(net, remat=plan.remat)
-    loaded = time.perf_counter()
-
-    def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
-        sharp = dataclasses.replace(net, precision=precision)
-        return build_objective(sharp, photograph, paintings, size, config, given)
-
-    image = inputs.start_image(pictures, sizes[0], config)
+    config, weights, pictures, passes, plan = prepare(content, style, config, weights=weights)
+    photograph, given = pictures.photograph, pictures.masks
+    image = inputs.start_image(pictures, passes[0].sizes[0], config)
     finish = functools.partial(inputs.finished, photograph=photograph, config=config)
     recorder = Recorder(on_progress, started, finish, given)
-    made = coarse_to_fine(loss_of, goal_at, image, sizes, config, recorder, precision=net.precision)
+    loaded = time.perf_counter()
+    stages = [stage for each in passes for stage in stages_of(each, pictures, plan.remat)]
+    made = coarse_to_fine(loss_of, stages, image, config, recorder)
     return Result(
         image=finish(made.image),
         alpha=photograph.alpha if photograph else None,
@@ -141,6 +135,38 @@ def stylize(
     )
 
 
+class Stage(NamedTuple):
+    """Some steps at one size, under one network.
+
+    Attributes:
+      size: (height, width).
+      steps: how many.
+      goal: what is lowered, with the network in one of ``config.PRECISIONS``; of lanes a pair (shared, own).
+      precision: of the network during the steps.
+    """
+
+    size: tuple[int, int]
+    steps: int
+    goal: Callable[[str], Any]
+    precision: str
+
+
+def stages_of(each: Pass, pictures: Pictures, remat: bool) -> list[Stage]:
+    """The scales of one pass of a single run."""
+    config, photograph, paintings = each.config, pictures.photograph, pictures.paintings
+    net = network(each.weights, config.pooling, config.padding, config.precision)
+    net = dataclasses.replace(net, remat=remat)
+
+    def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
+        sharp = dataclasses.replace(net, precision=precision)
+        return build_objective(sharp, photograph, paintings, size, config, pictures.masks)
+
+    return [
+        Stage(size, steps, functools.partial(goal_at, size), net.precision)
+        for size, steps in zip(each.sizes, each.counts, strict=True)
+    ]
+
+
 class Made(NamedTuple):
     """What ``coarse_to_fine`` gives, under the names of ``Result``; of lanes, [lanes, H, W, 3] and lists."""
 
@@ -153,56 +179,52 @@ class Made(NamedTuple):
 
 def coarse_to_fine(
     function: optimize.Function,
-    goal_at: Callable[[tuple[int, int], str], Any],
+    stages: Sequence[Stage],
     image: np.ndarray,
-    sizes: Sequence[tuple[int, int]],
     config: Config,
     recorder: Recorder,
     *,
-    precision: str,
     lanes: bool = False,
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
 ) -> Made:
-    """Lowers ``function(goal_at(size, precision), image)`` at each (height, width) of ``sizes``, from ``image`` on.
+    """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
     Args:
       function, lanes: as ``optimize.minimise`` takes them.
-      goal_at: what ``function`` is given at one of the sizes, with a network of one of ``config.PRECISIONS``.
+      stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
+        memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
-      sizes: as ``scale_sizes`` gives them. Each starts from the result of the one before, clipped to [0, 1], and Adam
-        from its moments; L-BFGS's memory is of no use at another size, and starts anew.
-      config: tells the optimiser and its steps.
+      config: tells the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
-      precision: of the network during the steps; the losses of the result are float32's.
       place: puts an image on the device or the devices.
     """
-    counts = inputs.step_counts(sizes, config)
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
     method = optimize.Method(config.optimizer, config.history, config.averaging, bounds)
     inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
-    recorder.start(runs, sum(counts))
+    recorder.start(runs, sum(stage.steps for stage in stages))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
+    last = stages[-1]
 
-    def compile_scale(size: tuple[int, int], count: int) -> None:
+    def compile_stage(stage: Stage) -> None:
         if not lanes:  # those are spread over devices, which shapes alone do not tell
-            goal = jax.eval_shape(functools.partial(goal_at, size, precision))
-            optimize.compile_chunks(method, function, goal, jax.ShapeDtypeStruct((*size, 3), jnp.float32), count)
+            goal = jax.eval_shape(functools.partial(stage.goal, stage.precision))
+            start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
+            optimize.compile_chunks(method, function, goal, start, stage.steps)
             give_back_freed_memory()
 
-    scales = list(zip(sizes, counts, strict=True))
-    with ahead([functools.partial(compile_scale, *scale) for scale in scales]) as wait:
-        for number, (size, count) in enumerate(scales):
-            goal, going = goal_at(size, precision), np.equal(ended, "")
+    with ahead([functools.partial(compile_stage, stage) for stage in stages]) as wait:
+        for number, stage in enumerate(stages):
+            goal, going = stage.goal(stage.precision), np.equal(ended, "")
             wait(number)
             give_back_freed_memory()
             outcome = optimize.minimise(
                 method,
                 function,
                 goal,
-                place(inputs.resized(image, *size, config.tileable)),
-                steps=count * going,
+                place(inputs.resized(image, *stage.size, config.tileable)),
+                steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
                 on_chunk=recorder.record,
@@ -212,17 +234,17 @@ def coarse_to_fine(
             evaluations += outcome.evaluations
             ended = np.where(going, np.array(outcome.reason, object), ended)
             image = _clipped(outcome.x, recorder.masks)
-            if method.name == "adam" and number + 1 < len(sizes):
-                inner = optimize.carried(outcome.inner, *sizes[number + 1])
+            if method.name == "adam" and stage is not last:
+                inner = optimize.carried(outcome.inner, *stages[number + 1].size)
             if np.not_equal(ended, "").all():
                 break
-    if size != sizes[-1]:  # ended at a coarse scale: the result still has the size that was asked for
-        image = inputs.resized(image, *sizes[-1], config.tileable)
+    if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
+        image = inputs.resized(image, *last.size, config.tileable)
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = inputs.seamless(image)
-    if size != sizes[-1] or precision != "float32":
-        goal = goal_at(sizes[-1], "float32")
+    if stage is not last or stage.precision != "float32":
+        goal = last.goal("float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
@@ -324,7 +346,7 @@ class Recorder:
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
 
     def start(self, runs: tuple[int, ...], steps: int) -> None:
-        """Before the first scale: () for a single run or (lanes,), and the steps of the whole run."""
+        """Before the first step: () for a single run or (lanes,), and the steps of the whole run."""
         self.steps, self.before = steps, np.zeros(runs, int)
         self.traces = [[] for _ in range(self.before.size)]
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_filters, smooth_picture
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, harness, memory, processes, run, variants
+from benchmarks import contenders, harness, memory, processes, run, variants, ways
 from nst_jax.config import preset
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -62,6 +62,17 @@ def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, mon
     assert (first["time"], first["memory"], second["memory"]) == (1, 1, 0.8)
     assert second["time"] == pytest.approx(second["seconds per Mpixel"] / first["seconds per Mpixel"])
     assert [row["seconds per Mpixel"] for row in rows] == [1e6 * row["seconds"] / row["pixels"] for row in rows]
+
+
+def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vgg, monkeypatch):
+    monkeypatch.setattr(ways, "ALL_PAIRS", [pictures])
+    monkeypatch.setattr(ways, "find_weights", lambda network: random_filters(network))
+    options = ["--size", 48, "--pairs", 1, "--ways", "default", "refine", "--set", "steps=3", "coarse_steps=[2]"]
+    first, second = rows = told(tmp_path, "ways", *options)["rows"]
+    assert [row["way"] for row in rows] == ["default", "refine"]
+    assert first["over first"] == 1 and second["over first"] == second["loss"] / first["loss"] != 1
+    assert first["level"] == max(first["loss"], second["loss"])
+    assert all(len(row["curve"]) == 3 and 0 < row["seconds to it"] <= row["seconds"] for row in rows)
 
 
 def test_memory_tells_the_peak_of_a_run(tmp_path, pair, narrow_vgg):

@@ -58,9 +58,11 @@ def stylize(config, content=CONTENT, style=FIRST, **options):
 def goal_of(config, content=CONTENT, style=(FIRST,)):
     """The objective at the full size."""
     weights = random_filters(config.network)
-    config, _, pictures, sizes, _ = prepare(content, style, config, weights=weights)
-    photograph, paintings, given = pictures.photograph, pictures.paintings, pictures.masks
-    return transfer.build_objective(networks.network(weights), photograph, paintings, sizes[-1], config, given)
+    ready = prepare(content, style, config, weights=weights)
+    photograph, paintings, given = ready.pictures.photograph, ready.pictures.paintings, ready.pictures.masks
+    return transfer.build_objective(
+        networks.network(weights), photograph, paintings, ready.sizes[-1], ready.config, given
+    )
 
 
 def given_by(config, content=CONTENT, style=(FIRST,)):

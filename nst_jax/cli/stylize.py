@@ -158,11 +158,14 @@ def save_preset(options: Stylize) -> None:
 
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
-    from nst_jax.inputs import notes_of, step_counts
+    from nst_jax.inputs import notes_of
 
     config, plan = prepared.config, prepared.plan
-    counts = step_counts(prepared.sizes, config)
-    scales = [f"{width} x {height}: {count}" for (height, width), count in zip(prepared.sizes, counts, strict=True)]
+    scales = [
+        f"{width} x {height}: {count}{'' if each.config == config else ' with slim'}"
+        for each in prepared.passes
+        for (height, width), count in zip(each.sizes, each.counts, strict=True)
+    ]
     again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
