@@ -30,8 +30,9 @@ from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, Judge, changed
 from nst_jax import images, inputs, losses, objective, transfer
-from nst_jax.config import PRESET_CHANGES, Config, preset
+from nst_jax.config import Config, preset
 from nst_jax.networks import network
+from nst_jax.presets import PRESET_CHANGES
 from nst_jax.sheet import Cell, contact_sheet
 from nst_jax.weights import Weights, find_weights
 

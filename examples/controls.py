@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nst_jax import images, transfer
-from nst_jax.config import PRESET_CHANGES, preset
+from nst_jax.config import preset
+from nst_jax.presets import PRESET_CHANGES
 from nst_jax.sheet import Cell, contact_sheet
 
 HERE = Path(__file__).parent

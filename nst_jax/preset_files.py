@@ -23,9 +23,10 @@ from typing import Any
 
 import tomli_w
 
-from nst_jax.config import PRESET_CHANGES, Config, check_choice, preset
+from nst_jax.config import Config, check_choice, preset
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
+from nst_jax.presets import PRESET_CHANGES
 
 #: The options and their types.
 KINDS: dict[str, Any] = typing.get_type_hints(Config)

@@ -9,11 +9,12 @@ import pytest
 from nst_jax import config, layers
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
+from nst_jax.presets import PRESET_CHANGES
 
 FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
-@pytest.mark.parametrize("name", sorted(config.PRESET_CHANGES))
+@pytest.mark.parametrize("name", sorted(PRESET_CHANGES))
 def test_every_preset_is_valid_and_named(name):
     assert preset(name).preset == name
     assert preset(name) == preset(name)

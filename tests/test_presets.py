@@ -14,8 +14,9 @@ from conftest import random_filters, smooth_picture
 import nst_jax
 from nst_jax import images, preset_files, weights
 from nst_jax.cli import stylize, sweep
-from nst_jax.config import PRESET_CHANGES, Config, preset
+from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
+from nst_jax.presets import PRESET_CHANGES
 
 
 @pytest.fixture
