@@ -90,6 +90,9 @@ def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Confi
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument(
+        "--aspect", type=float, help="cut photographs to this width over height: then all share the compiled programs"
+    )
     parser.add_argument("--pairs", type=int, default=8, help="how many of the pairs, from the first")
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
     parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
@@ -105,6 +108,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     cells: list[list[Cell]] = []
     for content, style in ALL_PAIRS[: options.pairs]:
         photograph, painting = pictures(content, style, options.size)
+        if options.aspect:
+            photograph = inputs.cover(photograph, round(options.size / options.aspect), options.size)
         judge = ScaleJudge(teacher, photograph, painting)
         cells.append([Cell(photograph, content), Cell(painting, style)])
         for name in options.presets:

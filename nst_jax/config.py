@@ -54,6 +54,8 @@ class Config:
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
+    tv_chroma: float = 3.0
+    """how many times as strong differences of colour are in the total variation, beside those of light and dark"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -158,6 +160,7 @@ class Config:
         if not self.coarse_steps:
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)
+        check_weight("--tv-chroma", self.tv_chroma)
         if not 0 <= self.averaging < 1:
             raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
         if not 1.1 <= self.scale_factor <= 16:

@@ -66,6 +66,7 @@ class Objective:
       content_layer_weights, style_layer_weights: w_l, scalars; 0 switches a layer off.
       moments: weight of the means and deviations beside the Gram matrices, a scalar.
       content_weight, style_weight, tv_weight: α, β and that of the total variation, scalars.
+      tv_chroma: how many times as strong chroma is in the total variation, a scalar.
       convention: the losses' constants, see ``losses``.
       tv_kind: of the total variation, see ``losses``.
       tileable: whether the image is to tile: its total variation is taken across the border too.
@@ -85,6 +86,7 @@ class Objective:
     content_weight: Array
     style_weight: Array
     tv_weight: Array
+    tv_chroma: Array
     convention: str = flax.struct.field(pytree_node=False)
     tv_kind: str = flax.struct.field(pytree_node=False, default="squares")
     tileable: bool = flax.struct.field(pytree_node=False, default=False)
@@ -111,7 +113,12 @@ class Objective:
                 for tap, weight in self.content_layer_weights.items()
             ),
             "style": self.style_loss(image, seen),
-            "tv": losses.total_variation(image, self.tv_kind, self.tileable, guidance.visible if guidance else None),
+            "tv": losses.total_variation(
+                losses.with_chroma(image, self.tv_chroma),
+                self.tv_kind,
+                self.tileable,
+                guidance.visible if guidance else None,
+            ),
         }
         if self.convention == "crowson":
             terms |= {name: terms[name] / self.response_unit() ** 2 for name in ("content", "style")}
@@ -278,6 +285,7 @@ def build(
     moments: float = 0.0,
     octaves: int = 1,
     tv_kind: str = "squares",
+    tv_chroma: float = 1.0,
     tileable: bool = False,
     bounded: bool = False,
     guidance: Guidance | None = None,
@@ -317,6 +325,7 @@ def build(
         content_weight=jnp.float32(content_weight),
         style_weight=jnp.float32(style_weight),
         tv_weight=jnp.float32(tv_weight),
+        tv_chroma=jnp.float32(tv_chroma),
         convention=convention,
         guidance=guidance,
         tv_kind=tv_kind,

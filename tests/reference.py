@@ -108,7 +108,8 @@ def objective(weights, config, content, styles):
             for tap, weight in config.style_layer_weights.items():
                 paper = 1 / (4 * len(wanted[tap]) ** 2)
                 terms["style"] += weight * distance(gram(each[tap]), wanted[tap], paper) / octaves
-        image = np.asarray(image, np.float64)
+        grey = np.asarray(image, np.float64).mean(-1, keepdims=True)
+        image = grey + config.tv_chroma * (image - grey)
         terms["tv"] = (np.square(np.diff(image, axis=0)).sum() + np.square(np.diff(image, axis=1)).sum()) / image.size
         weighted = {name: getattr(config, f"{name}_weight") * terms[name] for name in ("content", "style", "tv")}
         return {**terms, "total": sum(weighted.values())}

@@ -93,7 +93,9 @@ def test_another_picture_or_ratio_compiles_nothing():
     run()
     jax.monitoring.register_event_duration_secs_listener(listen)
     run(content=smooth_picture(34, 48, 8), style=smooth_picture(52, 40, 9))
-    run(config=dataclasses.replace(CONFIG, style_weight=77.0, content_weight=0.3, tv_weight=1.0, steps=7))
+    run(
+        config=dataclasses.replace(CONFIG, style_weight=77.0, content_weight=0.3, tv_weight=1.0, tv_chroma=2.0, steps=7)
+    )
     run(config=dataclasses.replace(CONFIG, style_layers=tuple(f"{tap}:3" for tap in CONFIG.style_layers)))
     run(seed=3)  # another network of the same shape
     run(config=dataclasses.replace(CONFIG, init="noise", seed=3))
@@ -137,6 +139,18 @@ def test_alpha_is_kept_and_resized(tmp_path):
     given = run(content=picture, config=dataclasses.replace(CONFIG, steps=1))
     np.testing.assert_allclose(given.alpha, result.alpha, atol=0.01)
     assert run(config=dataclasses.replace(CONFIG, steps=1)).alpha is None
+
+
+def test_differences_of_colour_count_more_in_the_total_variation_and_there_are_fewer():
+    def grain(image):
+        chroma = image - image.mean(-1, keepdims=True)
+        return np.abs(np.diff(chroma, axis=0)).mean(), np.abs(np.diff(image.mean(-1), axis=0)).mean()
+
+    config = dataclasses.replace(CONFIG, steps=12, tv_weight=100.0)
+    (color, light), (less, as_light) = (
+        grain(run(config=dataclasses.replace(config, tv_chroma=factor)).image) for factor in (1.0, 6.0)
+    )
+    assert less < 0.7 * color and as_light > 0.8 * light
 
 
 def test_no_steps_give_the_start(tmp_path):
