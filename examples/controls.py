@@ -64,7 +64,7 @@ def controls(folder: Path) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
         ("--init-noise 0.5", swirls, {"init_noise": 0.5}),
         *kinds,
         ("--pixel-range bounded", swirls, {"pixel_range": "bounded"}),
-        ("--style-octaves 1", swirls, {"style_octaves": 1}),
+        ("--style-octaves 3", swirls, {"style_octaves": 3}),
         ("--scales 1", swirls, {"scales": 1}),
         ("--optimizer adam --averaging 0.9", swirls, {"optimizer": "adam", "averaging": 0.9}),
         ("--moments 1", swirls, {"moments": 1.0}),

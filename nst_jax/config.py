@@ -48,9 +48,9 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 3.2, with slim 22"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 4, with slim 3, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 6, with slim 3, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
@@ -62,9 +62,8 @@ class Config:
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: str = "normalized"
     """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
-    style_octaves: int = 0
-    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs; 0: 3,
-    with slim 1"""
+    style_octaves: int = 1
+    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: str = "lbfgs"
@@ -93,8 +92,8 @@ class Config:
     """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
     seed: int = 0
     """seed of the noise"""
-    pooling: str = "auto"
-    """pooling of the network: avg, max, or auto: max, with slim avg"""
+    pooling: str = "avg"
+    """pooling of the network: avg or max"""
     padding: str = "replicate-first"
     """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
     tileable: bool = False
@@ -133,7 +132,7 @@ class Config:
             check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("pooling", self.pooling, ("auto", *POOLINGS))
+        check_pooling(self.pooling)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("tv kind", self.tv_kind, TV_KINDS)
@@ -148,7 +147,7 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 0, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         if self.scales != "auto":
@@ -221,10 +220,6 @@ class Config:
         own = dict(OWN_WEIGHTS[network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
         missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
-        if self.pooling == "auto":
-            missing["pooling"] = "avg" if network == "slim" else "max"
-        if not self.style_octaves:
-            missing["style_octaves"] = 1 if network == "slim" else 3
         if self.tileable:
             missing["padding"] = "wrap"
         return dataclasses.replace(self, network=network, **missing)
@@ -242,7 +237,7 @@ def _for_json(value: Any) -> Any:
 
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
-OWN_WEIGHTS = ({"style_weight": 3.2, "tv_weight": 4.0}, {"style_weight": 22.0, "tv_weight": 3.0})
+OWN_WEIGHTS = ({"style_weight": 7.0, "tv_weight": 6.0}, {"style_weight": 22.0, "tv_weight": 3.0})
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 

@@ -288,7 +288,7 @@ def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, ...]], conf
         small = min([*size, *map(min, paintings)]) >> octaves < SMALLEST_OCTAVE
         if small or (config.tileable and any(side % (least << octaves) for side in size)):
             return octaves
-    return max(1, config.style_octaves)
+    return config.style_octaves
 
 
 def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:

@@ -70,7 +70,7 @@ def objective(weights, config, content, styles):
     """
     names = [row.name for row in layers.NETWORKS[weights.network]]
     deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
-    octaves, padding = getattr(config, "style_octaves", 0) or 1, getattr(config, "padding", "zeros")
+    octaves, padding = getattr(config, "style_octaves", 1), getattr(config, "padding", "zeros")
 
     def seen(picture):
         return responses(weights, picture, deepest, config.pooling, padding)

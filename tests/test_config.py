@@ -134,9 +134,8 @@ def test_unknown_preset():
 
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
-    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 3.2, 4.0)
+    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 7.0, 6.0)
     assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 22.0, 3.0)
-    assert (wide.pooling, wide.style_octaves, slim.pooling, slim.style_octaves) == ("max", 3, "avg", 1)
     assert wide.for_network("vgg19") == wide
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
     assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
