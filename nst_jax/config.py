@@ -50,11 +50,11 @@ class Config:
     style_weight: float | None = None
     """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 6, with slim 3, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 6, with slim 1, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
-    tv_chroma: float = 3.0
+    tv_chroma: float = 2.0
     """how many times as strong differences of colour are in the total variation, beside those of light and dark"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
@@ -237,7 +237,7 @@ def _for_json(value: Any) -> Any:
 
 
 #: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
-OWN_WEIGHTS = ({"style_weight": 7.0, "tv_weight": 6.0}, {"style_weight": 22.0, "tv_weight": 3.0})
+OWN_WEIGHTS = ({"style_weight": 7.0, "tv_weight": 6.0}, {"style_weight": 22.0, "tv_weight": 1.0})
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 
