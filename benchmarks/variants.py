@@ -35,7 +35,7 @@ BASELINES = ("torch-float32", "torch-float32-last")
 
 
 #: What a straightforward implementation computes, and every contender: the default preset, but for these.
-PLAIN: dict[str, Any] = {"padding": "zeros", "tv_chroma": 1.0}
+PLAIN: dict[str, Any] = {"padding": "zeros", "style_octaves": 1, "tv_chroma": 1.0}
 
 
 def plain(network: str, size: int) -> Config:

@@ -62,8 +62,9 @@ class Config:
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: str = "normalized"
     """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
-    style_octaves: int = 1
-    """sizes of the picture at which its style is compared, each half the one before: more keep larger motifs"""
+    style_octaves: int | None = None
+    """sizes of the picture at which its style is compared, each half the one before and counting by its pixels: more
+    keep larger motifs; by default 2, with slim 1"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: str = "lbfgs"
@@ -147,9 +148,11 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "coarsest": 1, "style_octaves": 1, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "coarsest": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
+        if self.style_octaves is not None:
+            check_whole("style_octaves", self.style_octaves, 1)
         if self.scales != "auto":
             check_whole("scales", self.scales, 1)
         if self.steps is not None:
@@ -216,8 +219,8 @@ class Config:
         }
 
     def for_network(self, network: str) -> Config:
-        """The same for a network, with its own weights of the losses where none are given, and wrapping if tileable."""
-        own = dict(OWN_WEIGHTS[network == "slim"])
+        """The same for a network, with its own values of what is not given, and wrapping if tileable."""
+        own = dict(OWN[network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
         missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
         if self.tileable:
@@ -236,8 +239,11 @@ def _for_json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-#: Weights of the losses, of the networks as published and of ``slim``, whose losses are softer (docs/slim.md).
-OWN_WEIGHTS = ({"style_weight": 7.0, "tv_weight": 6.0}, {"style_weight": 22.0, "tv_weight": 1.0})
+#: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
+OWN: tuple[dict[str, Any], dict[str, Any]] = (
+    {"style_weight": 7.0, "tv_weight": 6.0, "style_octaves": 2},
+    {"style_weight": 22.0, "tv_weight": 1.0, "style_octaves": 1},
+)
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 

@@ -284,11 +284,12 @@ def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, ...]], conf
     result that tiles no pooling may drop a row or a column.
     """
     least = layers.smallest_side(config.network, config.style_layer_weights)
-    for octaves in range(1, config.style_octaves):
+    wanted = config.style_octaves or 1  # None in options that are not complete
+    for octaves in range(1, wanted):
         small = min([*size, *map(min, paintings)]) >> octaves < SMALLEST_OCTAVE
         if small or (config.tileable and any(side % (least << octaves) for side in size)):
             return octaves
-    return config.style_octaves
+    return wanted
 
 
 def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:

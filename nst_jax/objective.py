@@ -131,12 +131,13 @@ class Objective:
         return total, {**terms, "total": total}
 
     def style_loss(self, image: Float[Array, "h w 3"], seen: dict[str, Array]) -> Float[Array, ""]:
-        """Σ w_l E_l with the means and deviations where those count, the mean over the octaves.
+        """Σ w_l E_l with the means and deviations where those count, the mean over the octaves by their pixels.
 
         ``seen`` holds the responses to the image. With guidance E_l is Σ_r λ_r E_lr (Gatys et al. 2017, equation 5).
         """
         guides = self.guidance.guides if self.guidance else {}
         total = jnp.float32(0)
+        shares = [0.25**octave for octave in range(1 + len(self.coarser))]  # of its pixels
         for octave, targets in enumerate([vars(self), *self.coarser]):
             if octave:
                 image, guides = halved(image), {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
@@ -144,8 +145,8 @@ class Objective:
             for tap, weight in self.style_layer_weights.items():
                 wanted = targets["style_targets"][tap], targets["moment_targets"].get(tap)
                 found = statistics_of(seen[tap], self.metrics.get(tap), guides.get(tap), wanted[1] is not None)
-                total += weight * self.compared(found, wanted, tap)
-        return total / (1 + len(self.coarser))
+                total += shares[octave] * weight * self.compared(found, wanted, tap)
+        return total / sum(shares)
 
     def compared(self, found: Statistics, wanted: Statistics, tap: str) -> Float[Array, ""]:
         """How far a layer's statistics are from the painting's; with guidance Σ_r λ_r of the regions'."""

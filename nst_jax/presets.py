@@ -14,9 +14,9 @@ _BY_WIDTH = tuple(
 )
 _SHALLOW = tuple(f"{tap}:{share / 341:.6g}" for tap, share in zip(STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True))
 
-#: Neither paper says what is beyond the border, and both codes have zeros. Where a total variation is asked for, it is
-#: the usual one.
-_PAPER: dict[str, object] = {"padding": "zeros", "tv_chroma": 1.0}
+#: Neither paper says what is beyond the border, and both codes have zeros; both compare the style at one size.
+#: Where a total variation is asked for, it is the usual one.
+_PAPER: dict[str, object] = {"padding": "zeros", "style_octaves": 1, "tv_chroma": 1.0}
 
 #: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
@@ -61,6 +61,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "pooling": "max",
         "padding": "replicate-first",
         "tv_kind": "neighbours",
+        "style_octaves": 1,
         "tv_chroma": 1.0,
         "pixel_range": "bounded",
         "scale_factor": math.sqrt(2),

@@ -70,7 +70,7 @@ def objective(weights, config, content, styles):
     """
     names = [row.name for row in layers.NETWORKS[weights.network]]
     deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
-    octaves, padding = getattr(config, "style_octaves", 1), getattr(config, "padding", "zeros")
+    octaves, padding = getattr(config, "style_octaves", None) or 1, getattr(config, "padding", "zeros")
 
     def seen(picture):
         return responses(weights, picture, deepest, config.pooling, padding)
@@ -104,10 +104,12 @@ def objective(weights, config, content, styles):
         terms = {"content": 0.0, "style": 0.0}
         for tap, weight in config.content_layer_weights.items():
             terms["content"] += weight * distance(new[tap], photograph[tap], 0.5)
-        for each, wanted in zip([new, *smaller], targets, strict=True):
+        shares = np.array([4.0**-octave for octave in range(octaves)])
+        shares /= shares.sum()
+        for each, wanted, share in zip([new, *smaller], targets, shares, strict=True):
             for tap, weight in config.style_layer_weights.items():
                 paper = 1 / (4 * len(wanted[tap]) ** 2)
-                terms["style"] += weight * distance(gram(each[tap]), wanted[tap], paper) / octaves
+                terms["style"] += weight * distance(gram(each[tap]), wanted[tap], paper) * share
         grey = np.asarray(image, np.float64).mean(-1, keepdims=True)
         image = grey + config.tv_chroma * (image - grey)
         terms["tv"] = (np.square(np.diff(image, axis=0)).sum() + np.square(np.diff(image, axis=1)).sum()) / image.size

@@ -135,6 +135,11 @@ def test_unknown_preset():
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
     assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 7.0, 6.0)
+    assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
+        2,
+        1,
+        3,
+    )
     assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 22.0, 1.0)
     assert wide.for_network("vgg19") == wide
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")

@@ -19,7 +19,7 @@ from nst_jax.transfer import Stop, stylize
 pytestmark = pytest.mark.usefixtures("narrow_vgg")
 
 CONTENT, STYLE = smooth_picture(72, 96, 0), smooth_picture(72, 60, 1)
-PLAIN = {"padding": "zeros", "style_weight": 5.0, "tv_weight": 10.0}
+PLAIN = {"padding": "zeros", "style_octaves": 1, "style_weight": 5.0, "tv_weight": 10.0}
 CONFIG = Config(**PLAIN, network="vgg19", size=96, coarsest=48, coarse_steps=(3, 2), steps=4, refine=True)
 
 
