@@ -103,7 +103,7 @@ def test_every_option_has_a_description():
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
         ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
         ({"keep_colors": "luminance", "palette": Path("a.png")}, "--keep-colors luminance keeps the photograph's own"),
-        ({"pooling": "median"}, "unknown pooling 'median': choose one of auto, avg, max"),
+        ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
         ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
         ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
         ({"style_layers": ("conv1_1:x",)}, "--style-layers has 'conv1_1:x': write NAME:WEIGHT"),

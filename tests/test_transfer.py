@@ -146,11 +146,11 @@ def test_differences_of_colour_count_more_in_the_total_variation_and_there_are_f
         chroma = image - image.mean(-1, keepdims=True)
         return np.abs(np.diff(chroma, axis=0)).mean(), np.abs(np.diff(image.mean(-1), axis=0)).mean()
 
-    config = dataclasses.replace(CONFIG, steps=12, tv_weight=100.0)
+    config = dataclasses.replace(CONFIG, steps=40, tv_weight=20.0)
     (color, light), (less, as_light) = (
         grain(run(config=dataclasses.replace(config, tv_chroma=factor)).image) for factor in (1.0, 6.0)
     )
-    assert less < 0.7 * color and as_light > 0.8 * light
+    assert less < 0.5 * color and as_light > 0.8 * light
 
 
 def test_no_steps_give_the_start(tmp_path):
