@@ -3,6 +3,8 @@
     python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
     python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
     python -m benchmarks quality --presets default --set strength=0.25             # a point of the curve of the knob
+    python -m benchmarks quality --size 320 --evaluations 60 --pair examples/townhouses.jpg examples/swirls.jpg \\
+        --pair examples/landscape.jpg examples/woodcut.jpg --sheet docs/quality.jpg     # the picture of docs/quality.md
 
 Per picture, under VGG-19 with average pooling:
 
@@ -94,6 +96,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--aspect", type=float, help="cut photographs to this width over height: then all share the compiled programs"
     )
     parser.add_argument("--pairs", type=int, default=8, help="how many of the pairs, from the first")
+    parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"), help="files instead of those")
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
     parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other options for all presets")
@@ -106,8 +109,9 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     teacher = find_weights("vgg19")
     rows: list[Row] = []
     cells: list[list[Cell]] = []
-    for content, style in ALL_PAIRS[: options.pairs]:
-        photograph, painting = pictures(content, style, options.size)
+    for pair in options.pair or ALL_PAIRS[: options.pairs]:
+        photograph, painting = pictures(*pair, options.size)
+        content, style = (Path(one).stem for one in pair)
         if options.aspect:
             photograph = inputs.cover(photograph, round(options.size / options.aspect), options.size)
         judge = ScaleJudge(teacher, photograph, painting)
