@@ -77,7 +77,7 @@ def prepare(
         given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
     passes = [Pass(config, weights, sizes)]
     if config.refine:
-        passes = [draft(asked, weights, sizes), Pass(config, weights, sizes[-1:])]
+        passes = [draft(asked, config, sizes), Pass(config, weights, sizes[-1:])]
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
     octaves = inputs.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
@@ -88,12 +88,14 @@ def prepare(
     return Prepared(config, weights, pictures, passes, plan)
 
 
-def draft(asked: Config, weights: Weights, sizes: list[tuple[int, int]]) -> Pass:
+def draft(asked: Config, config: Config, sizes: list[tuple[int, int]]) -> Pass:
     """The first pass of a run that is refined: all scales under ``slim``, the full size with a coarse one's steps.
 
-    Raises NSTError where there is no other network to go on with.
+    What was not ``asked`` for is as ``slim`` has it; the paintings are those of ``config``, folders expanded. Raises
+    NSTError where there is no other network to go on with.
     """
-    if weights.network == "slim":
+    if config.network == "slim":
         raise NSTError("--refine starts with slim and goes on with another network: give --network vgg19 or vgg16")
-    config = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
-    return Pass(config, find_weights("slim"), sizes)
+    asked = dataclasses.replace(asked, style_blend=config.style_blend, style_scale=config.style_scale)
+    own = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
+    return Pass(own, find_weights("slim"), sizes)

@@ -57,7 +57,7 @@ class Result:
       losses: of ``image``: content, style, tv (unweighted) and total (weighted). Where luminance alone is painted, of
         the grey picture, before it is given its colours.
       trace: the same for every evaluation, with its ``step``, ``seconds`` since the start, and ``size``, the longest
-        side at that scale; losses of different scales do not compare.
+        side at that scale; losses of different scales, or of ``slim`` before it is refined, do not compare.
       steps: taken, over all scales.
       evaluations: of loss and gradient paid for, at any scale, the last one for ``losses`` included.
       seconds: load, compile, run and total.

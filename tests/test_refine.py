@@ -59,6 +59,15 @@ def test_slim_has_its_own_weights_of_the_losses_unless_they_are_given():
     assert (draft.sizes, draft.counts, last.sizes, last.counts) == ([(36, 48), (72, 96)], [3, 2], [(72, 96)], [4])
 
 
+def test_a_folder_of_paintings_is_expanded_for_both(tmp_path):
+    for name, seed in (("a.png", 1), ("b.png", 2)):
+        images.save_image(tmp_path / name, smooth_picture(72, 60, seed))
+    asked = dataclasses.replace(CONFIG, style_blend=(2.0,), style_scale=(0.9,))
+    draft, last = prepare(CONTENT, [tmp_path], asked, weights=random_filters("vgg19")).passes
+    assert draft.config.style_blend == last.config.style_blend and len(last.config.style_blend) == 2
+    assert draft.config.style_scale == last.config.style_scale
+
+
 def test_stopped_under_slim_it_tells_the_networks_losses_at_the_full_size():
     def stop(progress):
         if progress.step == 2:
