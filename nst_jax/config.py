@@ -50,12 +50,13 @@ class Config:
     style_weight: float | None = None
     """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 22"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 6, with slim 1, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 6, with slim 3, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
-    tv_chroma: float = 2.0
-    """how many times as strong differences of colour are in the total variation, beside those of light and dark"""
+    tv_chroma: float | None = None
+    """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
+    default 2, with slim 1"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -162,12 +163,11 @@ class Config:
         if not self.coarse_steps:
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)
-        check_weight("--tv-chroma", self.tv_chroma)
         if not 0 <= self.averaging < 1:
             raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
         if not 1.1 <= self.scale_factor <= 16:
             raise NSTError(f"--scale-factor is {self.scale_factor}: give a number from 1.1 to 16")
-        for name in ("content_weight", "style_weight", "tv_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "tv_chroma"):
             if getattr(self, name) is not None:
                 check_weight(flag(name), getattr(self, name))
         if not 0 <= self.init_noise <= 1:
@@ -241,8 +241,8 @@ def _for_json(value: Any) -> Any:
 
 #: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
 OWN: tuple[dict[str, Any], dict[str, Any]] = (
-    {"style_weight": 7.0, "tv_weight": 6.0, "style_octaves": 2},
-    {"style_weight": 22.0, "tv_weight": 1.0, "style_octaves": 1},
+    {"style_weight": 7.0, "tv_weight": 6.0, "tv_chroma": 2.0, "style_octaves": 2},
+    {"style_weight": 22.0, "tv_weight": 3.0, "tv_chroma": 1.0, "style_octaves": 1},
 )
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}

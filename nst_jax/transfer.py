@@ -317,7 +317,7 @@ def objective_of(
         convention=config.loss,
         moments=config.moments,
         tv_kind=config.tv_kind,
-        tv_chroma=config.tv_chroma,
+        tv_chroma=1.0 if config.tv_chroma is None else config.tv_chroma,
         tileable=config.tileable,
         bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
         **(config.loss_weights | more),

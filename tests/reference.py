@@ -1,6 +1,6 @@
 """The algorithm once more in float64 NumPy, as plainly as it can be written: what the tests compare the project with.
 
-Nothing here is taken from the project but the table of layers and the numbers of a ``Weights``.
+Nothing here is taken from the project but the table of layers, the numbers of a ``Weights`` and what options are by default.
 """
 
 import numpy as np
@@ -68,9 +68,11 @@ def objective(weights, config, content, styles):
 
     All pictures are [H, W, 3] in [0, 1].
     """
+    if hasattr(config, "for_network"):
+        config = config.for_network(weights.network)  # complete
     names = [row.name for row in layers.NETWORKS[weights.network]]
     deepest = max([*config.content_layer_weights, *config.style_layer_weights], key=names.index)
-    octaves, padding = getattr(config, "style_octaves", None) or 1, getattr(config, "padding", "zeros")
+    octaves, padding = getattr(config, "style_octaves", 1), getattr(config, "padding", "zeros")
 
     def seen(picture):
         return responses(weights, picture, deepest, config.pooling, padding)
