@@ -63,7 +63,7 @@ def controls(folder: Path) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
         *starts,
         ("--init-noise 0.5", swirls, {"init_noise": 0.5}),
         *kinds,
-        ("--tv-chroma 0", swirls, {"tv_chroma": 0.0}),
+        ("--tv-chroma 5", swirls, {"tv_chroma": 5.0}),
         ("--pixel-range bounded", swirls, {"pixel_range": "bounded"}),
         ("--style-octaves 3", swirls, {"style_octaves": 3}),
         ("--pooling max", swirls, {"pooling": "max"}),

@@ -1,6 +1,6 @@
 """The algorithm once more in float64 NumPy, as plainly as it can be written: what the tests compare the project with.
 
-Nothing here is taken from the project but the table of layers, the numbers of a ``Weights`` and what options are by default.
+Nothing here is taken from the project but the table of layers, the numbers of a ``Weights`` and the default options.
 """
 
 import numpy as np
