@@ -48,15 +48,15 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 22"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 23"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 6, with slim 3, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 6, with slim 2, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
     tv_chroma: float | None = None
     """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
-    default 2, with slim 1"""
+    default 2, with slim 1.5"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -242,7 +242,7 @@ def _for_json(value: Any) -> Any:
 #: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
 OWN: tuple[dict[str, Any], dict[str, Any]] = (
     {"style_weight": 7.0, "tv_weight": 6.0, "tv_chroma": 2.0, "style_octaves": 2},
-    {"style_weight": 22.0, "tv_weight": 3.0, "tv_chroma": 1.0, "style_octaves": 1},
+    {"style_weight": 23.0, "tv_weight": 2.0, "tv_chroma": 1.5, "style_octaves": 1},
 )
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}

@@ -135,18 +135,18 @@ def test_unknown_preset():
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
     assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 7.0, 6.0)
-    assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1, 0)
+    assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1.5, 0)
     assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
         2,
         1,
         3,
     )
-    assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 22.0, 3.0)
+    assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 23.0, 2.0)
     assert wide.for_network("vgg19") == wide
     given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
     assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
     flat = Config(tv_kind="isotropic").for_network("slim")
-    assert flat.tv_weight == pytest.approx(0.3)  # its values are ten times those of squares
+    assert flat.tv_weight == pytest.approx(0.2)  # its values are ten times those of squares
     assert Config(tv_kind="absolute", tv_weight=5.0).for_network("slim").tv_weight == 5.0
     paper = preset("gatys2015").for_network("slim")
     assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)
