@@ -203,7 +203,7 @@ def moments_loss(
     return target.shape[-1] * jnp.sum(distances) / (4 if convention == "gatys2015" else 1)
 
 
-def with_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
+def strong_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
     """The image with its chroma, what it has beside the mean of its three values, so many times as strong.
 
     Grain of colour is what the eye minds and the responses hardly see: in the total variation it may count more.

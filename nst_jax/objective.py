@@ -114,7 +114,7 @@ class Objective:
             ),
             "style": self.style_loss(image, seen),
             "tv": losses.total_variation(
-                losses.with_chroma(image, self.tv_chroma),
+                losses.strong_chroma(image, self.tv_chroma),
                 self.tv_kind,
                 self.tileable,
                 guidance.visible if guidance else None,

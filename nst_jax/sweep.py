@@ -146,13 +146,9 @@ class Sweep:
         finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
         recorder = Recorder(on_progress, started, finish, self.masks[0])
         loaded = time.perf_counter()
-        stages = [
-            transfer.Stage(size, steps, functools.partial(goal_at, size), net.precision)
-            for size, steps in zip(self.sizes, inputs.step_counts(self.sizes, self.union), strict=True)
-        ]
         made = transfer.coarse_to_fine(
             loss_of_lane,
-            stages,
+            transfer.stages_at(self.sizes, self.union, goal_at, net.precision),
             np.stack(starts),
             self.union,
             recorder,

@@ -161,9 +161,19 @@ def stages_of(each: Pass, pictures: Pictures, remat: bool) -> list[Stage]:
         sharp = dataclasses.replace(net, precision=precision)
         return build_objective(sharp, photograph, paintings, size, config, pictures.masks)
 
+    return stages_at(each.sizes, config, goal_at, net.precision)
+
+
+def stages_at(
+    sizes: Sequence[tuple[int, int]],
+    config: Config,
+    goal_at: Callable[[tuple[int, int], str], Any],
+    precision: str,
+) -> list[Stage]:
+    """A stage at each (height, width), with the steps of ``config``; ``goal_at(size, precision)`` is its goal."""
     return [
-        Stage(size, steps, functools.partial(goal_at, size), net.precision)
-        for size, steps in zip(each.sizes, each.counts, strict=True)
+        Stage(size, steps, functools.partial(goal_at, size), precision)
+        for size, steps in zip(sizes, inputs.step_counts(sizes, config), strict=True)
     ]
 
 
@@ -317,7 +327,7 @@ def objective_of(
         convention=config.loss,
         moments=config.moments,
         tv_kind=config.tv_kind,
-        tv_chroma=1.0 if config.tv_chroma is None else config.tv_chroma,
+        tv_chroma=config.tv_chroma or 0.0,
         tileable=config.tileable,
         bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
         **(config.loss_weights | more),

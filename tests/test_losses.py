@@ -137,12 +137,12 @@ def test_variation_equals_loops(shape):
 
 def test_chroma_is_what_is_beside_grey():
     image = np.random.default_rng(0).uniform(size=(4, 5, 3))
-    found = np.asarray(losses.with_chroma(f4(image), 3.0))
+    found = np.asarray(losses.strong_chroma(f4(image), 3.0))
     grey = (image[..., :1] + image[..., 1:2] + image[..., 2:]) / 3
     np.testing.assert_allclose(found.mean(-1), grey[..., 0], rtol=1e-5)
     np.testing.assert_allclose(found - grey, 3 * (image - grey), atol=1e-6)
-    np.testing.assert_allclose(losses.with_chroma(f4(image), 1.0), image, atol=1e-6)
-    np.testing.assert_allclose(losses.with_chroma(f4(image), 0.0), np.tile(grey, 3), atol=1e-6)
+    np.testing.assert_allclose(losses.strong_chroma(f4(image), 1.0), image, atol=1e-6)
+    np.testing.assert_allclose(losses.strong_chroma(f4(image), 0.0), np.tile(grey, 3), atol=1e-6)
 
 
 def test_variation_of_flat_and_of_larger_images():

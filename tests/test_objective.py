@@ -279,7 +279,7 @@ def test_the_penalty_follows_the_weights_of_a_lane(tiny):
 
 def test_the_kind_of_variation_is_part_of_the_program(tiny):
     options = Options()
-    goal, strong = build(random_filters(tiny), options), losses.with_chroma(IMAGE, options.tv_chroma)
+    goal, strong = build(random_filters(tiny), options), losses.strong_chroma(IMAGE, options.tv_chroma)
     for kind in ("squares", "absolute", "isotropic", "neighbours"):
         for tileable in (False, True):
             terms = goal.replace(tv_kind=kind, tileable=tileable)(IMAGE)[1]
