@@ -2,7 +2,7 @@
 
     python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
     python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
-    python -m benchmarks quality --presets default --set strength=0.25             # a point of the curve of the knob
+    python -m benchmarks quality --presets default --strengths 0.1 0.3 0.5 0.7 0.9    # D against content_rel
     python -m benchmarks quality --size 320 --evaluations 60 --pair examples/townhouses.jpg examples/swirls.jpg \\
         --pair examples/landscape.jpg examples/woodcut.jpg --sheet docs/quality.jpg     # the picture of docs/quality.md
 
@@ -98,6 +98,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=8, help="how many of the pairs, from the first")
     parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"), help="files instead of those")
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
+    parser.add_argument("--strengths", nargs="+", type=float, metavar="S", help="each preset with each of these")
     parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other options for all presets")
     parser.add_argument("--folder", type=Path, help="where to keep the pictures; those there are not made again")
@@ -107,6 +108,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """All pairs with all presets: the table, which it prints, the means, and the contact sheet."""
     teacher = find_weights("vgg19")
+    asked = configs(options)
     rows: list[Row] = []
     cells: list[list[Cell]] = []
     for pair in options.pair or ALL_PAIRS[: options.pairs]:
@@ -116,8 +118,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             photograph = inputs.cover(photograph, round(options.size / options.aspect), options.size)
         judge = ScaleJudge(teacher, photograph, painting)
         cells.append([Cell(photograph, content), Cell(painting, style)])
-        for name in options.presets:
-            config = dataclasses.replace(changed(preset(name), options.set), size=options.size, network="vgg19")
+        for name, config in asked.items():
             if options.evaluations:
                 config = at_cost(config, options.evaluations, photograph)
             image, seconds = made(options.folder, f"{content}.{style}.{name}", photograph, painting, config, teacher)
@@ -125,11 +126,23 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             rows.append(told | judge(image) | {"cost": cost(config, photograph), "seconds": seconds})
             cells[-1].append(Cell(image, f"{name}: D {rows[-1]['D']:.3f}, content {rows[-1]['content_rel']:.2f}"))
             print(table(rows[-1:], ("content", "style", "preset", *MEASURES)), file=sys.stderr, flush=True)
-    means = means_of(rows, "preset", options.presets, MEASURES)
+    means = means_of(rows, "preset", list(asked), MEASURES)
     print("means\n" + table(means, ("preset", *MEASURES)))
     if options.sheet:
         images.save_image(options.sheet, contact_sheet(cells, title="The presets"))
     return {"rows": rows, "means": means}
+
+
+def configs(options: argparse.Namespace) -> dict[str, Config]:
+    """What is compared, by the name of its preset and, where several are asked for, its strength."""
+    asked = {}
+    for name in options.presets:
+        config = dataclasses.replace(changed(preset(name), options.set), size=options.size, network="vgg19")
+        if options.strengths:
+            asked |= {f"{name}-{each:g}": dataclasses.replace(config, strength=each) for each in options.strengths}
+        else:
+            asked[name] = config
+    return asked
 
 
 def made(

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_filters, smooth_picture
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, harness, memory, processes, run, variants, ways
+from benchmarks import contenders, harness, memory, processes, quality, run, variants, ways
 from nst_jax.config import preset
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -73,6 +73,23 @@ def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vg
     assert first["over first"] == 1 and second["over first"] == second["loss"] / first["loss"] != 1
     assert first["level"] == max(first["loss"], second["loss"])
     assert all(len(row["curve"]) == 3 and 0 < row["seconds to it"] <= row["seconds"] for row in rows)
+
+
+def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_vgg, monkeypatch):
+    monkeypatch.setattr(quality, "find_weights", lambda network: random_filters(network))
+    options = ["--pair", *pictures, "--size", 48, "--presets", "default", "gatys2016", "--strengths", 0, 1]
+    options += ["--evaluations", 30, "--folder", tmp_path / "pictures", "--sheet", tmp_path / "sheet.png"]
+    whole = told(tmp_path, "quality", *options)
+    rows = whole["rows"]
+    assert [row["preset"] for row in rows] == ["default-0", "default-1", "gatys2016-0", "gatys2016-1"]
+    assert rows[0]["content_rel"] < rows[1]["content_rel"] and rows[0]["D"] > rows[1]["D"]
+    assert all(row["D"] == pytest.approx(np.mean([row[scale] for scale in quality.SCALES])) for row in rows)
+    assert all(25 < row["cost"] <= 31 for row in rows)
+    assert [mean["preset"] for mean in whole["means"]] == [row["preset"] for row in rows]  # of one pair each
+    assert whole["means"][0]["D"] == rows[0]["D"]
+    assert (tmp_path / "sheet.png").exists()
+    again = told(tmp_path, "quality", *options)["rows"]
+    assert [row["seconds"] for row in again] == [row["seconds"] for row in rows]  # read, not made
 
 
 def test_memory_tells_the_peak_of_a_run(tmp_path, pair, narrow_vgg):
