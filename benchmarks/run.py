@@ -105,7 +105,7 @@ def our_run(arguments: list[str], output: Path, cache: dict[str, str]) -> Row:
     told = json.loads(report.read_text())
     picture = done.since_start(output)
     before = picture - told["seconds"]["total"]
-    trace = [row for row in told["trace"] if row["size"] == max(told["size"])]
+    trace = told["trace"][-told["config"]["steps"] :]  # under --refine, slim's at this size come before
     return {
         "picture": picture,
         "compile": told["seconds"]["compile"],
