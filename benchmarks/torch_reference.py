@@ -158,7 +158,7 @@ class TorchRun:
 
     def __init__(self, goal: TorchObjective, photograph: np.ndarray, turn: int) -> None:
         self.goal, self.values, self.times = goal, list[float](), list[float]()
-        self.x = goal.tensor(photograph)
+        self.x = goal.tensor(photograph).contiguous()  # L-BFGS flattens it; the filters' layout tells the convolutions'
         with torch.no_grad():
             self.start = goal(self.x)
         self.x.requires_grad_()

@@ -194,6 +194,19 @@ def test_against_torch_compares_the_lowest_losses(tmp_path, pair, narrow_vgg, mo
     assert 0.5 < row["ratio after 6"] < 2
 
 
+@pytest.mark.skipif(not TORCH, reason="torch is not installed")
+@pytest.mark.parametrize("variant", ["torch-float32", "torch-float32-last"])
+def test_pytorchs_lbfgs_runs_in_either_layout(narrow_vgg, variant):
+    from benchmarks.torch_reference import TorchObjective, TorchRun
+
+    config = dataclasses.replace(preset("default"), network="vgg19", size=48, **variants.PLAIN)
+    pictures = smooth_picture(36, 48, 0), smooth_picture(40, 48, 1)
+    run = TorchRun(TorchObjective(random_filters("vgg19"), *pictures, config, variants.TORCH[variant]), pictures[0], 6)
+    run.turn()
+    assert len(run.values) == len(run.times) == 6 and min(run.values) < run.values[0]
+    assert run.image().shape == (36, 48, 3)
+
+
 def test_run_tells_when_each_reached_the_target():
     rows = [
         {"losses": [3.0, 2.0, 1.0], "times": [5.0, 6.0, 7.0], "written": 1.5},
