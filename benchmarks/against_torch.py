@@ -25,7 +25,7 @@ from benchmarks.harness import Row, check_same, share_device, table
 from benchmarks.pictures import PAIRS, add_weights, pictures, weights_of
 from benchmarks.torch_reference import TorchObjective, TorchRun
 from benchmarks.variants import float32
-from nst_jax import optimize
+from nst_jax import methods, optimize
 from nst_jax.config import Config, preset
 from nst_jax.transfer import loss_of
 from nst_jax.weights import Weights
@@ -63,9 +63,9 @@ class OurRun:
     def __init__(
         self, weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config, history: int
     ) -> None:
-        self.method, self.values = optimize.Method("lbfgs", history), list[float]()
+        self.method, self.values = methods.Method("lbfgs", history), list[float]()
         self.goal = objective_of(weights, photograph, painting, config)
-        self.state = optimize.init(self.method, jnp.asarray(photograph), 1.0)
+        self.state = methods.init(self.method, jnp.asarray(photograph), 1.0)
 
     def turn(self) -> None:
         """So many evaluations more."""

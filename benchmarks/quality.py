@@ -31,7 +31,7 @@ import numpy as np
 from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, Judge, changed
-from nst_jax import images, inputs, losses, objective, transfer
+from nst_jax import images, inputs, losses, scales, targets, transfer
 from nst_jax.config import Config, preset
 from nst_jax.networks import network
 from nst_jax.presets import PRESET_CHANGES
@@ -59,7 +59,7 @@ class ScaleJudge:
         """Of a picture reduced by ``factor``, the Gram matrices of the five style layers."""
         height, width = (max(16, round(side / factor)) for side in image.shape[:2])
         reduced = jnp.asarray(images.resize(image, height, width))
-        return objective.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
+        return targets.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
 
 
 def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
@@ -72,9 +72,9 @@ def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
 def cost(config: Config, photograph: np.ndarray) -> float:
     """The evaluations of a run, each counted by its pixels over those of the full size."""
     height, width = photograph.shape[:2]
-    sizes = inputs.scale_sizes((height, width), config)
-    counts = inputs.step_counts(sizes, config)
-    octaves = [inputs.octaves_at(size, [], config.for_network(config.network)) for size in sizes]
+    sizes = scales.scale_sizes((height, width), config)
+    counts = scales.step_counts(sizes, config)
+    octaves = [scales.octaves_at(size, [], config.for_network(config.network)) for size in sizes]
     return sum(
         count * h * w / (height * width) * sum(0.25**octave for octave in range(more))
         for count, (h, w), more in zip(counts, sizes, octaves, strict=True)
@@ -83,9 +83,9 @@ def cost(config: Config, photograph: np.ndarray) -> float:
 
 def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
     """The same with so many times fewer steps at each size that the run costs at most ``evaluations``."""
-    sizes = inputs.scale_sizes(photograph.shape[:2], config)
+    sizes = scales.scale_sizes(photograph.shape[:2], config)
     factor = min(1.0, evaluations / cost(config, photograph))
-    counts = [max(1, round(factor * count)) for count in inputs.step_counts(sizes, config)]
+    counts = [max(1, round(factor * count)) for count in scales.step_counts(sizes, config)]
     return dataclasses.replace(config, coarse_steps=tuple(counts), steps=None)
 
 

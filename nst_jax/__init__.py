@@ -33,7 +33,7 @@ _HOMES = {
     "minimise": "optimize",
     "stylize": "transfer",
     "Result": "transfer",
-    "Progress": "transfer",
+    "Progress": "recorder",
     "Stop": "optimize",
     "save": "runs",
     "report": "runs",

@@ -1,9 +1,8 @@
-"""The pictures that go into a run: the photograph and the paintings at their sizes, the scales, the start."""
+"""The pictures that go into a run: the photograph and the paintings at their sizes, the start."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import colors, images, layers
+from nst_jax import colors, images, layers, scales, seams
 from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture
 from nst_jax.masks import Masks
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
-#: No picture is halved below this for the style, in pixels: then every layer keeps a position.
-SMALLEST_OCTAVE = 32
 
 
 class Pictures(NamedTuple):
@@ -47,7 +44,7 @@ def load_pictures(
 ) -> tuple[Picture | None, list[Picture]]:
     """The photograph at the size of the result, and the paintings at theirs, all with their aspect ratios.
 
-    For a result that tiles, the photograph is made to tile, at a size that ``pooled_evenly`` gives.
+    For a result that tiles, the photograph is made to tile, at a size that ``scales.pooled_evenly`` gives.
 
     Raises NSTError for a picture that cannot be read, is too small for the network's deepest layer, or is missing.
     """
@@ -57,15 +54,15 @@ def load_pictures(
     if content is None and config.content_layers:
         raise NSTError("no content picture is given: give one, or no content layers for a texture")
     photograph = None if content is None else as_picture(content, config.size, enlarge=True)
-    scales = config.style_scale * (len(styles) if len(config.style_scale) == 1 else 1)
-    paintings = [load_painting(one, scale, config) for one, scale in zip(styles, scales, strict=True)]
+    factors = config.style_scale * (len(styles) if len(config.style_scale) == 1 else 1)
+    paintings = [load_painting(one, scale, config) for one, scale in zip(styles, factors, strict=True)]
     sizes = [(picture.path, *picture.pixels.shape[:2]) for picture in (photograph, *paintings) if picture]
     least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
-    for name, height, width in [*sizes, ("the result", *full_size(photograph, paintings, config))]:
+    for name, height, width in [*sizes, ("the result", *scales.full_size(photograph, paintings, config))]:
         if min(height, width) < least:
             raise NSTError(
-                f"{name} is {width} x {height} pixels at this size; the layers in use need {least} on the"
-                f" shorter side: give a larger {'--size' if min(scales, default=1) >= 1 else '--style-scale'}, a larger"
+                f"{name} is {width} x {height} pixels at this size; the layers in use need {least} on the shorter"
+                f" side: give a larger {'--size' if min(factors, default=1) >= 1 else '--style-scale'}, a larger"
                 " picture or less deep layers"
             )
     if config.tileable:
@@ -78,7 +75,7 @@ def fitted_to_tile(
 ) -> tuple[Picture | None, list[Picture]]:
     """The pictures of a result that tiles: the photograph periodic, at the result's size, and a note on that size."""
     first = photograph or paintings[0]
-    wanted, size = images.fit_size(*first.size[::-1], config.size), full_size(photograph, paintings, config)
+    wanted, size = images.fit_size(*first.size[::-1], config.size), scales.full_size(photograph, paintings, config)
     if size != wanted:
         least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
         note = (
@@ -88,9 +85,7 @@ def fitted_to_tile(
     if photograph is None:
         return None, [first, *paintings[1:]]
     alpha = None if first.alpha is None else images.resize(first.alpha, *size)
-    return dataclasses.replace(
-        first, pixels=images.periodic(images.resize(first.pixels, *size)), alpha=alpha
-    ), paintings
+    return dataclasses.replace(first, pixels=seams.periodic(images.resize(first.pixels, *size)), alpha=alpha), paintings
 
 
 def as_list(style: Source | Sequence[Source]) -> list[Source]:
@@ -177,48 +172,6 @@ def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> n
     return colors.with_chroma(image, images.resize(photograph.pixels, *image.shape[-3:-1]))
 
 
-def full_size(photograph: Picture | None, paintings: Sequence[Picture], config: Config) -> tuple[int, int]:
-    """(height, width) of the result: of the aspect ratio of the photograph, or without one, of the first painting."""
-    height, width = (photograph or paintings[0]).pixels.shape[:2]
-    return pooled_evenly(images.fit_size(height, width, config.size), config)
-
-
-def pooled_evenly(size: tuple[int, int], config: Config) -> tuple[int, int]:
-    """``size``, or for a result that tiles the nearest one of which no pooling drops a row or a column.
-
-    A row that a pooling drops would be missing at the seam.
-    """
-    if not config.tileable:
-        return size
-    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
-    height, width = (max(least, (side + least // 2) // least * least) for side in size)
-    return height, width
-
-
-def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
-    """(height, width) of each scale, coarse to fine, each ``scale_factor`` times the one before; the last is ``full``.
-
-    Scales at which the network's deepest layer would keep fewer than 2 × 2 positions are left out.
-    """
-    taps = {**config.content_layer_weights, **config.style_layer_weights}
-    least = 2 * layers.smallest_side(config.network, taps)
-    sizes = [full]
-    for number in itertools.count(1):
-        size = images.fit_size(*full, max(1, round(max(full) / config.scale_factor**number)))
-        size = pooled_evenly(size, config)
-        if min(size) < least or (max(size) < config.coarsest if config.scales == "auto" else number >= config.scales):
-            return sizes
-        sizes.insert(0, size)
-    raise AssertionError("sizes that become smaller end")
-
-
-def step_counts(sizes: Sequence[tuple[int, int]], config: Config) -> list[int]:
-    """The steps at each of the scales."""
-    given, count = config.coarse_steps, len(sizes)
-    steps = [*given[:count], *[given[-1]] * (count - len(given))]
-    return steps if config.steps is None else [*steps[:-1], config.steps]
-
-
 def start_picture(config: Config) -> Picture | None:
     """The picture of the file from which the run starts, or None. Raises NSTError for one that cannot be read."""
     if config.init in STARTS:
@@ -258,7 +211,7 @@ def _start(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndar
     if start is None and not paintings:
         raise NSTError("there is no style picture to start from: choose --init noise or content")
     image = cover((start or paintings[0]).pixels, *size)
-    return images.periodic(image) if config.tileable else image
+    return seams.periodic(image) if config.tileable else image
 
 
 def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -277,24 +230,9 @@ def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
 
 
-def octaves_at(size: tuple[int, int], paintings: Sequence[tuple[int, ...]], config: Config) -> int:
-    """At how many sizes the style is compared where the result and the paintings have these (height, width).
-
-    At most ``style_octaves``; halved, no side is shorter than ``SMALLEST_OCTAVE``, whatever the layers are, and of a
-    result that tiles no pooling may drop a row or a column.
-    """
-    least = layers.smallest_side(config.network, config.style_layer_weights)
-    wanted = config.style_octaves or 1  # None in options that are not complete
-    for octaves in range(1, wanted):
-        small = min([*size, *map(min, paintings)]) >> octaves < SMALLEST_OCTAVE
-        if small or (config.tileable and any(side % (least << octaves) for side in size)):
-            return octaves
-    return wanted
-
-
 def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:
     """[H, W, 3] or [lanes, H, W, 3] with another height and width; one that tiles, if ``tileable``, still does."""
-    resize = images.resize_tile if tileable else images.resize
+    resize = seams.resize_tile if tileable else images.resize
     if image.ndim == 3:
         return resize(image, height, width)
     return np.stack([resize(one, height, width) for one in image])
@@ -302,7 +240,7 @@ def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) 
 
 def seamless(image: np.ndarray) -> np.ndarray:
     """[H, W, 3] or [lanes, H, W, 3] that tile, each without a seam that is steeper than its inside."""
-    return images.even_seam(image) if image.ndim == 3 else np.stack([images.even_seam(one) for one in image])
+    return seams.even_seam(image) if image.ndim == 3 else np.stack([seams.even_seam(one) for one in image])
 
 
 def roles_of(pictures: Pictures) -> list[tuple[str, Picture]]:

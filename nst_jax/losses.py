@@ -269,3 +269,8 @@ def _magnitude(square: Array) -> Array:
 def outside(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
     """How far values are beyond [0, 1]: the mean over all of the squared distance from it. Not in the papers."""
     return jnp.mean(jnp.square(image - jnp.clip(image, 0, 1)))
+
+
+def sum_of(terms) -> Array:
+    """The sum of arrays of one shape, 0 for none."""
+    return sum(terms, start=jnp.float32(0))

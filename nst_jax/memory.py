@@ -15,7 +15,7 @@ import jax
 
 from nst_jax import convolution, images, layers
 from nst_jax.errors import NSTError
-from nst_jax.optimize import Method
+from nst_jax.methods import Method
 from nst_jax.winograd import SEEN
 
 #: How often each response is in memory at the peak of an evaluation: kept for the gradient, and in work. XLA's own

@@ -7,8 +7,7 @@ leaf is a sweep.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -16,18 +15,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nst_jax import losses
+from nst_jax import losses, targets
 from nst_jax.losses import Metric
-from nst_jax.networks import Network, linear_map, responses
+from nst_jax.networks import Network, responses
+from nst_jax.targets import Statistics, Targets
 
 Terms = dict[str, Array]
 #: How much the penalty of pixels beyond [0, 1] weighs, in ``Objective.unit``. With it fewer than 0.5 % of the values
 #: end beyond by more than 1/255, where without it 0.4 to 13 % do; 1000 leaves none, but L-BFGS gets less far.
 RANGE_WEIGHT = 100.0
-#: A style at one layer: its Gram matrix, and its means and deviations or None; of regions with their axis in front.
-Statistics = tuple[Array, Array | None]
-#: What ``style_targets`` gives, by the names of ``Objective``'s fields.
-Targets = dict[str, Any]
 #: The mean deviation of torchvision's preprocessing: Crowson's constants are for responses to pictures of that unit.
 UNIT = 0.226
 
@@ -101,7 +97,7 @@ class Objective:
         content_guides = guidance.content_guides if guidance else {}
         seen = responses(self.network, image, {**self.content_targets, **self.style_targets})
         terms = {
-            "content": sum_of(
+            "content": losses.sum_of(
                 weight
                 * losses.content_loss(
                     seen[tap],
@@ -138,13 +134,13 @@ class Objective:
         guides = self.guidance.guides if self.guidance else {}
         total = jnp.float32(0)
         shares = [0.25**octave for octave in range(1 + len(self.coarser))]  # of its pixels
-        for octave, targets in enumerate([vars(self), *self.coarser]):
+        for octave, aims in enumerate([vars(self), *self.coarser]):
             if octave:
-                image, guides = halved(image), {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
+                image, guides = targets.halved(image), targets.halved_guides(guides)
                 seen = responses(self.network, image, self.style_targets)
             for tap, weight in self.style_layer_weights.items():
-                wanted = targets["style_targets"][tap], targets["moment_targets"].get(tap)
-                found = statistics_of(seen[tap], self.metrics.get(tap), guides.get(tap), wanted[1] is not None)
+                wanted = aims["style_targets"][tap], aims["moment_targets"].get(tap)
+                found = targets.statistics_of(seen[tap], self.metrics.get(tap), guides.get(tap), wanted[1] is not None)
                 total += shares[octave] * weight * self.compared(found, wanted, tap)
         return total / sum(shares)
 
@@ -175,12 +171,12 @@ class Objective:
 
         In the normalized convention that is α Σ w_l + β Σ w_l; in the others it has the unit that the losses have.
         """
-        content = sum_of(
+        content = losses.sum_of(
             self.content_layer_weights[tap]
             * losses.content_loss(jnp.zeros_like(target), target, self.convention, self.metrics.get(tap))
             for tap, target in self.content_targets.items()
         )
-        style = sum_of(
+        style = losses.sum_of(
             self.style_layer_weights[tap] * self.compared((jnp.zeros_like(target), None), (target, None), tap)
             for tap, target in self.style_targets.items()
         )
@@ -193,82 +189,6 @@ def kept(frozen: Float[Array, "h w"], photograph: Float[Array, "h w 3"], image: 
     """The image with the photograph in it where ``frozen`` is 1, blended where it is between 0 and 1."""
     frozen = frozen[..., None]
     return frozen * photograph + (1 - frozen) * image
-
-
-def sum_of(terms) -> Array:
-    """The sum of arrays of one shape, 0 for none."""
-    return sum(terms, start=jnp.float32(0))
-
-
-def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps: Sequence[str]) -> dict[str, Array]:
-    """P^l, the photograph's responses, at each of ``taps``."""
-    return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
-
-
-def of_paintings(net: Network, tileable: bool) -> Network:
-    """The network as it sees paintings: where the image tiles and a painting does not, its border mirrors it."""
-    return dataclasses.replace(net, padding="reflect") if tileable else net
-
-
-def statistics_of(
-    response: Float[Array, "h w n"], metric: Metric | None, guides: Float[Array, "r h w"] | None, moments: bool
-) -> Statistics:
-    """The Gram matrix of the responses at a layer, of each region where there are guides, and the moments if wanted."""
-    grams = losses.gram(response) if guides is None else losses.guided_gram(response, guides)
-    return grams, losses.moments(response, grams, metric, guides) if moments else None
-
-
-def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
-    """The means of 2×2 pixels; an odd last row or column is dropped."""
-    height, width, channels = image.shape[-3:]
-    even = image[..., : height // 2 * 2, : width // 2 * 2, :]
-    return even.reshape(*image.shape[:-3], height // 2, 2, width // 2, 2, channels).mean((-4, -2))
-
-
-@jax.jit(static_argnames=("taps", "moments", "octaves"))
-def style_targets(
-    net: Network,
-    painting: Float[Array, "h w 3"],
-    taps: tuple[str, ...],
-    moments: bool = False,
-    guides: Mapping[str, Array] | None = None,
-    octaves: int = 1,
-) -> Targets:
-    """What ``Objective`` wants of a painting at each of ``taps``, under the names of its fields.
-
-    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations; and
-    those of the painting halved, for each of the other ``octaves``. With ``guides``, [R, H', W'] at each of ``taps``,
-    those of each region of the painting, [R, …].
-    """
-    metrics = metrics_of(net, taps)
-    found: list[Targets] = []
-    for octave in range(octaves):
-        if octave:
-            painting = halved(painting)
-            guides = guides and {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
-        seen = responses(net, painting, taps) if taps else {}
-        each = {
-            tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps
-        }
-        grams = {tap: statistics[0] for tap, statistics in each.items()}
-        found.append({"style_targets": grams, "moment_targets": {tap: each[tap][1] for tap in taps if moments}})
-    return {**found[0], "coarser": tuple(found[1:])}
-
-
-def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
-    """The metric of each of ``taps`` that stands for a wider layer."""
-    maps = {tap: linear_map(net, tap) for tap in taps}
-    return {tap: Metric(map @ map.T, map) for tap, map in maps.items() if map is not None}
-
-
-@jax.jit
-def _blended(targets: Sequence[Targets], blend: Float[Array, " paintings"]) -> Any:
-    """The mean of several paintings' ``style_targets``, weighted by ``blend``."""
-
-    def mean(*each: Array) -> Array:
-        return sum_of(weight * array for weight, array in zip(blend, each, strict=True)) / jnp.sum(blend)
-
-    return jax.tree.map(mean, *targets)
 
 
 def build(
@@ -306,20 +226,21 @@ def build(
     what the filters see then keep their form.
     """
     parts = painting_guides or [None] * len(paintings)
-    targets = [
-        style_targets(of_paintings(net, tileable), painting, tuple(style_layers), moments > 0, part, octaves)
+    seeing = targets.of_paintings(net, tileable)
+    each = [
+        targets.style_targets(seeing, painting, tuple(style_layers), moments > 0, part, octaves)
         for painting, part in zip(paintings, parts, strict=True)
     ]
     style: dict[str, Any] = {"style_targets": {}, "moment_targets": {}, "coarser": ()}
     if guidance is not None and len(guidance.region_weights) > 1:
-        style = jax.tree.map(lambda *each: jnp.concatenate(each), *targets) if targets else style
-    elif targets:
-        style = _blended(targets, jnp.asarray(style_blend or [1.0] * len(targets), jnp.float32))
+        style = jax.tree.map(lambda *regions: jnp.concatenate(regions), *each) if each else style
+    elif each:
+        style = targets.blended(each, jnp.asarray(style_blend or [1.0] * len(each), jnp.float32))
     return Objective(
         network=net,
-        content_targets=content_targets(net, photograph, tuple(content_layers)),
+        content_targets=targets.content_targets(net, photograph, tuple(content_layers)),
         **style,
-        metrics=metrics_of(net, {**content_layers, **style_layers}),
+        metrics=targets.metrics_of(net, {**content_layers, **style_layers}),
         content_layer_weights={tap: jnp.float32(weight) for tap, weight in content_layers.items()},
         style_layer_weights={tap: jnp.float32(weight) for tap, weight in style_layers.items()},
         moments=jnp.float32(moments),

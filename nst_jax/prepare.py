@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nst_jax import inputs, masks, memory, styles
+from nst_jax import inputs, masks, memory, scales, styles
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.inputs import Pictures, Source
-from nst_jax.optimize import Method
+from nst_jax.methods import Method
 from nst_jax.weights import Weights, choose_weights, find_weights
 
 
@@ -30,7 +30,7 @@ class Pass(NamedTuple):
     @property
     def counts(self) -> list[int]:
         """The steps at each of the scales."""
-        return inputs.step_counts(self.sizes, self.config)
+        return scales.step_counts(self.sizes, self.config)
 
 
 class Prepared(NamedTuple):
@@ -71,7 +71,7 @@ def prepare(
     photograph, paintings = inputs.load_pictures(content, paths, config)
     palette = inputs.palette_picture(config)
     paintings = inputs.recolored(paintings, photograph, palette, config)
-    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, config), config)
+    sizes = scales.scale_sizes(scales.full_size(photograph, paintings, config), config)
     given = None
     if masks.needed(config, photograph, paintings):
         given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
@@ -80,7 +80,7 @@ def prepare(
         passes = [draft(asked, config, sizes), Pass(config, weights, sizes[-1:])]
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
-    octaves = inputs.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
+    octaves = scales.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
     plan = memory.plan(
         config.network, taps, passes[-1].sizes, Method(config.optimizer, config.history), guided, octaves
     )

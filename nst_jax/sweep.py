@@ -19,18 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nst_jax import inputs, masks, memory, objective, transfer
+from nst_jax import inputs, masks, memory, objective, scales, targets, transfer
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.grid import MOST_LANES, VARYING, Lane
 from nst_jax.images import Picture
-from nst_jax.inputs import Pictures
+from nst_jax.inputs import Pictures, Source
 from nst_jax.masks import Masks
+from nst_jax.methods import Method
 from nst_jax.networks import Network, network
-from nst_jax.optimize import Method
+from nst_jax.recorder import Progress, Recorder
 from nst_jax.styles import expand
-from nst_jax.transfer import Progress, Recorder, Result, Source
+from nst_jax.transfer import Result
 from nst_jax.weights import Weights, choose_weights
 
 
@@ -82,7 +83,7 @@ class Sweep:
         method = Method(self.union.optimizer, self.union.history)
         regions = len(self.masks[0].regions) if self.masks[0] else 0
         guided = dict.fromkeys(self.union.style_layer_weights, regions) if regions else {}
-        octaves = inputs.octaves_at(self.sizes[-1], [], self.union)
+        octaves = scales.octaves_at(self.sizes[-1], [], self.union)
         return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method, False, guided, octaves)
 
     def paintings_of(self, lane: Lane) -> list[Picture]:
@@ -191,15 +192,15 @@ class Sweep:
             own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
-            net = objective.of_paintings(self.net, self.union.tileable)
-            targets = []
+            net = targets.of_paintings(self.net, self.union.tileable)
+            aims = []
             for painting, given in zip(self.paintings, self.masks, strict=True):
                 pixels = inputs.painting_at(painting, size, self.union)
                 parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
-                targets.append(
-                    objective.style_targets(net, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
+                aims.append(
+                    targets.style_targets(net, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
                 )
-            own |= jax.tree.map(lambda *each: jnp.stack(each), *(targets[lane.style] for lane in lanes))
+            own |= jax.tree.map(lambda *each: jnp.stack(each), *(aims[lane.style] for lane in lanes))
         return own
 
 
@@ -247,11 +248,11 @@ def prepare(
     photograph, paintings = inputs.load_pictures(content, styles, union)
     palette = inputs.palette_picture(union)
     paintings = inputs.recolored(paintings, photograph, palette, union)
-    sizes = inputs.scale_sizes(inputs.full_size(photograph, paintings, union), union)
-    scales = union.style_scale
+    sizes = scales.scale_sizes(scales.full_size(photograph, paintings, union), union)
+    factors = union.style_scale
 
     def resolve(config: Config, style: int) -> Config:
-        return dataclasses.replace(config, scales=len(sizes), style_scale=(scales[style if len(scales) > 1 else 0],))
+        return dataclasses.replace(config, scales=len(sizes), style_scale=(factors[style if len(factors) > 1 else 0],))
 
     resolved = tuple(Lane(resolve(config, lane.style), lane.style) for config, lane in zip(configs, lanes, strict=True))
     pixels = [painting.pixels.tobytes() for painting in paintings]

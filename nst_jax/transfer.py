@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import inputs, masks, objective, optimize
+from nst_jax import inputs, masks, methods, objective, optimize, scales
 from nst_jax.ahead import ahead
 from nst_jax.allocator import give_back_freed_memory
 from nst_jax.compile_clock import compile_seconds
@@ -23,27 +23,8 @@ from nst_jax.masks import Masks
 from nst_jax.networks import Network, network
 from nst_jax.optimize import Stop
 from nst_jax.prepare import Pass, prepare
+from nst_jax.recorder import Progress, Recorder, clipped
 from nst_jax.weights import Weights
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """What ``on_progress`` is told, after every chunk of steps.
-
-    Attributes:
-      step, steps: taken so far, and of the whole run; over all scales.
-      terms: the losses of the latest evaluation: content, style, tv (unweighted) and total (weighted).
-      size: (width, height) of the picture at the present scale.
-      image: gives the picture so far, float32 RGB in [0, 1], [H, W, 3].
-      note: what went wrong and was mended since the last time, or "".
-    """
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    size: tuple[int, int]
-    image: Callable[[], np.ndarray]
-    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +154,7 @@ def stages_at(
     """A stage at each (height, width), with the steps of ``config``; ``goal_at(size, precision)`` is its goal."""
     return [
         Stage(size, steps, functools.partial(goal_at, size), precision)
-        for size, steps in zip(sizes, inputs.step_counts(sizes, config), strict=True)
+        for size, steps in zip(sizes, scales.step_counts(sizes, config), strict=True)
     ]
 
 
@@ -188,7 +169,7 @@ class Made(NamedTuple):
 
 
 def coarse_to_fine(
-    function: optimize.Function,
+    function: methods.Function,
     stages: Sequence[Stage],
     image: np.ndarray,
     config: Config,
@@ -209,7 +190,7 @@ def coarse_to_fine(
       place: puts an image on the device or the devices.
     """
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    method = optimize.Method(config.optimizer, config.history, config.averaging, bounds)
+    method = methods.Method(config.optimizer, config.history, config.averaging, bounds)
     inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
@@ -243,9 +224,9 @@ def coarse_to_fine(
             steps = recorder.before = steps + outcome.steps
             evaluations += outcome.evaluations
             ended = np.where(going, np.array(outcome.reason, object), ended)
-            image = _clipped(outcome.x, recorder.masks)
+            image = clipped(outcome.x, recorder.masks)
             if method.name == "adam" and stage is not last:
-                inner = optimize.carried(outcome.inner, *stages[number + 1].size)
+                inner = methods.carried(outcome.inner, *stages[number + 1].size)
             if np.not_equal(ended, "").all():
                 break
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
@@ -300,7 +281,7 @@ def build_objective(
         else inputs.as_painted(inputs.resized(photograph.pixels, *size, config.tileable), config),
         reduced,
         config,
-        octaves=inputs.octaves_at(size, [painting.shape[:2] for painting in reduced], config),
+        octaves=scales.octaves_at(size, [painting.shape[:2] for painting in reduced], config),
         **guiding,
     )
 
@@ -332,58 +313,6 @@ def objective_of(
         bounded=config.pixel_range == "bounded" and config.optimizer == "lbfgs",
         **(config.loss_weights | more),
     )
-
-
-@dataclasses.dataclass
-class Recorder:
-    """Keeps the trace of a run, or of each lane, over all its scales, and passes on its progress.
-
-    Attributes:
-      on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
-      started: the clock when the run began.
-      finish: makes of what the run has what is given out, see ``inputs.finished``.
-      masks: what of the image is kept as the photograph has it.
-      steps: of the whole run.
-      before: steps taken at the scales before; of lanes [lanes].
-      traces: of each lane, or of the one run, a row for every evaluation.
-    """
-
-    on_progress: Callable[[Progress], None]
-    started: float
-    finish: Callable[[np.ndarray], np.ndarray]
-    masks: Masks | None = None
-    steps: int = 0
-    before: optimize.PerRun = 0
-    traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
-
-    def start(self, runs: tuple[int, ...], steps: int) -> None:
-        """Before the first step: () for a single run or (lanes,), and the steps of the whole run."""
-        self.steps, self.before = steps, np.zeros(runs, int)
-        self.traces = [[] for _ in range(self.before.size)]
-
-    def record(self, chunk: optimize.Chunk) -> None:
-        """Takes down the evaluations of one chunk."""
-        done, advanced = np.atleast_1d(self.before + chunk.done), np.atleast_1d(chunk.advanced)
-        height, width = chunk.x.shape[-3:-1]
-        fixed = {"seconds": round(time.perf_counter() - self.started, 3), "size": max(height, width)}
-        terms = {name: values.reshape(len(values), -1) for name, values in chunk.terms.items()}
-        for lane in np.flatnonzero(advanced) if terms else ():
-            columns = [values[:, lane].tolist() for values in terms.values()]
-            first = int(done[lane]) + 1 - len(columns[0])
-            for step, row in enumerate(zip(*columns, strict=True), start=first):
-                self.traces[lane].append({"step": step, **fixed, **dict(zip(terms, row, strict=True))})
-        latest = {name: float(values[-1, advanced].mean()) for name, values in terms.items()}
-
-        def image() -> np.ndarray:
-            return self.finish(_clipped(chunk.x, self.masks))
-
-        self.on_progress(Progress(int(done.max()), self.steps, latest, (width, height), image, chunk.note))
-
-
-def _clipped(image: jax.Array, given: Masks | None) -> np.ndarray:
-    """An image on the device as NumPy, clipped to [0, 1], with what is frozen in its place."""
-    clipped = np.clip(np.asarray(image), 0, 1)
-    return given.keep(clipped) if given else clipped
 
 
 __all__ = ["Config", "Progress", "Result", "Stop", "stylize"]

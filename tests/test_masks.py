@@ -15,7 +15,7 @@ from nst_jax.cli import stylize as door
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.images import Picture
-from nst_jax.optimize import Method
+from nst_jax.methods import Method
 from nst_jax.prepare import prepare
 from nst_jax.weights import choose_weights
 

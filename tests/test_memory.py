@@ -8,7 +8,7 @@ import pytest
 from nst_jax import memory
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
-from nst_jax.optimize import Method
+from nst_jax.methods import Method
 
 TAPS = {**Config().content_layer_weights, **Config().style_layer_weights}
 METHOD = Method("lbfgs", 20)

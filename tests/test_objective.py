@@ -9,7 +9,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import losses, networks, objective
+from nst_jax import losses, networks, objective, targets
 from nst_jax.errors import NSTError
 
 CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
@@ -110,7 +110,7 @@ def test_a_stand_ins_moments_and_crowsons_loss_are_those_of_the_mapped_responses
     net = networks.network(weights)
     raw = networks.responses(net, IMAGE, ["conv1_1"])["conv1_1"]
     mapped = networks.features(net, IMAGE, ["conv1_1"])["conv1_1"]
-    metric = objective.metrics_of(net, ["conv1_1"])["conv1_1"]
+    metric = targets.metrics_of(net, ["conv1_1"])["conv1_1"]
     expected = losses.moments(mapped, losses.gram(mapped))
     np.testing.assert_allclose(losses.moments(raw, losses.gram(raw), metric), expected, rtol=1e-3, atol=1e-4)
     other = networks.responses(net, PHOTOGRAPH, ["conv1_1"])["conv1_1"]
@@ -139,8 +139,8 @@ def test_octaves_are_the_mean_over_halved_pictures_by_their_pixels(tiny):
     _, terms = build(weights, options, octaves=2)(IMAGE)
     both = style(IMAGE, PAINTING) + style(smaller(IMAGE), smaller(PAINTING)) / 4
     np.testing.assert_allclose(terms["style"], both / (1 + 1 / 4), rtol=1e-4)
-    targets = objective.style_targets(net, PAINTING, ("conv1_1",), octaves=3)
-    assert [set(each) for each in targets["coarser"]] == [{"style_targets", "moment_targets"}] * 2
+    wanted = targets.style_targets(net, PAINTING, ("conv1_1",), octaves=3)
+    assert [set(each) for each in wanted["coarser"]] == [{"style_targets", "moment_targets"}] * 2
 
 
 def test_content_and_style_of_themselves_are_zero(tiny):

@@ -7,8 +7,9 @@ import pytest
 import scipy.optimize
 from conftest import random_filters, smooth_picture
 
-from nst_jax import networks, objective, optimize
-from nst_jax.optimize import Method, Stop, minimise
+from nst_jax import methods, networks, objective, optimize
+from nst_jax.methods import Method
+from nst_jax.optimize import Stop, minimise
 
 ADAM, LBFGS = Method("adam"), Method("lbfgs", 20)
 SPREAD = np.linspace(1, 30, 12)
@@ -160,7 +161,7 @@ def test_lbfgs_skips_pairs_of_negative_curvature():
 @pytest.mark.parametrize("learnt", [1, 3, 7])
 def test_a_skipped_pair_leaves_the_approximation_as_it_was(learnt):
     """The direction after a bad pair is that of the good pairs alone, at the new gradient; 4 pairs are remembered."""
-    transform = optimize._transform(Method("lbfgs", 4))
+    transform = methods._transform(Method("lbfgs", 4))
     hessian = np.diag(np.linspace(1, 5, 6))
     points = [np.random.default_rng(seed).normal(size=6) for seed in range(learnt + 1)]
     state = transform.init(jnp.zeros(6))
@@ -170,7 +171,7 @@ def test_a_skipped_pair_leaves_the_approximation_as_it_was(learnt):
     uphill = np.arange(6.0)
     x, gradient = points[-1] + uphill, hessian @ points[-1] - 0.5 * uphill  # sᵀy < 0
     x, gradient = jnp.asarray(x, jnp.float32), jnp.asarray(gradient, jnp.float32)
-    direction, after = transform.update(gradient, optimize._repeat_unless_curved(state, x, gradient), x)
+    direction, after = transform.update(gradient, methods._repeat_unless_curved(state, x, gradient), x)
     kept = pairs[-4:] if learnt < 4 else pairs[-3:]  # where the memory is full, the oldest pair gives way
     np.testing.assert_allclose(direction, inverse_hessian(kept, 6) @ np.asarray(gradient), rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(after.params, x)

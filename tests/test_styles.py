@@ -11,7 +11,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import grid, images, inputs, losses, networks, objective, runs, styles, sweep, transfer, weights
+from nst_jax import grid, images, inputs, losses, networks, objective, runs, styles, sweep, targets, transfer, weights
 from nst_jax.cli import stylize as command
 from nst_jax.cli import sweep as sweep_command
 from nst_jax.config import Config
@@ -158,7 +158,7 @@ def test_the_target_is_the_weighted_mean_of_the_gram_matrices(tiny, stand_in, ne
         ).style_targets  # fmt: skip
 
     first, second = (
-        objective.style_targets(net, jnp.asarray(one), tuple(taps))["style_targets"] for one in (FIRST, SECOND)
+        targets.style_targets(net, jnp.asarray(one), tuple(taps))["style_targets"] for one in (FIRST, SECOND)
     )
     for tap in taps:
         blended = target((3.0, 1.0))[tap]
@@ -178,10 +178,10 @@ def test_blends_go_from_one_painting_to_the_other(config):
     assert same(run(config, style_blend=(1.0, 0.0)).image, alone.image)
     assert same(run(config, style_blend=(2.0, 2.0)).image, run(config).image)
     net = networks.network(random_filters(config.network))
-    target = objective.style_targets(net, jnp.asarray(FIRST), ("conv1_1",))["style_targets"]["conv1_1"]
+    target = targets.style_targets(net, jnp.asarray(FIRST), ("conv1_1",))["style_targets"]["conv1_1"]
 
     def distance(blend):
-        made = objective.style_targets(net, jnp.asarray(run(config, style_blend=blend, steps=60).image), ("conv1_1",))
+        made = targets.style_targets(net, jnp.asarray(run(config, style_blend=blend, steps=60).image), ("conv1_1",))
         return float(losses.style_loss(made["style_targets"]["conv1_1"], target))
 
     distances = [distance(blend) for blend in ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))]

@@ -20,7 +20,7 @@ from nst_jax.cli import sweep as door
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
-from nst_jax.optimize import Method
+from nst_jax.methods import Method
 
 CONTENT, STYLE, OTHER = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1), smooth_picture(22, 24, 2)
 
@@ -192,7 +192,7 @@ def test_the_plan_follows_the_memory(config, filters, monkeypatch):
 
 ACCOUNT = """
 import jax, jax.numpy as jnp, numpy as np
-from nst_jax import grid, networks, optimize, sweep, transfer
+from nst_jax import grid, methods, networks, optimize, sweep, transfer
 from nst_jax.config import Config
 
 config = Config(network="slim", size=96, scales=1, history=4, init="noise")
@@ -200,7 +200,7 @@ photograph = np.random.default_rng(0).uniform(size=(72, 96, 3)).astype("f4")
 weights = networks.random_weights("slim")
 prepared = sweep.prepare(photograph, [photograph], grid.grid(config, seeds=range(3)).lanes, weights=weights)
 goal = transfer.build_objective(prepared.net, prepared.photograph, prepared.paintings, (72, 96), prepared.union)
-method = optimize.Method("lbfgs", 4)
+method = methods.Method("lbfgs", 4)
 state = optimize._start(method, jnp.zeros((3, 72, 96, 3)), np.ones(3), True)
 argument = goal, prepared.own(prepared.lanes, goal, (72, 96))
 compiled = optimize.run_chunk.lower(method, sweep.loss_of_lane, argument, state, 1, True).compile()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import random_filters, smooth_picture
 
-from nst_jax import grid, images, inputs, losses, networks, runs, sweep, transfer, weights
+from nst_jax import grid, images, inputs, losses, networks, runs, scales, seams, sweep, transfer, weights
 from nst_jax.cli.stylize import main
 from nst_jax.config import Config
 from nst_jax.prepare import prepare
@@ -27,7 +27,7 @@ def config(tiny):
     )  # fmt: skip
 
 
-def seams(image):
+def steepness(image):
     """Down and across: the mean difference over the seam, in terms of that inside."""
     return [
         np.abs(image.take(0, axis) - image.take(-1, axis)).mean() / np.abs(np.diff(image, axis=axis)).mean()
@@ -52,29 +52,29 @@ def test_a_tile_is_resized_as_a_plane_full_of_it(size):
     tile = smooth_picture(12, 20, 3)
     height, width = size
     plane = images.resize(np.tile(tile, (5, 5, 1)), 5 * height, 5 * width)
-    resized = images.resize_tile(tile, height, width)
+    resized = seams.resize_tile(tile, height, width)
     assert resized.shape == (height, width, 3)
     np.testing.assert_allclose(resized, plane[2 * height : 3 * height, 2 * width : 3 * width], atol=1e-6)
 
 
 def test_a_shifted_tile_gives_a_shifted_tile():
     tile = smooth_picture(12, 20, 3)
-    shifted = images.resize_tile(np.roll(tile, (4, 5), (0, 1)), 24, 36)
-    np.testing.assert_allclose(shifted, np.roll(images.resize_tile(tile, 24, 36), (8, 9), (0, 1)), atol=1e-6)
+    shifted = seams.resize_tile(np.roll(tile, (4, 5), (0, 1)), 24, 36)
+    np.testing.assert_allclose(shifted, np.roll(seams.resize_tile(tile, 24, 36), (8, 9), (0, 1)), atol=1e-6)
 
 
 def test_lanes_are_resized_one_by_one():
     lanes = np.stack([smooth_picture(12, 20, seed) for seed in (1, 2)])
     together = inputs.resized(lanes, 24, 40, True)
-    np.testing.assert_array_equal(together[1], images.resize_tile(lanes[1], 24, 40))
-    np.testing.assert_array_equal(inputs.seamless(together)[0], images.even_seam(together[0]))
+    np.testing.assert_array_equal(together[1], seams.resize_tile(lanes[1], 24, 40))
+    np.testing.assert_array_equal(inputs.seamless(together)[0], seams.even_seam(together[0]))
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0,), (1,)])
 def test_what_periodic_takes_away_is_smooth_but_for_the_jumps(axes):
     """Moisan's equation: the periodic Laplacian of what is taken away is that of the jumps alone."""
     picture = 0.3 + 0.4 * smooth_picture(9, 14, 3)
-    taken = picture.astype(np.float64) - images.periodic(picture, axes)
+    taken = picture.astype(np.float64) - seams.periodic(picture, axes)
     laplacian = sum(np.roll(taken, shift, axis) - taken for shift in (1, -1) for axis in (0, 1))
     jumps = np.zeros_like(taken)
     if 0 in axes:
@@ -90,28 +90,28 @@ def test_what_periodic_takes_away_is_smooth_but_for_the_jumps(axes):
 def test_a_periodic_picture_tiles_and_one_that_tiles_stays():
     ramp = np.linspace(0.1, 0.9, 30)[None, :, None] + np.zeros((20, 1, 3))
     picture = np.clip(ramp + smooth_picture(20, 30, 1) / 5 - 0.1, 0, 1)
-    assert max(seams(picture)) > 5
-    assert max(seams(images.periodic(picture))) < 2
-    assert np.abs(images.periodic(picture) - picture)[5:-5, 5:-5].std() < 0.2
+    assert max(steepness(picture)) > 5
+    assert max(steepness(seams.periodic(picture))) < 2
+    assert np.abs(seams.periodic(picture) - picture)[5:-5, 5:-5].std() < 0.2
     tile = tiling_picture(40, 60)
-    np.testing.assert_allclose(images.periodic(tile), tile, atol=0.04)
-    assert np.abs(images.periodic(tile) - tile).mean() < 0.01
-    np.testing.assert_array_equal(images.periodic(np.full((6, 8, 3), 0.3, np.float32)), np.full((6, 8, 3), 0.3, "f4"))
+    np.testing.assert_allclose(seams.periodic(tile), tile, atol=0.04)
+    assert np.abs(seams.periodic(tile) - tile).mean() < 0.01
+    np.testing.assert_array_equal(seams.periodic(np.full((6, 8, 3), 0.3, np.float32)), np.full((6, 8, 3), 0.3, "f4"))
 
 
 def test_only_a_seam_that_is_steeper_than_the_inside_is_evened():
     tile = tiling_picture(40, 60)
     quiet = np.roll(tile, -np.abs(np.diff(tile, axis=1)).mean((0, 2)).argmin() - 1, 1)
     quiet = np.roll(quiet, -np.abs(np.diff(quiet, axis=0)).mean((1, 2)).argmin() - 1, 0)
-    np.testing.assert_array_equal(images.even_seam(quiet), quiet)
+    np.testing.assert_array_equal(seams.even_seam(quiet), quiet)
     steep = np.roll(quiet, -np.abs(np.diff(quiet, axis=1)).mean((0, 2)).argmax() - 1, 1)
-    assert seams(steep)[1] > 1 > seams(steep)[0]
-    assert max(seams(images.even_seam(steep))) < 1
-    taken, all_of_it = steep - images.even_seam(steep), steep - images.periodic(steep, [1])
+    assert steepness(steep)[1] > 1 > steepness(steep)[0]
+    assert max(steepness(seams.even_seam(steep))) < 1
+    taken, all_of_it = steep - seams.even_seam(steep), steep - seams.periodic(steep, [1])
     share = np.vdot(taken, all_of_it) / np.vdot(all_of_it, all_of_it)
     assert 8 * share == pytest.approx(round(8 * share), abs=1e-3)  # the fewest eighths that do
     assert 0 < share < 1
-    assert seams(steep - (share - 1 / 8) * all_of_it)[1] > 1
+    assert steepness(steep - (share - 1 / 8) * all_of_it)[1] > 1
     np.testing.assert_allclose(taken, share * all_of_it, atol=1e-6)
 
 
@@ -121,15 +121,15 @@ def test_only_a_seam_that_is_steeper_than_the_inside_is_evened():
 def test_no_pooling_drops_a_row(config):
     for height in range(4, 60):
         for width in range(height, 80, 7):
-            rounded = inputs.pooled_evenly((height, width), config)
+            rounded = scales.pooled_evenly((height, width), config)
             assert all(
                 side % 4 == 0 and abs(side - old) <= 2 for side, old in zip(rounded, (height, width), strict=True)
             )
-    assert inputs.pooled_evenly((21, 26), dataclasses.replace(config, tileable=False)) == (21, 26)
+    assert scales.pooled_evenly((21, 26), dataclasses.replace(config, tileable=False)) == (21, 26)
     shallow = dataclasses.replace(config, content_layers=(), style_layers=("conv1_1", "pool1"))
-    assert inputs.pooled_evenly((21, 25), shallow) == (22, 26)
+    assert scales.pooled_evenly((21, 25), shallow) == (22, 26)
     full = dataclasses.replace(config, scales=4)
-    assert inputs.scale_sizes((44, 60), full) == [(8, 8), (12, 16), (24, 32), (44, 60)]
+    assert scales.scale_sizes((44, 60), full) == [(8, 8), (12, 16), (24, 32), (44, 60)]
 
 
 @pytest.mark.parametrize("size", range(26, 43))
@@ -138,7 +138,7 @@ def test_the_size_is_the_same_when_it_is_asked_for_again(config, size):
     config = dataclasses.replace(config, size=size)
     for shape in ((30, 40), (33, 40), (40, 40), (40, 31), (40, 12)):
         photograph, _ = inputs.load_pictures(smooth_picture(*shape, 0), STYLE, config)
-        assert photograph.pixels.shape[:2] == inputs.full_size(photograph, [], config)
+        assert photograph.pixels.shape[:2] == scales.full_size(photograph, [], config)
         assert all(side % 4 == 0 for side in photograph.pixels.shape[:2])
 
 
@@ -220,7 +220,7 @@ def test_the_seam_is_no_steeper_than_the_inside(config, changes):
     filters = random_filters(config.network)
     result = stylize(content, STYLE, config, weights=filters)
     assert all(side % 4 == 0 for side in result.image.shape[:2])
-    assert max(seams(result.image)) <= 1
+    assert max(steepness(result.image)) <= 1
     assert result.config.padding == "wrap"
     told = json.loads(json.dumps(runs.report(result)))
     assert told["size"] == [result.image.shape[1], result.image.shape[0]]
@@ -240,7 +240,7 @@ def test_without_the_option_there_is_a_seam(config):
     plain = dataclasses.replace(config, tileable=False)
     result = stylize(CONTENT, STYLE, plain, weights=random_filters(config.network))
     assert result.image.shape == (21, 26, 3)
-    assert max(seams(result.image)) > 1.5
+    assert max(steepness(result.image)) > 1.5
     assert result.config.padding == "replicate-first"
     assert result.notes == []
 
@@ -253,7 +253,7 @@ def test_a_start_tiles(config, tmp_path, init):
     start = stylize(
         CONTENT, STYLE, dataclasses.replace(config, init=init, steps=0), weights=random_filters(config.network)
     )
-    assert max(seams(start.image)) <= 1
+    assert max(steepness(start.image)) <= 1
     assert start.image.shape == (20, 28, 3)
 
 
@@ -262,7 +262,7 @@ def test_the_image_wraps_around_between_scales(config):
     prepared = prepare(CONTENT, STYLE, config, weights=random_filters(config.network))
     assert prepared.sizes == [(12, 16), (20, 28)]
     noise = np.random.default_rng(5).uniform(size=(12, 16, 3)).astype("f4")
-    expected = images.even_seam(images.resize_tile(noise, 20, 28))
+    expected = seams.even_seam(seams.resize_tile(noise, 20, 28))
     result = stylize(CONTENT, STYLE, config, weights=random_filters(config.network))
     np.testing.assert_array_equal(result.image, expected)
 
@@ -303,7 +303,7 @@ def test_lanes_tile_as_runs_alone_do(config):
         alone = stylize(CONTENT, [STYLE, other][lane.style], lane.config, weights=filters)
         assert result.config == alone.config
         assert result.image.shape == alone.image.shape == (20, 28, 3)
-        assert max(seams(result.image)) <= 1
+        assert max(steepness(result.image)) <= 1
         assert result.trace[0]["total"] == pytest.approx(alone.trace[0]["total"], rel=1e-4)
         assert result.losses["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
 
@@ -316,7 +316,7 @@ def test_slim_tiles():
     )  # fmt: skip
     result = stylize(smooth_picture(21, 30, 0), smooth_picture(28, 24, 1), config)
     assert result.image.shape == (20, 32, 3)
-    assert max(seams(result.image)) <= 1
+    assert max(steepness(result.image)) <= 1
 
 
 # ---------------------------------------------------------------- the command line

@@ -9,7 +9,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import images, inputs, memory, optimize, runs, transfer
+from nst_jax import images, inputs, memory, optimize, runs, scales, transfer
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
@@ -179,7 +179,7 @@ def test_bounded_pixels_stay_in_the_range(optimizer):
         raw = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                transfer, "_clipped", lambda x, *_, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1)
+                transfer, "clipped", lambda x, *_, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1)
             )
             results[kind] = run(config=dataclasses.replace(config, pixel_range=kind))
         beyond[kind] = np.abs(raw[-1] - np.clip(raw[-1], 0, 1))
@@ -223,10 +223,10 @@ def test_several_styles_differ_from_each_alone():
 
 def test_scales_double_and_end_at_the_full_size():
     config = dataclasses.replace(CONFIG, size=70, scales=5, coarse_steps=(2,), steps=3)
-    assert inputs.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
+    assert scales.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
     shallow = dataclasses.replace(config, content_layers=("conv2_1",), style_layers=("conv1_1", "conv3_1"))
-    assert inputs.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
-    assert inputs.scale_sizes((50, 70), dataclasses.replace(shallow, scales=2)) == [(25, 35), (50, 70)]
+    assert scales.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
+    assert scales.scale_sizes((50, 70), dataclasses.replace(shallow, scales=2)) == [(25, 35), (50, 70)]
     seen = []
     result = run(config=shallow, on_progress=seen.append)
     assert [(progress.step, progress.steps, progress.size) for progress in seen] == [
@@ -244,7 +244,7 @@ def test_a_small_painting_is_not_reduced_to_nothing_at_coarse_scales():
     config = dataclasses.replace(
         CONFIG, size=64, scales=3, coarse_steps=(1,), steps=1, content_layers=("conv2_1",), style_layers=("conv3_1",)
     )
-    assert inputs.scale_sizes((48, 64), config) == [(12, 16), (24, 32), (48, 64)]
+    assert scales.scale_sizes((48, 64), config) == [(12, 16), (24, 32), (48, 64)]
     result = run(content=smooth_picture(48, 64, 0), style=smooth_picture(6, 12, 1), config=config)
     assert result.losses["style"] > 0
     assert result.ended == ""

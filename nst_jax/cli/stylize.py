@@ -22,7 +22,7 @@ from nst_jax.styles import pictures_of
 
 if TYPE_CHECKING:
     from nst_jax.prepare import Prepared
-    from nst_jax.transfer import Progress
+    from nst_jax.recorder import Progress
 
 PROGRAM = "nst-stylize"
 

@@ -22,8 +22,8 @@ from nst_jax.styles import expand
 
 if TYPE_CHECKING:
     from nst_jax.gallery import Gallery
+    from nst_jax.recorder import Progress
     from nst_jax.sweep import Plan
-    from nst_jax.transfer import Progress
 
 PROGRAM = "nst-sweep"
 REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISSING}
