@@ -27,6 +27,7 @@ COMMANDS = {
     "ways": "whole runs by several ways, refined or in bfloat16: the loss at the end, and when it is reached",
     "slim": "the small network against random filters and VGG-19, judged under VGG-19",
     "quality": "the presets side by side, judged under VGG-19 over several scales",
+    "sizes": "the same settings at several sizes, side by side",
     "sweep": "a sweep as one batch against its runs one after the other",
     "against_torch": "our L-BFGS against PyTorch's on the 2015 objective, evaluation by evaluation",
 }

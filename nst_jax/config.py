@@ -48,9 +48,9 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 7, with slim 23"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 5, with slim 23"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 6, with slim 2, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default 4, with slim 2, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
@@ -241,7 +241,7 @@ def _for_json(value: Any) -> Any:
 
 #: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
 OWN: tuple[dict[str, Any], dict[str, Any]] = (
-    {"style_weight": 7.0, "tv_weight": 6.0, "tv_chroma": 2.0, "style_octaves": 2},
+    {"style_weight": 5.0, "tv_weight": 4.0, "tv_chroma": 2.0, "style_octaves": 2},
     {"style_weight": 23.0, "tv_weight": 2.0, "tv_chroma": 1.5, "style_octaves": 1},
 )
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_filters, smooth_picture
 
 from benchmarks import __main__ as command
-from benchmarks import contenders, harness, memory, processes, quality, run, variants, ways
+from benchmarks import contenders, harness, memory, processes, quality, run, sizes, variants, ways
 from nst_jax.config import preset
 
 TORCH = importlib.util.find_spec("torch") is not None
@@ -90,6 +90,17 @@ def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_
     assert (tmp_path / "sheet.png").exists()
     again = told(tmp_path, "quality", *options)["rows"]
     assert [row["seconds"] for row in again] == [row["seconds"] for row in rows]  # read, not made
+
+
+def test_sizes_tell_how_far_a_larger_result_is(tmp_path, pictures, narrow_vgg, monkeypatch):
+    monkeypatch.setattr(sizes, "choose_weights", lambda network: random_filters(network))
+    options = ["--network", "vgg19", "--sizes", 48, 64, "--pair", *pictures, "--sheet", tmp_path / "sheet.png"]
+    first, second = told(tmp_path, "sizes", *options, "--set", "coarse_steps=[2]", "steps=3")["rows"]
+    assert first["far"] == 0 < second["far"] < 1
+    assert (tmp_path / "sheet.png").exists()
+    flat = np.full((40, 60, 3), 0.25, np.float32)
+    assert sizes.difference(flat, np.full((80, 120, 3), 0.75, np.float32)) == pytest.approx(0.5)
+    assert sizes.middle(flat).shape == (12, 18, 3)
 
 
 def test_memory_tells_the_peak_of_a_run(tmp_path, pair, narrow_vgg):

@@ -134,7 +134,7 @@ def test_unknown_preset():
 
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
-    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 7.0, 6.0)
+    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 5.0, 4.0)
     assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1.5, 0)
     assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
         2,
