@@ -81,9 +81,8 @@ def prepare(
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
     octaves = scales.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
-    plan = memory.plan(
-        config.network, taps, passes[-1].sizes, Method(config.optimizer, config.history), guided, octaves
-    )
+    stages = [size for each in passes for size in each.sizes]
+    plan = memory.plan(config.network, taps, stages, Method(config.optimizer, config.history), guided, octaves)
     pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
     return Prepared(config, weights, pictures, passes, plan)
 
