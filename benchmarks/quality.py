@@ -71,10 +71,11 @@ def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
 
 def cost(config: Config, photograph: np.ndarray) -> float:
     """The evaluations of a run, each counted by its pixels over those of the full size."""
+    config = config.for_network(config.network)
     height, width = photograph.shape[:2]
     sizes = scales.scale_sizes((height, width), config)
     counts = scales.step_counts(sizes, config)
-    octaves = [scales.octaves_at(size, [], config.for_network(config.network)) for size in sizes]
+    octaves = [scales.octaves_at(size, [], config) for size in sizes]
     return sum(
         count * h * w / (height * width) * sum(0.25**octave for octave in range(more))
         for count, (h, w), more in zip(counts, sizes, octaves, strict=True)
@@ -83,6 +84,7 @@ def cost(config: Config, photograph: np.ndarray) -> float:
 
 def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
     """The same with so many times fewer steps at each size that the run costs at most ``evaluations``."""
+    config = config.for_network(config.network)
     sizes = scales.scale_sizes(photograph.shape[:2], config)
     factor = min(1.0, evaluations / cost(config, photograph))
     counts = [max(1, round(factor * count)) for count in scales.step_counts(sizes, config)]

@@ -48,7 +48,7 @@ class Config:
     content_weight: float = 1.0
     """weight of the content loss; alpha of the paper in the paper presets"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 5, with slim 23"""
+    """weight of the style loss; beta of the paper in the paper presets; by default 6, with slim 23"""
     tv_weight: float | None = None
     """weight of the total variation, which smooths; by default 4, with slim 2, for absolute and isotropic a tenth"""
     tv_kind: str = "squares"
@@ -76,10 +76,11 @@ class Config:
     """number of sizes, coarse to fine, or auto: from --coarsest on; those too small for the layers are left out"""
     scale_factor: float = 2.0
     """how much larger each size is than the one before"""
-    coarsest: int = 64
-    """longest side in pixels that the coarsest of the automatic sizes has at least"""
-    coarse_steps: tuple[int, ...] = (150,)
-    """steps at each size before the full one, from the coarsest; the last number holds for the rest"""
+    coarsest: int | None = None
+    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 128, with slim 64"""
+    coarse_steps: tuple[int, ...] | None = None
+    """steps at each size before the full one, from the coarsest; the last number holds for the rest; by default 80,
+    with slim 150"""
     refine: bool = False
     """take the steps of all sizes with slim, ten times as fast, and then --steps at the full size with the network"""
     averaging: float = 0.0
@@ -149,18 +150,19 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "coarsest": 1, "history": 1, "style_size": 0}.items():
+        for name, low in {"size": 1, "history": 1, "style_size": 0}.items():
             check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
         check_whole("seed", self.seed, 0, 2**32 - 1)
-        if self.style_octaves is not None:
-            check_whole("style_octaves", self.style_octaves, 1)
+        for name in ("coarsest", "style_octaves"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
         if self.scales != "auto":
             check_whole("scales", self.scales, 1)
         if self.steps is not None:
             check_whole("steps", self.steps, 0)
-        for count in self.coarse_steps:
+        for count in self.coarse_steps or ():
             check_whole("coarse_steps", count, 0)
-        if not self.coarse_steps:
+        if self.coarse_steps == ():
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)
         if not 0 <= self.averaging < 1:
@@ -241,8 +243,22 @@ def _for_json(value: Any) -> Any:
 
 #: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
 OWN: tuple[dict[str, Any], dict[str, Any]] = (
-    {"style_weight": 5.0, "tv_weight": 4.0, "tv_chroma": 2.0, "style_octaves": 2},
-    {"style_weight": 23.0, "tv_weight": 2.0, "tv_chroma": 1.5, "style_octaves": 1},
+    {
+        "style_weight": 6.0,
+        "tv_weight": 4.0,
+        "tv_chroma": 2.0,
+        "style_octaves": 2,
+        "coarsest": 128,
+        "coarse_steps": (80,),
+    },
+    {
+        "style_weight": 23.0,
+        "tv_weight": 2.0,
+        "tv_chroma": 1.5,
+        "style_octaves": 1,
+        "coarsest": 64,
+        "coarse_steps": (150,),
+    },
 )
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}

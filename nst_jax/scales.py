@@ -38,11 +38,12 @@ def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
     """
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     least = 2 * layers.smallest_side(config.network, taps)
+    coarsest = config.coarsest or 1  # None in options that are not complete
     sizes = [full]
     for number in itertools.count(1):
         size = images.fit_size(*full, max(1, round(max(full) / config.scale_factor**number)))
         size = pooled_evenly(size, config)
-        if min(size) < least or (max(size) < config.coarsest if config.scales == "auto" else number >= config.scales):
+        if min(size) < least or (max(size) < coarsest if config.scales == "auto" else number >= config.scales):
             return sizes
         sizes.insert(0, size)
     raise AssertionError("sizes that become smaller end")
@@ -50,7 +51,7 @@ def scale_sizes(full: tuple[int, int], config: Config) -> list[tuple[int, int]]:
 
 def step_counts(sizes: Sequence[tuple[int, int]], config: Config) -> list[int]:
     """The steps at each of the scales."""
-    given, count = config.coarse_steps, len(sizes)
+    given, count = config.coarse_steps or (0,), len(sizes)
     steps = [*given[:count], *[given[-1]] * (count - len(given))]
     return steps if config.steps is None else [*steps[:-1], config.steps]
 

@@ -134,7 +134,9 @@ def test_unknown_preset():
 
 def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
-    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 5.0, 4.0)
+    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 6.0, 4.0)
+    assert (wide.coarsest, wide.coarse_steps, slim.coarsest, slim.coarse_steps) == (128, (80,), 64, (150,))
+    assert Config(coarsest=32, coarse_steps=(7,)).for_network("vgg19").coarse_steps == (7,)
     assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1.5, 0)
     assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
         2,
