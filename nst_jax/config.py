@@ -79,8 +79,7 @@ class Config:
     coarsest: int | None = None
     """longest side in pixels that the coarsest of the automatic sizes has at least; by default 128, with slim 64"""
     coarse_steps: tuple[int, ...] | None = None
-    """steps at each size before the full one, from the coarsest; the last number holds for the rest; by default 80,
-    with slim 150"""
+    """steps at each size but the full one, from the coarsest, the last for the rest; by default 80, with slim 150"""
     refine: bool = False
     """take the steps of all sizes with slim, ten times as fast, and then --steps at the full size with the network"""
     averaging: float = 0.0
