@@ -85,6 +85,11 @@ def median_of(rows: Iterable[Row], key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
+def last_steps(trace: list[Row], steps: int | None) -> list[Row]:
+    """The rows of a run's last ``steps``: under ``--refine``, the small network's at the same size come before."""
+    return trace[len(trace) - (steps or 0) :]
+
+
 def means_of(rows: Sequence[Row], key: str, names: Sequence[str], measures: Sequence[str]) -> list[Row]:
     """A row for each of ``names``: the means of ``measures`` over the rows that have it at ``key``."""
     return [

@@ -70,8 +70,7 @@ def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
 
 
 def cost(config: Config, photograph: np.ndarray) -> float:
-    """The evaluations of a run, each counted by its pixels over those of the full size."""
-    config = config.for_network(config.network)
+    """The evaluations of a run with complete options, each counted by its pixels over those of the full size."""
     height, width = photograph.shape[:2]
     sizes = scales.scale_sizes((height, width), config)
     counts = scales.step_counts(sizes, config)
@@ -83,8 +82,7 @@ def cost(config: Config, photograph: np.ndarray) -> float:
 
 
 def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
-    """The same with so many times fewer steps at each size that the run costs at most ``evaluations``."""
-    config = config.for_network(config.network)
+    """The same complete options with so many times fewer steps at each size that it costs at most ``evaluations``."""
     sizes = scales.scale_sizes(photograph.shape[:2], config)
     factor = min(1.0, evaluations / cost(config, photograph))
     counts = [max(1, round(factor * count)) for count in scales.step_counts(sizes, config)]
@@ -136,10 +134,10 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def configs(options: argparse.Namespace) -> dict[str, Config]:
-    """What is compared, by the name of its preset and, where several are asked for, its strength."""
+    """What is compared, complete, by the name of its preset and, where several are asked for, its strength."""
     asked = {}
     for name in options.presets:
-        config = dataclasses.replace(changed(preset(name), options.set), size=options.size, network="vgg19")
+        config = dataclasses.replace(changed(preset(name), options.set), size=options.size).for_network("vgg19")
         if options.strengths:
             asked |= {f"{name}-{each:g}": dataclasses.replace(config, strength=each) for each in options.strengths}
         else:

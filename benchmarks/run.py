@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.contenders import objective_of
-from benchmarks.harness import Row, check_same, median_of, table
+from benchmarks.harness import Row, check_same, last_steps, median_of, table
 from benchmarks.pictures import add_pair, path_of, pictures
 from benchmarks.processes import STYLIZE, cache_at, finish
 from benchmarks.variants import PLAIN, TORCH, float32, plain
@@ -105,7 +105,7 @@ def our_run(arguments: list[str], output: Path, cache: dict[str, str]) -> Row:
     told = json.loads(report.read_text())
     picture = done.since_start(output)
     before = picture - told["seconds"]["total"]
-    trace = told["trace"][-told["config"]["steps"] :]  # under --refine, slim's at this size come before
+    trace = last_steps(told["trace"], told["config"]["steps"])
     return {
         "picture": picture,
         "compile": told["seconds"]["compile"],

@@ -14,7 +14,7 @@ import argparse
 import time
 from typing import Any
 
-from benchmarks.harness import Row, table
+from benchmarks.harness import Row, last_steps, table
 from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, changed
 from nst_jax import transfer
@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
                 started = time.perf_counter()
                 result = transfer.stylize(*pair, asked, weights=held)
                 seconds = time.perf_counter() - started
-            last = result.trace[-asked.steps :] if asked.steps else []
+            last = last_steps(result.trace, asked.steps)
             curve = [(row["seconds"], row["total"]) for row in last]
             told = {"content": content, "style": style, "way": way, "loss": result.losses["total"]}
             latest.append({**told, "seconds": seconds, "curve": curve})
