@@ -462,3 +462,17 @@ def test_a_gradient_that_is_not_finite_does_not_poison_the_run(method):
     if method is LBFGS:  # it never takes such a point, so there is nothing to mend
         assert float(jnp.min(outcome.x)) >= 0.5
         assert not any(notes)
+
+
+@pytest.mark.parametrize("method", [ADAM, LBFGS])
+def test_averaging_gives_the_weighted_mean_of_the_points_taken(method):
+    """Σ d^(k − i) x_i over Σ d^(k − i): free of the bias that a mean which starts at 0 has."""
+    points = []
+    minimise(
+        method, quadratic, MIDDLE, START, steps=6, rate=0.3, on_chunk=lambda chunk: points.append(np.array(chunk.x))
+    )
+    weights = 0.7 ** np.arange(len(points))[::-1]
+    expected = np.tensordot(weights, points, 1) / weights.sum()
+    found = minimise(method._replace(averaging=0.7), quadratic, MIDDLE, START, steps=6, rate=0.3).x
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(found - points[-1]).max() > 1e-3

@@ -227,6 +227,8 @@ def test_scales_double_and_end_at_the_full_size():
     shallow = dataclasses.replace(config, content_layers=("conv2_1",), style_layers=("conv1_1", "conv3_1"))
     assert scales.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
     assert scales.scale_sizes((50, 70), dataclasses.replace(shallow, scales=2)) == [(25, 35), (50, 70)]
+    closer = dataclasses.replace(shallow, scales=3, scale_factor=1.25)
+    assert scales.scale_sizes((50, 75), closer) == [(32, 48), (40, 60), (50, 75)]
     seen = []
     result = run(config=shallow, on_progress=seen.append)
     assert [(progress.step, progress.steps, progress.size) for progress in seen] == [
