@@ -5,15 +5,17 @@ python examples/controls.py examples/controls.jpg
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nst_jax import images, transfer
-from nst_jax.config import preset
+from nst_jax.config import KEPT_COLORS, PADDINGS, TV_KINDS, Config, preset
 from nst_jax.presets import PRESET_CHANGES
 from nst_jax.sheet import Cell, contact_sheet
 
@@ -21,64 +23,111 @@ HERE = Path(__file__).parent
 SIZE, ACROSS = 160, 6
 
 
-def half(folder: Path, name: str) -> Path:
-    """A mask of an example picture's shape: white on the right, with a soft border."""
+class Control(NamedTuple):
+    """What stands below a control's picture, its options, and what it is made of where that is not as usual."""
+
+    caption: str
+    options: dict[str, Any]
+    paintings: tuple[Path, ...] = (HERE / "swirls.jpg",)
+    photograph: Path = HERE / "townhouses.jpg"
+
+
+def ramp(name: str) -> np.ndarray:
+    """Of an example picture's shape, [H, W], 0 on the left and 1 on the right, with a soft border between them."""
     height, width = images.load_image(HERE / f"{name}.jpg", longest_side=SIZE).pixels.shape[:2]
-    ramp = np.clip((np.arange(width) - 0.45 * width) / (0.1 * width), 0, 1).astype(np.float32)
-    return save(folder / f"{name}.png", np.tile(ramp[:, None], (height, 1, 3)))
+    return np.tile(np.clip((np.arange(width) - 0.45 * width) / (0.1 * width), 0, 1).astype(np.float32), (height, 1))
 
 
-def save(path: Path, pixels: np.ndarray) -> Path:
-    """Writes a picture [H, W, 3] and gives its path."""
-    images.save_image(path, pixels)
+def save(path: Path, pixels: np.ndarray, alpha: np.ndarray | None = None) -> Path:
+    """Writes a picture, or a mask [H, W], and gives its path."""
+    images.save_image(path, np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels, alpha)
     return path
 
 
-def controls(folder: Path) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
-    """What stands below each picture, its paintings, and its options."""
-    right = half(folder, "townhouses")
-    left = save(folder / "left.png", 1 - images.load_image(right).pixels)
-    swirls, both, mosaic = ("swirls",), ("swirls", "woodcut"), HERE / "mosaic.jpg"
-    strengths = [(f"--strength {value}", swirls, {"strength": value}) for value in (0.0, 0.25, 0.75, 1.0)]
-    presets = [(f"--preset {name}", swirls, {"preset": name}) for name in PRESET_CHANGES if name != "default"]
-    colours = [(f"--keep-colors {how}", swirls, {"keep_colors": how}) for how in ("luminance", "cholesky", "histogram")]
-    kinds = [(f"--tv-kind {kind}", swirls, {"tv_kind": kind}) for kind in ("absolute", "isotropic", "neighbours")]
-    starts = [(f"--init {start}", swirls, {"init": start}) for start in ("style", "noise", "gray")]
+def each(flag: str, values: Iterable[Any]) -> list[Control]:
+    """A control's values, side by side."""
+    return [Control(f"--{flag.replace('_', '-')} {value}", {flag: value}) for value in values]
+
+
+def controls(folder: Path) -> list[Control]:
+    """All of them; the masks and other pictures that they take are written to ``folder``."""
+    a, b, c = (HERE / f"{name}.jpg" for name in ("swirls", "woodcut", "mosaic"))
+    inside = ramp("townhouses")
+    right, left = save(folder / "right.png", inside), save(folder / "left.png", 1 - inside)
+    coded = save(folder / "coded.png", np.stack([inside < 0.5, inside < 0, inside >= 0.5], -1).astype(np.float32))
+    photograph = images.load_image(HERE / "townhouses.jpg").pixels
+    height, width = photograph.shape[:2]
+    down, across = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    cut_out = save(folder / "cut_out.png", photograph, (down**2 + across**2 < 0.9).astype(np.float32))
+    grey = save(folder / "grey.png", photograph.mean(-1))
+    both = folder / "A and B"
+    both.mkdir()
+    for painting in (a, b):
+        save(both / painting.name, images.load_image(painting).pixels)
+    mine = folder / "mine.toml"
+    mine.write_text('preset = "gatys2016"\nstyle-layers = ["conv1_1", "conv2_1"]\n')
     return [
-        ("default", swirls, {}),
-        *strengths,
-        *presets,
-        ("--style A B", both, {}),
-        ("--style A B --style-blend 1 4", both, {"style_blend": (1.0, 4.0)}),
-        ("--style-scale 0.5", swirls, {"style_scale": (0.5,)}),
-        ("--style-scale 2", swirls, {"style_scale": (2.0,)}),
-        *colours,
-        ("--palette C", swirls, {"palette": mosaic}),
-        ("--content-mask L R --style A B", both, {"content_mask": (left, right)}),
-        ("--content-mask R", swirls, {"content_mask": (right,)}),
-        ("--style-mask R", swirls, {"style_mask": (half(folder, "swirls"),)}),
-        ("--freeze R", swirls, {"freeze": right}),
-        ("--tileable, twice", swirls, {"tileable": True}),
-        ("--padding zeros", swirls, {"padding": "zeros"}),
-        *starts,
-        ("--init-noise 0.5", swirls, {"init_noise": 0.5}),
-        *kinds,
-        ("--tv-chroma 5", swirls, {"tv_chroma": 5.0}),
-        ("--pixel-range bounded", swirls, {"pixel_range": "bounded"}),
-        ("--style-octaves 3", swirls, {"style_octaves": 3}),
-        ("--pooling max", swirls, {"pooling": "max"}),
-        ("--scales 1", swirls, {"scales": 1}),
-        ("--optimizer adam --averaging 0.9", swirls, {"optimizer": "adam", "averaging": 0.9}),
-        ("--moments 1", swirls, {"moments": 1.0}),
+        Control("default", {}),
+        *each("strength", (0.0, 0.25, 0.75, 1.0)),
+        *each("preset", (name for name in PRESET_CHANGES if name != "default")),
+        Control("--preset mine.toml", {"preset": str(mine)}),
+        Control("--content-layers conv2_1", {"content_layers": ("conv2_1",)}),
+        Control("--style-layers conv1_1 conv2_1", {"style_layers": ("conv1_1", "conv2_1")}),
+        Control("--style A B", {}, (a, b)),
+        Control("--style A B --style-blend 1 4", {"style_blend": (1.0, 4.0)}, (a, b)),
+        Control("--style FOLDER", {}, (both,)),
+        *each("style_size", (80,)),
+        *(Control(f"--style-scale {scale}", {"style_scale": (scale,)}) for scale in (0.5, 2.0)),
+        Control("--style A B --style-scale 0.5 2", {"style_scale": (0.5, 2.0)}, (a, b)),
+        *each("keep_colors", (kept for kept in KEPT_COLORS if kept != "none")),
+        Control("--palette C", {"palette": c}),
+        Control("a grey photograph, --keep-colors pca", {"keep_colors": "pca"}, photograph=grey),
+        Control("--content-mask L R --style A B", {"content_mask": (left, right)}, (a, b)),
+        Control(
+            "--content-mask M --mask-colors red blue",
+            {"content_mask": (coded,), "mask_colors": ("red", "blue")},
+            (a, b),
+        ),
+        Control("--content-mask R", {"content_mask": (right,)}),
+        Control("--style-mask R", {"style_mask": (save(folder / "half.png", ramp("swirls")),)}),
+        Control("--freeze R", {"freeze": right}),
+        Control("a photograph with transparent corners", {}, photograph=cut_out),
+        Control("--tileable, twice", {"tileable": True}),
+        *each("padding", (padding for padding in PADDINGS if padding != "replicate-first")),
+        *each("init", ("style", "noise", "gray")),
+        Control("--init C", {"init": str(c)}),
+        *each("init_noise", (0.5,)),
+        *each("tv_kind", (kind for kind in TV_KINDS if kind != "squares")),
+        *each("tv_weight", (0.0,)),
+        *each("tv_chroma", (5.0,)),
+        *each("pixel_range", ("bounded",)),
+        *each("style_octaves", (3,)),
+        *each("pooling", ("max",)),
+        *each("scales", (1,)),
+        *each("scale_factor", (1.4,)),
+        *each("coarsest", (32,)),
+        Control("--coarse-steps 20", {"coarse_steps": (20,)}),
+        *each("steps", (10,)),
+        Control("--optimizer adam --averaging 0.9", {"optimizer": "adam", "averaging": 0.9}),
+        *each("moments", (1.0,)),
     ]
 
 
-def made(paintings: tuple[str, ...], options: dict[str, Any]) -> np.ndarray:
-    """The picture of one control."""
-    base = preset(options.get("preset", "default"))
-    config = type(base)(**{**vars(base), "size": SIZE, "network": "slim", **options})
-    paths = [HERE / f"{name}.jpg" for name in paintings]
-    image = transfer.stylize(HERE / "townhouses.jpg", paths, config).image
+def config_of(control: Control) -> Config:
+    """All the options of one control's picture."""
+    base = preset(control.options.get("preset", "default"))
+    return dataclasses.replace(
+        base, size=SIZE, network="slim", **{k: v for k, v in control.options.items() if k != "preset"}
+    )
+
+
+def made(control: Control) -> np.ndarray:
+    """The picture of one control; what is transparent in it stands on paper."""
+    config = config_of(control)
+    result = transfer.stylize(control.photograph, control.paintings, config)
+    image = result.image
+    if result.alpha is not None:
+        image = image * result.alpha[..., None] + 1 - result.alpha[..., None]
     return images.resize(np.tile(image, (2, 2, 1)), *image.shape[:2]) if config.tileable else image
 
 
@@ -86,9 +135,9 @@ def main(output: str) -> None:
     """All controls on one sheet."""
     with tempfile.TemporaryDirectory() as folder:
         cells = []
-        for caption, paintings, options in controls(Path(folder)):
-            print(caption, file=sys.stderr, flush=True)
-            cells.append(Cell(made(paintings, options), caption))
+        for control in controls(Path(folder)):
+            print(control.caption, file=sys.stderr, flush=True)
+            cells.append(Cell(made(control), control.caption))
     names = [("the photograph", "townhouses"), ("A", "swirls"), ("B", "woodcut"), ("C", "mosaic")]
     given = [Cell(images.load_image(HERE / f"{name}.jpg", longest_side=SIZE).pixels, label) for label, name in names]
     rows = [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]

@@ -1,5 +1,6 @@
 """The example pictures: drawn by the project's own code, the same each time, and shipped."""
 
+import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -8,19 +9,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nst_jax.config import Config
+
 FOLDER = Path(__file__).parent.parent / "examples"
 NAMES = ["townhouses", "landscape", "swirls", "mosaic", "woodcut"]
 SMALL = 96
 
 
-@pytest.fixture(scope="module")
-def draw():
-    """The module examples/draw.py."""
+@pytest.fixture(scope="module", autouse=True)
+def folder_of_modules():
+    """The folder's modules can be imported."""
     sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module("draw")
-    finally:
-        sys.path.remove(str(FOLDER))
+    yield
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def draw(folder_of_modules):
+    """The module examples/draw.py."""
+    return importlib.import_module("draw")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,3 +65,17 @@ def test_shipped_picture_opens_and_is_what_the_code_draws(draw, name):
 def test_saved_pictures_stay_below_the_limit(draw, tmp_path):
     draw.save(tmp_path / "noise.jpg", np.random.default_rng(0).random((400, 700, 3)))
     assert 0 < (tmp_path / "noise.jpg").stat().st_size <= draw.MAX_BYTES
+
+
+def test_the_sheet_of_controls_has_every_option_that_changes_a_picture(tmp_path):
+    sheet = importlib.import_module("controls")
+    shown = sheet.controls(tmp_path)
+    used = {option for control in shown for option in control.options} | {"style"}
+    of_a_run = {"size", "network", "weights", "refine", "precision", "seed", "history", "learning_rate"}
+    of_the_losses = {"content_weight", "style_weight", "loss"}  # strength and the presets show them
+    assert used == {"style", *(field.name for field in dataclasses.fields(Config))} - of_a_run - of_the_losses
+    captions = [control.caption for control in shown]
+    assert len(set(captions)) == len(captions)
+    for control in shown:
+        assert sheet.config_of(control).size == sheet.SIZE
+        assert all(path.exists() for path in (control.photograph, *control.paintings))
