@@ -3,8 +3,8 @@
 ``xla``
     XLA's own convolution. On a GPU or TPU it is the fast one; on a CPU it is for few channels.
 ``winograd``
-    By tiles, in float32: a quarter of the multiplications. On a CPU it is the fast one for many channels; see
-    ``nst_jax.winograd`` for its error.
+    By tiles: a quarter of the multiplications. On a CPU it is the fast one for many channels; see ``nst_jax.winograd``
+    for its error.
 ``strides``
     XLA's own, with neighbours in a row made channels: for the few channels of a picture, on a CPU.
 """
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nst_jax.winograd import winograd
+from nst_jax.winograd import transformed, winograd
 
 LOWERINGS = ("xla", "winograd", "strides")
 #: NumPy's names of the ways a picture can go on beyond its border.
@@ -33,28 +33,37 @@ STRIDE = 4
 
 def choose(height: int, width: int, inputs: int, outputs: int, dtype: str) -> str:
     """The fastest lowering for [height, width, inputs] to so many ``outputs`` on JAX's default device."""
-    if dtype != "float32" or jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu":
         return "xla"
     channels = inputs * outputs
-    if channels <= STRIDE_CHANNELS:
+    if channels <= STRIDE_CHANNELS and dtype == "float32":
         return "strides"
     pays = channels >= WINOGRAD_CHANNELS and height * width * channels >= WINOGRAD_WORK
     return "winograd" if pays else "xla"
 
 
 def convolve(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"], padding: str = "zeros", lowering: str = ""
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "3 3 i o"],
+    padding: str = "zeros",
+    lowering: str = "",
+    filters: Float[Array, "36 i o"] | None = None,
 ) -> Float[Array, "b h w o"]:
     """Σ kernel[r, s] · x[y + r − 1, x + s − 1], the size kept.
 
     Args:
-      x: responses.
+      x: responses, in the type that the result has.
       kernel: the filters.
       padding: "zeros", "replicate", "reflect" or "wrap": what lies beyond the border.
       lowering: one of ``LOWERINGS``; "" for ``choose``'s.
+      filters: the kernel as "winograd" takes it, ``winograd.transformed``, where that has been done before.
     """
     lowering = lowering or choose(x.shape[1], x.shape[2], kernel.shape[2], kernel.shape[3], x.dtype.name)
     convolved: Any = {"xla": _xla, "winograd": winograd, "strides": _strides}[lowering]
+    if lowering != "winograd":
+        kernel = kernel.astype(x.dtype)
+    else:
+        kernel = transformed(kernel, x.dtype.name) if filters is None else filters
     if padding == "zeros":
         return convolved(x, kernel)
     beyond: Any = BEYOND[padding]

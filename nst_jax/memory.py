@@ -28,11 +28,11 @@ BLOCK_COPIES = 2.2
 GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
-#: What a step makes of a 3×3 filter: turned around for the gradient, or in the basis of Winograd's tiles.
+#: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
 #: octave of the style after the first, and of each layer by its lowering.
-PROGRAMS, SCALE, OCTAVE = 205 * 2**20, 50 * 2**20, 60 * 2**20
+PROGRAMS, SCALE, OCTAVE = 205 * 2**20, 50 * 2**20, 85 * 2**20
 LAYER = {"xla": 0, "winograd": 15 * 2**20, "strides": 0}
 #: The part of the free memory that is planned with.
 USABLE = 0.7

@@ -6,8 +6,11 @@ an argument of a jitted function; then new weights of the same network compile n
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -19,9 +22,13 @@ from jaxtyping import Array, Float
 
 from nst_jax import layers
 from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
-from nst_jax.convolution import convolve
+from nst_jax.convolution import choose, convolve
 from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights
+from nst_jax.winograd import transformed
+
+#: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that multiplies it.
+WIDE = 256
 
 
 class Convolution(nn.Module):
@@ -34,7 +41,8 @@ class Convolution(nn.Module):
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        return convolve(x, kernel.astype(x.dtype), self.padding) + bias.astype(x.dtype)
+        filters: Array | None = self.get_variable("filters", "kernel")
+        return convolve(x, kernel, self.padding, filters=filters) + bias.astype(x.dtype)
 
 
 class VGG(nn.Module):
@@ -84,6 +92,8 @@ class Network:
       bgr: whether the network expects the channels in the order blue, green, red.
       pooling, padding, precision: see ``VGG``.
       remat: whether a gradient computes the responses within a block once more instead of keeping them.
+      filters: of some layers the kernel as ``winograd`` takes it, ``{"conv2_1": {"kernel": [36, I, O]}, …}``, so that
+        it need not be transformed at every step; see ``prepared``.
     """
 
     params: dict[str, dict[str, Array]]
@@ -96,6 +106,7 @@ class Network:
     padding: str = flax.struct.field(pytree_node=False)
     precision: str = flax.struct.field(pytree_node=False)
     remat: bool = flax.struct.field(pytree_node=False, default=False)
+    filters: dict[str, dict[str, Array]] = dataclasses.field(default_factory=dict)
 
 
 def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", precision: str = "float32") -> Network:
@@ -120,16 +131,23 @@ def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", prec
         bgr=preprocessing.channel_order == "BGR",
         pooling=pooling,
         padding=padding,
-        precision=fast_precision() if precision == "auto" else precision,
+        precision=fast_precision(weights.network) if precision == "auto" else precision,
     )
 
 
-def fast_precision() -> str:
-    """The precision that is the faster one on JAX's default device.
+def fast_precision(name: str) -> str:
+    """The precision in which a network is the faster one on JAX's default device (docs/performance.md)."""
+    wide = max(row.channels for row in layers.table(name)) >= WIDE
+    return "bfloat16" if jax.default_backend() != "cpu" or (wide and multiplies_bfloat16()) else "float32"
 
-    No CPU that we have measured gains by bfloat16 (docs/performance.md): XLA's convolution there is no faster in it.
-    """
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has products of bfloat16, as far as Linux tells: AVX-512's, AMX's or Arm's."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told) is not None
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:
@@ -167,14 +185,25 @@ def responses(
     found: dict[str, Array] = {}
     for part in layers.blocks(rows) if net.remat else [rows]:
         run = functools.partial(_run, VGG(part, (*taps, part[-1].name), net.pooling, net.padding, net.precision))
-        seen = (recomputed(run) if net.remat else run)(net.params, x)
+        seen = (recomputed(run) if net.remat else run)({"params": net.params, "filters": net.filters}, x)
         x = seen[part[-1].name]
         found |= {tap: response for tap, response in seen.items() if tap in taps}
     return found if image.ndim == 4 else {tap: response[0] for tap, response in found.items()}
 
 
-def _run(module: VGG, params: Any, x: Array) -> Any:
-    return module.apply({"params": params}, x)
+def _run(module: VGG, variables: Any, x: Array) -> Any:
+    return module.apply(variables, x)
+
+
+def prepared(net: Network, taps: Iterable[str], height: int, width: int) -> Network:
+    """The network with the filters that images of one size need on their way to ``taps``, see ``Network.filters``."""
+    filters = {}
+    for row in layers.until(net.name, tuple(taps)):
+        if row.kind == "pool":
+            height, width = height // 2, width // 2
+        elif choose(height, width, row.inputs, row.channels, net.precision) == "winograd":
+            filters[row.name] = {"kernel": transformed(net.params[row.name]["kernel"], net.precision)}
+    return dataclasses.replace(net, filters=filters)
 
 
 def recomputed(function: Callable[[Any, Array], Any]) -> Callable[[Any, Array], Any]:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import losses, targets
 from nst_jax.losses import Metric
-from nst_jax.networks import Network, responses
+from nst_jax.networks import Network, prepared, responses
 from nst_jax.targets import Statistics, Targets
 
 Terms = dict[str, Array]
@@ -236,8 +236,9 @@ def build(
         style = jax.tree.map(lambda *regions: jnp.concatenate(regions), *each) if each else style
     elif each:
         style = targets.blended(each, jnp.asarray(style_blend or [1.0] * len(each), jnp.float32))
+    sharp = net if photograph is None else prepared(net, {**content_layers, **style_layers}, *photograph.shape[:2])
     return Objective(
-        network=net,
+        network=sharp,
         content_targets=targets.content_targets(net, photograph, tuple(content_layers)),
         **style,
         metrics=targets.metrics_of(net, {**content_layers, **style_layers}),

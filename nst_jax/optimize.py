@@ -212,8 +212,26 @@ def _note(failed: PerRun, done: PerRun, rates: PerRun) -> str:
     return "; ".join(notes)
 
 
-def evaluate(method: Method, function: Function, argument: Any, x: Array, lanes: bool = False) -> dict[str, Any]:
-    """The terms at ``x``, floats or lists of a float a lane, by the program that ``minimise`` has compiled already."""
-    state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
-    _, terms = run_chunk(method, function, argument, state, 1, lanes)
-    return {name: np.asarray(values[0]).tolist() for name, values in terms.items()}
+def evaluate(
+    method: Method, function: Function, argument: Any, x: Array, lanes: bool = False, *, compiled: bool = True
+) -> dict[str, Any]:
+    """The terms at ``x``, floats or lists of a float a lane.
+
+    They come from the program of steps that ``minimise`` has ``compiled`` for such an argument; where it has not, from
+    one without gradient, which is sooner compiled and takes less memory.
+    """
+    if compiled:
+        state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
+        _, terms = run_chunk(method, function, argument, state, 1, lanes)
+        terms = jax.tree.map(lambda values: values[0], terms)
+    else:
+        terms = _terms(function, argument, x, lanes)
+    return {name: np.asarray(value).tolist() for name, value in terms.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("function", "lanes"))
+def _terms(function: Function, argument: Any, x: Array, lanes: bool) -> dict[str, Array]:
+    if not lanes:
+        return function(argument, x)[1]
+    shared, own = argument
+    return jax.vmap(lambda own, x: function((shared, own), x)[1])(own, x)

@@ -234,9 +234,12 @@ def coarse_to_fine(
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = inputs.seamless(image)
-    if stage is not last or stage.precision != "float32":
+    compiled = stage is last and stage.precision == "float32"
+    if not compiled:
+        del goal  # before there is another one, to save memory
+        give_back_freed_memory()
         goal = last.goal("float32")
-    losses = optimize.evaluate(method, function, goal, place(image), lanes)
+    losses = optimize.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 

@@ -19,20 +19,22 @@ from jaxtyping import Array, Float
 #: The outputs that a tile has along a side, its inputs, and where its polynomials are multiplied, besides at infinity.
 TILE = 4
 SEEN = TILE + 2
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
-#: The largest error against XLA's float32 convolution, over the largest value, on VGG-19's layers.
-ERROR = 1e-4
+POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+#: The largest error against XLA's float32 convolution, over the largest value, on VGG-19's layers, by the type of the
+#: products. Of bfloat16 that is what rounding the tiles and the filters comes to; sums are always float32.
+ERROR = {"float32": 1e-4, "bfloat16": 0.05}
 #: Tiles are worked on in strips of about so many bytes, which a CPU's caches hold, and at most so many strips.
 STRIP_BYTES = 64 * 2**20
 MOST_STRIPS = 4
 
 
-def winograd(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Float[Array, "b h w o"]:
-    """The convolution with zeros beyond the border, in float32, to ``ERROR`` of the largest value.
+def winograd(x: Float[Array, "b h w i"], filters: Float[Array, "36 i o"]) -> Float[Array, "b h w o"]:
+    """The convolution with zeros beyond the border, of ``transformed`` filters, in the type of ``x``.
 
-    Differentiable in reverse (``grad``, ``vjp``), in both arguments; not forward (``jvp``).
+    The products are taken in the type of the filters; the error is ``ERROR`` of the largest value. Differentiable in
+    reverse (``grad``, ``vjp``), in both arguments; not forward (``jvp``).
     """
-    return _tiled(x, transformed(kernel))
+    return _tiled(x, filters)
 
 
 @functools.cache
@@ -51,11 +53,12 @@ def bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return after, evaluate, before
 
 
-def transformed(kernel: Array) -> Array:
+@functools.partial(jax.jit, static_argnames="dtype")
+def transformed(kernel: Float[Array, "3 3 i o"], dtype: str = "float32") -> Float[Array, "36 i o"]:
     """The kernel in the basis of the tiles: [n · n, I, O], of columns and then rows."""
     _, evaluate, _ = bases()
     both = np.einsum("ir,js->jirs", evaluate, evaluate).reshape(-1, 9).astype(np.float32)
-    return (both @ kernel.reshape(9, -1)).reshape(-1, *kernel.shape[2:])
+    return (both @ kernel.astype(jnp.float32).reshape(9, -1)).reshape(-1, *kernel.shape[2:]).astype(dtype)
 
 
 @jax.custom_vjp
@@ -64,7 +67,7 @@ def _tiled(x: Array, filters: Array) -> Array:
     grid = _Grid(x, filters)
     rows = grid.tiled(x, 1)
     parts = [grid.strip(rows[:, start : end + 1], filters) for start, end in grid.strips]
-    return jnp.concatenate(parts, 1)[:, : x.shape[1], : x.shape[2]]
+    return jnp.concatenate(parts, 1)[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
 
 def _forward(x: Array, filters: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -80,14 +83,14 @@ def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     total = jnp.float32(0)
     for start, end in grid.strips:
         spread = grid.spread(slopes[:, start:end])
-        total += jnp.einsum("kti,kto->kio", grid.tiles(rows[:, start : end + 1]), spread)
-        part = grid.gathered(jnp.einsum("kto,kio->kti", spread, filters))
+        total += _products("kti,kto->kio", grid.tiles(rows[:, start : end + 1]), spread)
+        part = grid.gathered(_products("kto,kio->kti", spread, filters))
         if parts:  # a strip's last row of tiles lies over the next one's first
             part = part.at[:, :1].add(parts[-1][:, -1:])
             parts[-1] = parts[-1][:, :-1]
         parts.append(part)
     whole = jnp.concatenate(parts, 1).reshape(len(x), -1, (grid.across + 1) * TILE, filters.shape[1])
-    return whole[:, 1 : x.shape[1] + 1, 1 : x.shape[2] + 1], total
+    return whole[:, 1 : x.shape[1] + 1, 1 : x.shape[2] + 1].astype(x.dtype), total.astype(filters.dtype)
 
 
 _tiled.defvjp(_forward, _backward)
@@ -101,6 +104,7 @@ class _Grid:
 
     def __init__(self, x: Array, filters: Array):
         self.after, _, self.before = bases()
+        self.dtype = filters.dtype
         self.batch, height, width, _ = x.shape
         self.down, self.across = -(-height // TILE), -(-width // TILE)
         size = 4 * len(filters) * self.batch * self.down * self.across * max(filters.shape[1:])
@@ -117,7 +121,7 @@ class _Grid:
     def strip(self, rows: Array, filters: Array) -> Array:
         """Of one strip, [B, down + 1, m, padded width, I], the outputs [B, m · down, m · across, O]."""
         down = rows.shape[1] - 1
-        product = _barrier(jnp.einsum("kti,kio->kto", self.tiles(rows), filters))
+        product = _barrier(_products("kti,kio->kto", self.tiles(rows), filters))
         product = product.reshape(SEEN, SEEN, self.batch, down, self.across, -1)
         wide = _barrier(_combined(self.after, list(product), 4))  # [rows, B, down, across, m, O]
         return _combined(self.after, list(wide), 2).reshape(self.batch, down * TILE, self.across * TILE, -1)
@@ -129,7 +133,7 @@ class _Grid:
         seen = _barrier(_combined(self.before, lines))
         seen = seen.reshape(SEEN, self.batch, down, across + 1, TILE, channels)
         columns = [seen[:, :, :, k // TILE : k // TILE + across, k % TILE] for k in range(SEEN)]
-        return _barrier(_combined(self.before, columns)).reshape(SEEN**2, -1, channels)
+        return _barrier(_combined(self.before, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
 
     def spread(self, slopes: Array) -> Array:
         """The transpose of ``strip``'s end: from [B, down, m, m · across, O] to [n · n, B · down · across, O]."""
@@ -138,7 +142,7 @@ class _Grid:
         wide = _barrier(_combined(self.after.T, lines))
         wide = wide.reshape(SEEN, self.batch, down, self.across, TILE, channels)
         columns = [wide[:, :, :, :, k] for k in range(TILE)]
-        return _barrier(_combined(self.after.T, columns)).reshape(SEEN**2, -1, channels)
+        return _barrier(_combined(self.after.T, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
 
     def gathered(self, product: Array) -> Array:
         """The transpose of ``tiles``: from [n · n, B · down · across, I] to [B, down + 1, m, padded width, I]."""
@@ -155,12 +159,16 @@ class _Grid:
         return jnp.stack(lines, axis + 1)
 
 
+def _products(which: str, left: Array, right: Array) -> Array:
+    return jnp.einsum(which, left, right, preferred_element_type=jnp.float32)
+
+
 def _barrier(x: Array) -> Array:
     return jax.lax.optimization_barrier(x)
 
 
 def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int = 0) -> Array:
-    """matrix · parts along a new ``axis``, zeros left out."""
+    """matrix · parts along a new ``axis``, in float32, zeros left out."""
     rows = [
         functools.reduce(jnp.add, [np.float32(value) * part for value, part in zip(row, parts, strict=True) if value])
         for row in matrix

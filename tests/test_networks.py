@@ -16,6 +16,7 @@ from nst_jax.losses import gram
 from nst_jax.weights import CAFFE, TORCHVISION, Preprocessing
 
 TAPS = ("conv1_1", "conv1_2", "pool1", "conv2_1", "pool2")
+TAPS_19 = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
@@ -197,10 +198,53 @@ def test_wrapped_responses_move_with_the_picture(tiny):
     np.testing.assert_allclose(moved, jnp.roll(still, (1, 2), (0, 1)), rtol=1e-4, atol=1e-4)
 
 
-def test_auto_precision_is_that_of_the_device(tiny, monkeypatch):
+CPUS = {
+    "model name: AMD EPYC\nflags: fpu avx512f avx512_bf16 clzero": True,
+    "flags: amx_bf16 avx_vnni": True,
+    "Features: fp asimd i8mm bf16 dgh": True,
+    "flags: fpu avx2 avx512f avx512_vnni": False,
+}
+
+
+@pytest.mark.parametrize("told", CPUS)
+def test_auto_precision_is_that_of_the_device(tiny, monkeypatch, told):
+    monkeypatch.setattr(networks.Path, "read_text", lambda path: told)
+    assert networks.multiplies_bfloat16() is CPUS[told]
     assert networks.network(random_filters(tiny), precision="auto").precision == "float32"
+    assert networks.fast_precision("slim") == "float32"
+    assert networks.fast_precision("vgg19") == ("bfloat16" if CPUS[told] else "float32")
     monkeypatch.setattr(networks.jax, "default_backend", lambda: "tpu")
     assert networks.network(random_filters(tiny), precision="auto").precision == "bfloat16"
+
+
+def test_a_processor_of_which_nothing_is_told_takes_float32(monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(networks.Path, "read_text", missing)
+    assert networks.fast_precision("vgg19") == "float32"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_prepared_filters_give_what_the_kernels_give(precision):
+    """The same responses and gradient, but for where the rounding of a filter falls."""
+    net = networks.network(networks.random_weights("vgg19"), precision=precision)
+    ready = networks.prepared(net, TAPS_19, 64, 96)
+    assert set(ready.filters) == {"conv2_2", "conv3_2", "conv3_3", "conv3_4"}
+    assert ready.filters["conv2_2"]["kernel"].shape == (36, 128, 128)
+    assert ready.filters["conv2_2"]["kernel"].dtype == precision
+    image = jnp.asarray(smooth_picture(64, 96, seed=5))
+
+    @jax.jit
+    def loss(net, image):
+        seen = networks.responses(net, image, TAPS_19)
+        return sum(jnp.sum(response**2) for response in seen.values()), seen
+
+    taken = jax.value_and_grad(loss, argnums=1, has_aux=True)
+    ((_, plain), slope), ((_, found), our_slope) = taken(net, image), taken(ready, image)
+    for tap in TAPS_19:
+        np.testing.assert_allclose(found[tap], plain[tap], rtol=1e-5, atol=1e-5 * float(plain[tap].max()))
+    np.testing.assert_allclose(our_slope, slope, rtol=1e-5, atol=1e-5 * float(jnp.abs(slope).max()))
 
 
 def test_unknown_padding_and_precision(tiny):

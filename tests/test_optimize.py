@@ -337,11 +337,23 @@ def test_another_argument_compiles_nothing():
     assert len(traces) == once
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
-def test_evaluate_gives_the_terms_at_the_point(method):
-    terms = optimize.evaluate(method, quadratic, MIDDLE, START)
+def test_evaluate_gives_the_terms_at_the_point(method, compiled):
+    terms = optimize.evaluate(method, quadratic, MIDDLE, START, compiled=compiled)
     assert terms["total"] == pytest.approx(float(quadratic(MIDDLE, START)[0]), rel=1e-6)
     assert terms["size"] == pytest.approx(float(jnp.sum(START**2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_evaluate_gives_the_terms_of_each_lane(compiled):
+    def function(argument, x):
+        return quadratic(argument[1], x)
+
+    own, starts = jnp.stack([MIDDLE, 2 * MIDDLE]), jnp.stack([START, START + 1])
+    terms = optimize.evaluate(LBFGS, function, (jnp.float32(0), own), starts, lanes=True, compiled=compiled)
+    expected = [float(quadratic(middle, start)[0]) for middle, start in zip(own, starts, strict=True)]
+    assert terms["total"] == pytest.approx(expected, rel=1e-6)
 
 
 # ---------------------------------------------------------------- values that are not finite
