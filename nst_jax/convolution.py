@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,7 +26,7 @@ LOWERINGS = ("xla", "winograd", "strides")
 BEYOND = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 #: The fewest channels, in times out, and the fewest products over all positions, for which Winograd's transforms are
 #: worth their time on a CPU, and the seconds that it takes to compile them.
-WINOGRAD_CHANNELS = 64 * 128
+WINOGRAD_CHANNELS = {"float32": 64 * 128, "bfloat16": 64 * 64}
 WINOGRAD_WORK = 2.3e7
 #: The most channels, in times out, for which strides pay on a CPU, and how many outputs a stride makes channels.
 STRIDE_CHANNELS = 64
@@ -33,13 +35,22 @@ STRIDE = 4
 
 def choose(height: int, width: int, inputs: int, outputs: int, dtype: str) -> str:
     """The fastest lowering for [height, width, inputs] to so many ``outputs`` on JAX's default device."""
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or dtype not in WINOGRAD_CHANNELS:
         return "xla"
     channels = inputs * outputs
     if channels <= STRIDE_CHANNELS and dtype == "float32":
         return "strides"
-    pays = channels >= WINOGRAD_CHANNELS and height * width * channels >= WINOGRAD_WORK
+    pays = channels >= WINOGRAD_CHANNELS[dtype] and height * width * channels >= WINOGRAD_WORK
     return "winograd" if pays else "xla"
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has products of bfloat16, as far as Linux tells: AVX-512's, AMX's or Arm's."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told) is not None
 
 
 def convolve(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -22,7 +20,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import layers
 from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
-from nst_jax.convolution import choose, convolve
+from nst_jax.convolution import choose, convolve, multiplies_bfloat16
 from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights
 from nst_jax.winograd import transformed
@@ -139,15 +137,6 @@ def fast_precision(name: str) -> str:
     """The precision in which a network is the faster one on JAX's default device (docs/performance.md)."""
     wide = max(row.channels for row in layers.table(name)) >= WIDE
     return "bfloat16" if jax.default_backend() != "cpu" or (wide and multiplies_bfloat16()) else "float32"
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether the processor has products of bfloat16, as far as Linux tells: AVX-512's, AMX's or Arm's."""
-    try:
-        told = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told) is not None
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:

@@ -109,6 +109,7 @@ def test_the_choice(monkeypatch):
     assert choose(384, 512, 3, 16, "float32") == "strides"
     assert choose(12, 16, 128, 128, "float32") == "xla"
     assert choose(384, 512, 128, 128, "bfloat16") == "winograd"
-    assert choose(384, 512, 3, 16, "bfloat16") == "xla"
+    assert choose(384, 512, 64, 64, "bfloat16") == "winograd"
+    assert choose(384, 512, 64, 64, "float32") == choose(384, 512, 3, 16, "bfloat16") == "xla"
     monkeypatch.setattr(convolution.jax, "default_backend", lambda: "gpu")
     assert choose(384, 512, 128, 128, "float32") == choose(384, 512, 3, 16, "float32") == "xla"
