@@ -43,7 +43,7 @@ class Result:
       evaluations: of loss and gradient paid for, at any scale, the last one for ``losses`` included.
       seconds: load, compile, run and total.
       inputs: of each input picture: role, path, sha256 and size (width, height) of the file.
-      weights: network, sha256 and metadata of the weights.
+      weights: network, sha256 and metadata of the weights, and the precision of the steps.
       notes: what was wrong with an input but could be passed over, one line each.
       ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite.
     """
@@ -110,7 +110,7 @@ def stylize(
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
         inputs=inputs.inputs_of(pictures),
-        weights=origin_of(weights),
+        weights=origin_of(weights) | {"precision": stages[-1].precision},
         notes=inputs.notes_of(pictures),
         ended=made.ended,
     )

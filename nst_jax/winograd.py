@@ -28,15 +28,6 @@ STRIP_BYTES = 64 * 2**20
 MOST_STRIPS = 4
 
 
-def winograd(x: Float[Array, "b h w i"], filters: Float[Array, "36 i o"]) -> Float[Array, "b h w o"]:
-    """The convolution with zeros beyond the border, of ``transformed`` filters, in the type of ``x``.
-
-    The products are taken in the type of the filters; the error is ``ERROR`` of the largest value. Differentiable in
-    reverse (``grad``, ``vjp``), in both arguments; not forward (``jvp``).
-    """
-    return _tiled(x, filters)
-
-
 @functools.cache
 def bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Aᵀ [m, n], G [n, 3] and Bᵀ [n, n] for m = ``TILE`` and n = m + 2, so that Aᵀ[(G g) ⊙ (Bᵀ d)] is d * g.
@@ -62,8 +53,12 @@ def transformed(kernel: Float[Array, "3 3 i o"], dtype: str = "float32") -> Floa
 
 
 @jax.custom_vjp
-def _tiled(x: Array, filters: Array) -> Array:
-    """The convolution of x [B, H, W, I] with transformed filters, by tiles of m × m outputs, in strips of tiles."""
+def winograd(x: Float[Array, "b h w i"], filters: Float[Array, "36 i o"]) -> Float[Array, "b h w o"]:
+    """The convolution with ``transformed`` filters, zeros beyond the border, in the type of ``x``; in strips of tiles.
+
+    The products are taken in the type of the filters; the error is ``ERROR`` of the largest value. Differentiable in
+    reverse (``grad``, ``vjp``), in both arguments; not forward (``jvp``).
+    """
     grid = _Grid(x, filters)
     rows = grid.tiled(x, 1)
     parts = [grid.strip(rows[:, start : end + 1], filters) for start, end in grid.strips]
@@ -71,7 +66,7 @@ def _tiled(x: Array, filters: Array) -> Array:
 
 
 def _forward(x: Array, filters: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _tiled(x, filters), (x, filters)
+    return winograd(x, filters), (x, filters)
 
 
 def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
@@ -93,7 +88,7 @@ def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     return whole[:, 1 : x.shape[1] + 1, 1 : x.shape[2] + 1].astype(x.dtype), total.astype(filters.dtype)
 
 
-_tiled.defvjp(_forward, _backward)
+winograd.defvjp(_forward, _backward)
 
 
 class _Grid:
