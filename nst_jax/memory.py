@@ -110,7 +110,7 @@ def run_bytes(
         else:
             lowering = convolution.choose(height, width, row.inputs, row.channels, "float32")
             work += 4 * FILTER_COPIES[lowering] * row.inputs * row.channels
-            programs += LAYER[lowering]
+            programs += LAYER[lowering] * min(len(sizes), 2)  # one scale's are compiled while another's run
     if jax.default_backend() != "cpu":  # the device has no part in them
         programs = 0
     return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided, octaves)

@@ -207,6 +207,7 @@ def coarse_to_fine(
 
     with ahead([functools.partial(compile_stage, stage) for stage in stages]) as wait:
         for number, stage in enumerate(stages):
+            goal = None  # the one before goes first, to save memory
             goal, going = stage.goal(stage.precision), np.equal(ended, "")
             wait(number)
             give_back_freed_memory()
@@ -236,7 +237,7 @@ def coarse_to_fine(
         image = inputs.seamless(image)
     compiled = stage is last and stage.precision == "float32"
     if not compiled:
-        del goal  # before there is another one, to save memory
+        goal = None
         give_back_freed_memory()
         goal = last.goal("float32")
     losses = optimize.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
