@@ -129,12 +129,14 @@ def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", prec
         bgr=preprocessing.channel_order == "BGR",
         pooling=pooling,
         padding=padding,
-        precision=fast_precision(weights.network) if precision == "auto" else precision,
+        precision=precision_of(precision, weights.network),
     )
 
 
-def fast_precision(name: str) -> str:
-    """The precision in which a network is the faster one on JAX's default device (docs/performance.md)."""
+def precision_of(precision: str, name: str) -> str:
+    """ "float32" or "bfloat16"; for "auto" that in which a network is faster on JAX's device (docs/performance.md)."""
+    if precision != "auto":
+        return precision
     wide = max(row.channels for row in layers.table(name)) >= WIDE
     return "bfloat16" if jax.default_backend() != "cpu" or (wide and multiplies_bfloat16()) else "float32"
 

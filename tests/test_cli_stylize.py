@@ -67,7 +67,7 @@ def test_it_writes_a_picture_and_a_report(arguments, tmp_path, capsys):
     assert told["output"] == str(tmp_path / "out.png")
     assert told["config"]["steps"] == told["steps"] == 4
     assert told["evaluations"] == 5
-    assert told["network"]["precision"] == networks.fast_precision("vgg19")
+    assert told["network"]["precision"] == networks.precision_of("auto", "vgg19")
     assert told["network"]["sha256"] == weights.file_sha256(arguments["--weights"])
     assert told["inputs"][1]["sha256"] == weights.file_sha256(arguments["--style"])
     assert len(told["trace"]) == 4
@@ -111,7 +111,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     assert said.err == ""
     steps, precision, network, memory = said.out.splitlines()
     assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
-    assert precision == f"precision: {networks.fast_precision('vgg19')}"
+    assert precision == f"precision: {networks.precision_of('auto', 'vgg19')}"
     assert network.startswith("network: vgg19; ")
     assert re.fullmatch(r"memory: about \S+ GiB of \S+ GiB free", memory)
     assert set(tmp_path.iterdir()) == before

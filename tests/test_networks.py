@@ -211,8 +211,8 @@ def test_auto_precision_is_that_of_the_device(tiny, monkeypatch, told):
     monkeypatch.setattr(convolution.Path, "read_text", lambda path: told)
     assert convolution.multiplies_bfloat16() is CPUS[told]
     assert networks.network(random_filters(tiny), precision="auto").precision == "float32"
-    assert networks.fast_precision("slim") == "float32"
-    assert networks.fast_precision("vgg19") == ("bfloat16" if CPUS[told] else "float32")
+    assert networks.precision_of("auto", "slim") == "float32"
+    assert networks.precision_of("auto", "vgg19") == ("bfloat16" if CPUS[told] else "float32")
     monkeypatch.setattr(networks.jax, "default_backend", lambda: "tpu")
     assert networks.network(random_filters(tiny), precision="auto").precision == "bfloat16"
 
@@ -222,7 +222,7 @@ def test_a_processor_of_which_nothing_is_told_takes_float32(monkeypatch):
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(convolution.Path, "read_text", missing)
-    assert networks.fast_precision("vgg19") == "float32"
+    assert networks.precision_of("auto", "vgg19") == "float32"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

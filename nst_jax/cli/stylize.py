@@ -160,7 +160,7 @@ def save_preset(options: Stylize) -> None:
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
     from nst_jax.inputs import notes_of
-    from nst_jax.networks import fast_precision
+    from nst_jax.networks import precision_of
 
     config, plan = prepared.config, prepared.plan
     scales = [
@@ -171,7 +171,7 @@ def plan_lines(prepared: Prepared) -> str:
     again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
-        f"precision: {fast_precision(config.network) if config.precision == 'auto' else config.precision}",
+        f"precision: {precision_of(config.precision, config.network)}",
         network_line(config.network),
         f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
