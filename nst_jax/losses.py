@@ -47,7 +47,8 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
     Args:
       features: responses [H, W, N], with any batch axes in front.
 
-    Returns [N, N], symmetric and positive semidefinite, in the square of the responses' unit.
+    Returns [N, N], float32, symmetric and positive semidefinite, in the square of the responses' unit. Differentiable
+    in reverse, and forward over that.
     """
     height, width, filters = features.shape[-3:]
     rows = features.reshape(*features.shape[:-3], height * width, filters)
@@ -62,22 +63,30 @@ def guided_gram(features: Float[Array, "h w n"], guides: Float[Array, "r h w"]) 
     return gram(guides[..., None] * features) / jnp.mean(guides**2, axis=(1, 2))[:, None, None]
 
 
-@jax.custom_jvp
-def _correlations(rows: Float[Array, "*b m n"]) -> Float[Array, "*b n n"]:
+def _correlated(rows: Float[Array, "*b m n"]) -> Float[Array, "*b n n"]:
     """G_ij = Σ_k F_ik F_jk of responses at M positions, in full float32."""
-    return _correlated(rows, rows)
+    exact = _exact(rows)
+    return _product("...ki,...kj->...ij", exact, exact)
 
 
-def _correlated(left: Array, right: Array) -> Array:
-    return jnp.einsum("...ki,...kj->...ij", left, right, precision=jax.lax.Precision.HIGHEST)
+def _correlated_backward(rows: Array, slope: Array) -> tuple[Array]:
+    """F (S + Sᵀ): one product, where JAX's own takes two, of numbers of the responses' type, summed in float32."""
+    both = (slope + slope.swapaxes(-1, -2)).astype(rows.dtype)
+    return (_product("...ki,...ij->...kj", rows, both).astype(rows.dtype),)
 
 
-@_correlations.defjvp
-def _correlations_derivative(primals, tangents):
-    """T + Tᵀ with T = Σ_k F_ik dF_jk. Transposed, that is one product for the gradient, where JAX's own takes two."""
-    (rows,), (change,) = primals, tangents
-    product = _correlated(rows, change)
-    return _correlations(rows), product + product.swapaxes(-1, -2)
+def _product(which: str, left: Array, right: Array) -> Array:
+    highest = jax.lax.Precision.HIGHEST
+    return jnp.einsum(which, left, right, precision=highest, preferred_element_type=_exact(left).dtype)
+
+
+_correlations = jax.custom_vjp(_correlated)
+_correlations.defvjp(lambda rows: (_correlated(rows), rows), _correlated_backward)
+
+
+def _exact(responses: Array) -> Array:
+    """Responses of bfloat16 in float32, in which they are compared."""
+    return responses.astype(jnp.promote_types(responses.dtype, jnp.float32))
 
 
 @flax.struct.dataclass
@@ -102,7 +111,7 @@ def squared_distance(
     responses: Float[Array, "*b n"], target: Float[Array, "*b n"] | float, metric: Metric | None = None
 ) -> Float[Array, ""]:
     """Σ (F − P)² over all positions and filters; Σ dᵀ M d with a metric."""
-    difference = responses - target
+    difference = _exact(responses) - target
     mapped = difference if metric is None else difference @ metric.matrix
     return jnp.sum(mapped * difference)
 
@@ -177,6 +186,7 @@ def moments(
       metric: of responses that stand for others; μ and σ are those of the others.
       guides: the regions' T_r, whose squares weigh the positions; then the result is [R, 2, N].
     """
+    features = _exact(features)
     mean = features.mean((0, 1))
     if guides is not None:
         mean = jnp.einsum("rhw,hwn->rn", guides**2, features) / jnp.sum(guides**2, (1, 2))[:, None]

@@ -52,7 +52,7 @@ class VGG(nn.Module):
       pooling: "avg" or "max".
       padding: what the convolutions see beyond the border, one of ``config.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
-      precision: "float32" or "bfloat16", that of the responses from layer to layer; those returned are float32.
+      precision: "float32" or "bfloat16", that of the responses.
     """
 
     rows: tuple[layers.Layer, ...]
@@ -74,7 +74,7 @@ class VGG(nn.Module):
             else:
                 x = pool(x, self.pooling)
             if row.name in self.taps:
-                taps[row.name] = x.astype(jnp.float32)
+                taps[row.name] = x
         return taps
 
 
@@ -169,7 +169,7 @@ def preprocess(net: Network, image: Float[Array, "*b h w 3"]) -> Float[Array, "*
 def responses(
     net: Network, image: Float[Array, "*b h w 3"], taps: Iterable[str]
 ) -> dict[str, Float[Array, "*b _h _w _c"]]:
-    """What the network's own filters give at the layers named: ``features`` before any linear map."""
+    """What the network's own filters give at the layers named: ``features`` before any linear map, in ``precision``."""
     taps = tuple(taps)
     rows = layers.until(net.name, taps)
     x = preprocess(net, image if image.ndim == 4 else image[None])
@@ -236,9 +236,10 @@ def features(
       image: RGB in [0, 1], [H, W, 3] or [B, H, W, 3]. Values outside the range are taken as they are.
       taps: layer names, such as "conv4_2" (after the rectifier) or "pool3".
 
-    Returns a dict from tap to [H', W', C] (or [B, H', W', C]), in network order. Raises NSTError for an unknown layer.
+    Returns a dict from tap to [H', W', C] (or [B, H', W', C]), in float32 and in network order. Raises NSTError for an
+    unknown layer.
     """
-    found = responses(net, image, taps)
+    found = {tap: response.astype(jnp.float32) for tap, response in responses(net, image, taps).items()}
     for tap, response in found.items():
         if (map := linear_map(net, tap)) is not None:
             found[tap] = response @ map

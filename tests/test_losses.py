@@ -334,6 +334,36 @@ def test_gram_gradient_is_that_of_the_formula():
     x, slope = f4(draw(2, 4, 3, 5)), f4(draw(2, 5, 5))
     wanted = jax.vjp(lambda x: jnp.einsum("bhwi,bhwj->bij", x, x) / 12, x)[1](slope)[0]
     np.testing.assert_allclose(jax.vjp(losses.gram, x)[1](slope)[0], wanted, rtol=1e-5, atol=1e-6)
-    change = f4(draw(2, 4, 3, 5))
-    wanted = jax.jvp(lambda x: jnp.einsum("bhwi,bhwj->bij", x, x) / 12, (x,), (change,))[1]
-    np.testing.assert_allclose(jax.jvp(losses.gram, (x,), (change,))[1], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_gram_has_second_derivatives():
+    """Along a change of the responses, as a Newton method takes them: forward over reverse."""
+    x, change = f4(draw(4, 3, 5)), f4(draw(4, 3, 5, seed=1))
+    one, other = (
+        jax.jvp(jax.grad(lambda x, gram=gram: jnp.sum(gram(x) ** 2)), (x,), (change,))[1]
+        for gram in (losses.gram, lambda x: jnp.einsum("hwi,hwj->ij", x, x) / 12)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_gram_of_bfloat16_responses():
+    """The same matrix as of those responses in float32, and a gradient of their type, by one rounded product."""
+    x, slope = f4(draw(4, 3, 5)).astype(jnp.bfloat16), f4(draw(5, 5))
+    exact, exact_gradient = jax.vjp(losses.gram, x.astype(jnp.float32))
+    found, gradient = jax.vjp(losses.gram, x)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    ours, wanted = gradient(slope)[0], exact_gradient(slope)[0]
+    assert ours.dtype == jnp.bfloat16
+    assert 0 < np.abs(ours.astype(jnp.float32) - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("convention", ["gatys2015", "normalized"])
+def test_losses_of_bfloat16_responses_are_those_in_float32(convention):
+    x, target = (f4(draw(4, 3, 5, seed=seed)).astype(jnp.bfloat16) for seed in (0, 1))
+    exact_x, exact_target = (each.astype(jnp.float32) for each in (x, target))
+    np.testing.assert_allclose(
+        losses.content_loss(x, target, convention), losses.content_loss(exact_x, exact_target, convention), rtol=1e-6
+    )
+    grams = losses.gram(x)
+    np.testing.assert_allclose(losses.moments(x, grams), losses.moments(exact_x, grams), rtol=1e-6)

@@ -244,7 +244,10 @@ def test_prepared_filters_give_what_the_kernels_give(precision):
     taken = jax.value_and_grad(loss, argnums=1, has_aux=True)
     ((_, plain), slope), ((_, found), our_slope) = taken(net, image), taken(ready, image)
     for tap in TAPS_19:
-        np.testing.assert_allclose(found[tap], plain[tap], rtol=1e-5, atol=1e-5 * float(plain[tap].max()))
+        assert found[tap].dtype == precision
+        np.testing.assert_allclose(
+            *(seen[tap].astype(jnp.float32) for seen in (found, plain)), rtol=1e-5, atol=1e-5 * float(plain[tap].max())
+        )
     np.testing.assert_allclose(our_slope, slope, rtol=1e-5, atol=1e-5 * float(jnp.abs(slope).max()))
 
 
