@@ -44,6 +44,24 @@ def bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return after, evaluate, before
 
 
+@functools.cache
+def turned_bases() -> tuple[np.ndarray, np.ndarray]:
+    """Aᵀ and Bᵀ that with G of a kernel give the correlation with the kernel turned around, as gradients take it.
+
+    The polynomial of a kernel at −1/p is, but for a factor, that at p of the kernel turned around and with alternating
+    signs; and −1/p is a point where p is one, 0 and infinity among them. So each row of G for the one kernel is a row
+    of G for the other times a factor: what changes is the order of the rows, and the signs of data and outputs.
+    """
+    after, evaluate, before = bases()
+    signs = (-1.0) ** np.arange(SEEN)
+    turned = (evaluate * signs[:3])[:, ::-1]
+    norms = np.linalg.norm(evaluate, axis=1)
+    factors = turned @ evaluate.T / norms**2  # [j, i]
+    order = np.argmax(np.abs(factors) * norms / np.linalg.norm(turned, axis=1)[:, None], axis=0)
+    factor = factors[order, np.arange(SEEN)]
+    return (signs[:TILE, None] * after)[:, order], factor[:, None] * (before * signs)[order]
+
+
 @functools.partial(jax.jit, static_argnames="dtype")
 def transformed(kernel: Float[Array, "3 3 i o"], dtype: str = "float32") -> Float[Array, "36 i o"]:
     """The kernel in the basis of the tiles: [n · n, I, O], of columns and then rows."""
@@ -59,9 +77,18 @@ def winograd(x: Float[Array, "b h w i"], filters: Float[Array, "36 i o"]) -> Flo
     The products are taken in the type of the filters; the error is ``ERROR`` of the largest value. Differentiable in
     reverse (``grad``, ``vjp``), in both arguments; not forward (``jvp``).
     """
+    after, _, before = bases()
+    return _convolved(x, filters, after, before, "kti,kio->kto")
+
+
+def _convolved(x: Array, filters: Array, after: np.ndarray, before: np.ndarray, which: str) -> Array:
+    """The outputs of all tiles, strip by strip, cut to the size of ``x``; ``which`` are the products over channels."""
     grid = _Grid(x, filters)
     rows = grid.tiled(x, 1)
-    parts = [grid.strip(rows[:, start : end + 1], filters) for start, end in grid.strips]
+    parts = []
+    for start, end in grid.strips:
+        tiles = grid.tiles(rows[:, start : end + 1], before)
+        parts.append(grid.outputs(_products(which, tiles, filters), after))
     return jnp.concatenate(parts, 1)[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
 
@@ -70,22 +97,16 @@ def _forward(x: Array, filters: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    """Every step's transpose, in the opposite order; what is not asked for is not computed."""
+    """To the responses the convolution with the kernel turned around; what is not asked for is not computed."""
     x, filters = kept
     grid = _Grid(x, filters)
     rows, slopes = grid.tiled(x, 1), grid.tiled(slope, 0)
-    parts: list[Array] = []
-    total = jnp.float32(0)
+    to_filters = jnp.float32(0)
     for start, end in grid.strips:
-        spread = grid.spread(slopes[:, start:end])
-        total += _products("kti,kto->kio", grid.tiles(rows[:, start : end + 1]), spread)
-        part = grid.gathered(_products("kto,kio->kti", spread, filters))
-        if parts:  # a strip's last row of tiles lies over the next one's first
-            part = part.at[:, :1].add(parts[-1][:, -1:])
-            parts[-1] = parts[-1][:, :-1]
-        parts.append(part)
-    whole = jnp.concatenate(parts, 1).reshape(len(x), -1, (grid.across + 1) * TILE, filters.shape[1])
-    return whole[:, 1 : x.shape[1] + 1, 1 : x.shape[2] + 1].astype(x.dtype), total.astype(filters.dtype)
+        tiles = grid.tiles(rows[:, start : end + 1], bases()[2])
+        to_filters += _products("kti,kto->kio", tiles, grid.spread(slopes[:, start:end]))
+    to_x = _convolved(slope, filters, *turned_bases(), "kto,kio->kti")
+    return to_x, to_filters.astype(filters.dtype)
 
 
 winograd.defvjp(_forward, _backward)
@@ -98,7 +119,6 @@ class _Grid:
     """
 
     def __init__(self, x: Array, filters: Array):
-        self.after, _, self.before = bases()
         self.dtype = filters.dtype
         self.batch, height, width, _ = x.shape
         self.down, self.across = -(-height // TILE), -(-width // TILE)
@@ -113,45 +133,30 @@ class _Grid:
         beyond = ((0, 0), (margin, down - x.shape[1] - margin), (margin, across - x.shape[2] - margin), (0, 0))
         return jnp.pad(x, beyond).reshape(self.batch, -1, TILE, across, x.shape[-1])
 
-    def strip(self, rows: Array, filters: Array) -> Array:
-        """Of one strip, [B, down + 1, m, padded width, I], the outputs [B, m · down, m · across, O]."""
-        down = rows.shape[1] - 1
-        product = _barrier(_products("kti,kio->kto", self.tiles(rows), filters))
-        product = product.reshape(SEEN, SEEN, self.batch, down, self.across, -1)
-        wide = _barrier(_combined(self.after, list(product), 4))  # [rows, B, down, across, m, O]
-        return _combined(self.after, list(wide), 2).reshape(self.batch, down * TILE, self.across * TILE, -1)
-
-    def tiles(self, rows: Array) -> Array:
-        """Of one strip the tiles in the basis, [n · n, B · down · across, I]."""
+    def tiles(self, rows: Array, before: np.ndarray) -> Array:
+        """Of one strip, [B, down + 1, m, padded width, I], the tiles in the basis, [n · n, B · down · across, I]."""
         down, across, channels = rows.shape[1] - 1, self.across, rows.shape[-1]
         lines = [rows[:, k // TILE : k // TILE + down, k % TILE] for k in range(SEEN)]
-        seen = _barrier(_combined(self.before, lines))
+        seen = _barrier(_combined(before, lines))
         seen = seen.reshape(SEEN, self.batch, down, across + 1, TILE, channels)
         columns = [seen[:, :, :, k // TILE : k // TILE + across, k % TILE] for k in range(SEEN)]
-        return _barrier(_combined(self.before, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
+        return _barrier(_combined(before, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
 
-    def spread(self, slopes: Array) -> Array:
-        """The transpose of ``strip``'s end: from [B, down, m, m · across, O] to [n · n, B · down · across, O]."""
-        down, channels = slopes.shape[1], slopes.shape[-1]
-        lines = [slopes[:, :, k] for k in range(TILE)]
-        wide = _barrier(_combined(self.after.T, lines))
-        wide = wide.reshape(SEEN, self.batch, down, self.across, TILE, channels)
-        columns = [wide[:, :, :, :, k] for k in range(TILE)]
-        return _barrier(_combined(self.after.T, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
-
-    def gathered(self, product: Array) -> Array:
-        """The transpose of ``tiles``: from [n · n, B · down · across, I] to [B, down + 1, m, padded width, I]."""
+    def outputs(self, product: Array, after: np.ndarray) -> Array:
+        """Of a strip's products [n · n, B · down · across, O] the outputs [B, m · down, m · across, O]."""
         down = product.shape[1] // (self.batch * self.across)
         product = _barrier(product).reshape(SEEN, SEEN, self.batch, down, self.across, -1)
-        wide = _barrier(self._overlapped(_combined(self.before.T, list(product)), 3))
-        wide = wide.reshape(SEEN, self.batch, down, (self.across + 1) * TILE, -1)
-        return self._overlapped(_combined(self.before.T, list(wide)), 1)
+        wide = _barrier(_combined(after, list(product), 4))  # [rows, B, down, across, m, O]
+        return _combined(after, list(wide), 2).reshape(self.batch, down * TILE, self.across * TILE, -1)
 
-    def _overlapped(self, parts: Array, axis: int) -> Array:
-        """Tiles of n along ``axis``, parts[k] the k-th of each, summed where they overlap: one tile more, of m."""
-        pad = lambda part, ends: jnp.pad(part, [ends if a == axis else (0, 0) for a in range(part.ndim)])  # noqa: E731
-        lines = [pad(parts[k], (0, 1)) + (pad(parts[TILE + k], (1, 0)) if k < SEEN - TILE else 0) for k in range(TILE)]
-        return jnp.stack(lines, axis + 1)
+    def spread(self, slopes: Array) -> Array:
+        """The transpose of ``outputs``: from [B, down, m, m · across, O] to [n · n, B · down · across, O]."""
+        down, channels = slopes.shape[1], slopes.shape[-1]
+        spreading = bases()[0].T
+        wide = _barrier(_combined(spreading, [slopes[:, :, k] for k in range(TILE)]))
+        wide = wide.reshape(SEEN, self.batch, down, self.across, TILE, channels)
+        columns = [wide[:, :, :, :, k] for k in range(TILE)]
+        return _barrier(_combined(spreading, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
 
 
 def _products(which: str, left: Array, right: Array) -> Array:
@@ -163,9 +168,10 @@ def _barrier(x: Array) -> Array:
 
 
 def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int = 0) -> Array:
-    """matrix · parts along a new ``axis``, in float32, zeros left out."""
-    rows = [
-        functools.reduce(jnp.add, [np.float32(value) * part for value, part in zip(row, parts, strict=True) if value])
-        for row in matrix
-    ]
-    return jnp.stack(rows, axis)
+    """matrix · parts along a new ``axis``, in float32; no operation for a zero or a one."""
+
+    def times(value: float, part: Array) -> Array:
+        return part.astype(jnp.float32) if value == 1 else np.float32(value) * part
+
+    rows = [[times(value, part) for value, part in zip(row, parts, strict=True) if value] for row in matrix]
+    return jnp.stack([functools.reduce(jnp.add, row) for row in rows], axis)

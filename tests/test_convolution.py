@@ -77,6 +77,13 @@ def test_the_bases_give_the_correlation():
     np.testing.assert_allclose(found, np.correlate(line, kernel, "valid"), rtol=1e-12)
 
 
+def test_the_turned_bases_give_the_correlation_with_the_kernel_turned_around():
+    (after, before), (_, evaluate, _) = winograd.turned_bases(), winograd.bases()
+    line, kernel = np.arange(6.0) ** 2 - 3, np.array([2.0, -1.0, 0.5])
+    found = after @ ((evaluate @ kernel) * (before @ line))
+    np.testing.assert_allclose(found, np.correlate(line, kernel[::-1], "valid"), rtol=1e-12)
+
+
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_lanes(lowering):
     x, kernels = arrays((3, 1, 9, 10, 4), (3, 3, 3, 4, 2))
