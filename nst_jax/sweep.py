@@ -170,7 +170,7 @@ class Sweep:
                     evaluations=made.evaluations[position],
                     seconds=seconds,
                     inputs=inputs.inputs_of(pictures[position]),
-                    weights=transfer.origin_of(self.weights) | {"precision": net.precision},
+                    weights=transfer.origin_of(self.weights, net.precision),
                     notes=inputs.notes_of(pictures[position]),
                     ended=made.ended[position],
                 ),

@@ -110,7 +110,7 @@ def stylize(
         evaluations=made.evaluations,
         seconds=seconds_since(started, loaded, compiled),
         inputs=inputs.inputs_of(pictures),
-        weights=origin_of(weights) | {"precision": stages[-1].precision},
+        weights=origin_of(weights, stages[-1].precision),
         notes=inputs.notes_of(pictures),
         ended=made.ended,
     )
@@ -244,9 +244,9 @@ def coarse_to_fine(
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 
-def origin_of(weights: Weights) -> dict[str, object]:
-    """Which network the weights are of, their file's sha256, and the metadata that it carries."""
-    return {"name": weights.network, "sha256": weights.sha256, **weights.metadata}
+def origin_of(weights: Weights, precision: str) -> dict[str, object]:
+    """Which network the weights are of, their file's sha256, the metadata that it carries, and how they were used."""
+    return {"name": weights.network, "sha256": weights.sha256, **weights.metadata, "precision": precision}
 
 
 def seconds_since(started: float, loaded: float, compiled: float) -> dict[str, float]:

@@ -82,7 +82,9 @@ def command(arguments: Sequence[str]) -> int:
     gallery.check_folder(output, options.resume)
     prepared = sweep.prepare(content, styles, lanes)
     height, width = prepared.sizes[-1]
-    text = paragraphs(wanted, prepared.union, names, transfer.origin_of(prepared.weights), (width, height))
+    text = paragraphs(
+        wanted, prepared.union, names, transfer.origin_of(prepared.weights, prepared.net.precision), (width, height)
+    )
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
     return run_lanes(gallery.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
 
