@@ -192,13 +192,14 @@ class Sweep:
             own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
         if len(self.paintings) > 1:
             taps = tuple(self.union.style_layer_weights)
-            net = targets.of_paintings(self.net, self.union.tileable)
+            seeing = dataclasses.replace(self.net, precision=goal.network.precision)
+            seeing = targets.of_paintings(seeing, self.union.tileable)
             aims = []
             for painting, given in zip(self.paintings, self.masks, strict=True):
                 pixels = inputs.painting_at(painting, size, self.union)
                 parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
                 aims.append(
-                    targets.style_targets(net, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
+                    targets.style_targets(seeing, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
                 )
             own |= jax.tree.map(lambda *each: jnp.stack(each), *(aims[lane.style] for lane in lanes))
         return own

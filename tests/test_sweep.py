@@ -94,6 +94,16 @@ def test_each_lane_equals_the_same_run_alone(config, filters, changes, tolerance
         assert result.inputs == alone.inputs
 
 
+def test_losses_are_told_in_float32(config, filters):
+    """Of steps in bfloat16 as well, where several paintings have targets of their own; one step leaves the start."""
+    config = dataclasses.replace(config, precision="bfloat16", steps=1, init="content")
+    lanes = grid.grid(config, ["a", "b"]).lanes
+    results = run(sweep.prepare(CONTENT, [STYLE, OTHER], lanes, weights=filters))
+    for style, result in zip([STYLE, OTHER], results, strict=True):
+        alone = transfer.stylize(CONTENT, style, config, weights=filters)
+        assert result.losses == {name: pytest.approx(value, rel=1e-5) for name, value in alone.losses.items()}
+
+
 def test_lanes_differ(config, filters):
     """The lanes are not copies of one another, and their pictures follow their settings."""
     results = run(sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
