@@ -48,7 +48,7 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
       features: responses [H, W, N], with any batch axes in front.
 
     Returns [N, N], float32, symmetric and positive semidefinite, in the square of the responses' unit. Differentiable
-    in reverse, and forward over that.
+    in reverse, also twice; not forward.
     """
     height, width, filters = features.shape[-3:]
     rows = features.reshape(*features.shape[:-3], height * width, filters)
@@ -77,16 +77,20 @@ def _correlated_backward(rows: Array, slope: Array) -> tuple[Array]:
 
 def _product(which: str, left: Array, right: Array) -> Array:
     highest = jax.lax.Precision.HIGHEST
-    return jnp.einsum(which, left, right, precision=highest, preferred_element_type=_exact(left).dtype)
+    return jnp.einsum(which, left, right, precision=highest, preferred_element_type=_exact_type(left))
 
 
 _correlations = jax.custom_vjp(_correlated)
-_correlations.defvjp(lambda rows: (_correlated(rows), rows), _correlated_backward)
+_correlations.defvjp(lambda rows: (_correlations(rows), rows), _correlated_backward)
 
 
 def _exact(responses: Array) -> Array:
     """Responses of bfloat16 in float32, in which they are compared."""
-    return responses.astype(jnp.promote_types(responses.dtype, jnp.float32))
+    return responses.astype(_exact_type(responses))
+
+
+def _exact_type(responses: Array) -> jnp.dtype:
+    return jnp.promote_types(responses.dtype, jnp.float32)
 
 
 @flax.struct.dataclass

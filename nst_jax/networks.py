@@ -52,7 +52,7 @@ class VGG(nn.Module):
       pooling: "avg" or "max".
       padding: what the convolutions see beyond the border, one of ``config.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
-      precision: "float32" or "bfloat16", that of the responses.
+      precision: "float32" or "bfloat16", that of products and responses; sums over channels are float32.
     """
 
     rows: tuple[layers.Layer, ...]

@@ -245,7 +245,7 @@ def coarse_to_fine(
 
 
 def origin_of(weights: Weights, precision: str) -> dict[str, object]:
-    """Which network the weights are of, their file's sha256, the metadata that it carries, and how they were used."""
+    """Which network the weights are of, their file's sha256, its metadata, and their precision in use."""
     return {"name": weights.network, "sha256": weights.sha256, **weights.metadata, "precision": precision}
 
 

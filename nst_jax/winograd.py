@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-#: The outputs that a tile has along a side, its inputs, and where its polynomials are multiplied, besides at infinity.
+#: The outputs that a tile has along a side, its inputs, and where its polynomials are multiplied, besides at infinity:
+#: with a point p also −1/p, for ``turned_bases``.
 TILE = 4
 SEEN = TILE + 2
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
@@ -49,17 +50,20 @@ def turned_bases() -> tuple[np.ndarray, np.ndarray]:
     """Aᵀ and Bᵀ that with G of a kernel give the correlation with the kernel turned around, as gradients take it.
 
     The polynomial of a kernel at −1/p is, but for a factor, that at p of the kernel turned around and with alternating
-    signs; and −1/p is a point where p is one, 0 and infinity among them. So each row of G for the one kernel is a row
-    of G for the other times a factor: what changes is the order of the rows, and the signs of data and outputs.
+    signs; and −1/p is a point where p is one, 0 and infinity among them. So G of the kernel turned around and with
+    alternating signs is G of the kernel with its rows in another order, each times a factor. The order is put into both
+    matrices, the factors into Bᵀ, the signs into data and outputs.
     """
     after, evaluate, before = bases()
     signs = (-1.0) ** np.arange(SEEN)
     turned = (evaluate * signs[:3])[:, ::-1]
-    norms = np.linalg.norm(evaluate, axis=1)
-    factors = turned @ evaluate.T / norms**2  # [j, i]
-    order = np.argmax(np.abs(factors) * norms / np.linalg.norm(turned, axis=1)[:, None], axis=0)
-    factor = factors[order, np.arange(SEEN)]
-    return (signs[:TILE, None] * after)[:, order], factor[:, None] * (before * signs)[order]
+    order = np.abs(_unit(evaluate) @ _unit(turned).T).argmax(1)  # for each row of G the one of ``turned`` along it
+    factors = (turned[order] * evaluate).sum(1) / np.square(evaluate).sum(1)
+    return (signs[:TILE, None] * after)[:, order], factors[:, None] * (before * signs)[order]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @functools.partial(jax.jit, static_argnames="dtype")
@@ -97,7 +101,8 @@ def _forward(x: Array, filters: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    """To the responses the convolution with the kernel turned around; what is not asked for is not computed."""
+    """To the responses the convolution with the kernel turned around; to the filters the products of the tiles with the
+    slope as ``outputs`` transposed spreads it. What is not asked for is not computed."""
     x, filters = kept
     grid = _Grid(x, filters)
     rows, slopes = grid.tiled(x, 1), grid.tiled(slope, 0)

@@ -337,12 +337,13 @@ def test_gram_gradient_is_that_of_the_formula():
 
 
 def test_gram_has_second_derivatives():
-    """Along a change of the responses, as a Newton method takes them: forward over reverse."""
+    """Along a change of the responses, reverse over reverse, as the training of the small network takes them."""
     x, change = f4(draw(4, 3, 5)), f4(draw(4, 3, 5, seed=1))
-    one, other = (
-        jax.jvp(jax.grad(lambda x, gram=gram: jnp.sum(gram(x) ** 2)), (x,), (change,))[1]
-        for gram in (losses.gram, lambda x: jnp.einsum("hwi,hwj->ij", x, x) / 12)
-    )
+
+    def slope(x, gram):
+        return jnp.vdot(jax.grad(lambda x: jnp.sum(gram(x) ** 2))(x), change)
+
+    one, other = (jax.grad(slope)(x, gram) for gram in (losses.gram, lambda x: jnp.einsum("hwi,hwj->ij", x, x) / 12))
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
@@ -365,5 +366,16 @@ def test_losses_of_bfloat16_responses_are_those_in_float32(convention):
     np.testing.assert_allclose(
         losses.content_loss(x, target, convention), losses.content_loss(exact_x, exact_target, convention), rtol=1e-6
     )
-    grams = losses.gram(x)
-    np.testing.assert_allclose(losses.moments(x, grams), losses.moments(exact_x, grams), rtol=1e-6)
+    guide, metric = jnp.abs(f4(draw(4, 3, seed=2))), losses.Metric(jnp.eye(5), jnp.eye(5))
+    for more in ({"metric": metric}, {"guide": guide}):
+        np.testing.assert_allclose(
+            losses.content_loss(x, target, convention, **more),
+            losses.content_loss(exact_x, exact_target, convention, **more),
+            rtol=1e-6,
+        )
+    guides = jnp.stack([guide, guide + 1])
+    grams = losses.guided_gram(x, guides)
+    np.testing.assert_allclose(grams, losses.guided_gram(exact_x, guides), rtol=1e-6)
+    for statistics, given in ((losses.gram(x), None), (grams, guides)):
+        one, other = (losses.moments(each, statistics, guides=given) for each in (x, exact_x))
+        np.testing.assert_allclose(one, other, rtol=1e-6)
