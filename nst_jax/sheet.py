@@ -128,14 +128,17 @@ def _lines(label: str) -> list[str]:
 
 
 def _wrap(font: ImageFont.FreeTypeFont, text: str, width: int) -> str:
-    """``text`` broken at spaces so that no line is wider than ``width``, where that can be done."""
+    """``text`` broken so that no line is wider than ``width``: at spaces, and where a word is wider, within it."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _width(font, longer) > width:
-            lines.append(word)
-        else:
+        if _width(font, longer) <= width:
             lines[-1] = longer
+            continue
+        lines += [""] if lines[-1] else []
+        for letter in word:
+            lines += [""] if lines[-1] and _width(font, lines[-1] + letter) > width else []
+            lines[-1] += letter
     return "\n".join(lines)
 
 

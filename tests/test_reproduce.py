@@ -116,6 +116,17 @@ def test_a_sheet_has_a_place_for_everything():
     assert max(many.shape) <= 8000
 
 
+def test_a_long_name_stays_within_its_cell():
+    picture = smooth_picture(40, 60, 0)
+    name = "paper_starry_night_vangogh_1889_after_cleaning_and_framing"
+    short, long = (contact_sheet([[Cell(picture, text), Cell(picture)]]) for text in (name[:5], name))
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0]  # it takes more lines
+    below = long[95:]  # the pictures are some 85 pixels high, and the other has no caption
+    middle = long.shape[1] // 2
+    assert (below[:, :middle] < 1).any() and (below[:, middle:] == 1).all()
+
+
 @pytest.fixture
 def arguments(tmp_path, narrow_vgg, monkeypatch):
     monkeypatch.delenv("NST_JAX_SHARED", raising=False)
