@@ -33,7 +33,7 @@ FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
 #: octave of the style after the first, and of each layer by its lowering.
 PROGRAMS, SCALE, OCTAVE = 205 * 2**20, 50 * 2**20, 85 * 2**20
-LAYER = {"xla": 0, "winograd": 15 * 2**20, "strides": 0}
+LAYER = {"xla": 0, "winograd": 6 * 2**20, "strides": 0}
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.

@@ -34,13 +34,14 @@ class Convolution(nn.Module):
 
     channels: int
     padding: str = "zeros"
+    lowering: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         filters: Array | None = self.get_variable("filters", "kernel")
-        return convolve(x, kernel, self.padding, filters=filters) + bias.astype(x.dtype)
+        return convolve(x, kernel, self.padding, self.lowering, filters) + bias.astype(x.dtype)
 
 
 class VGG(nn.Module):
@@ -53,6 +54,7 @@ class VGG(nn.Module):
       padding: what the convolutions see beyond the border, one of ``config.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
       precision: "float32" or "bfloat16", that of products and responses; sums over channels are float32.
+      lowering: of the convolutions, one of ``convolution.LOWERINGS``; "" for the fastest at each layer.
     """
 
     rows: tuple[layers.Layer, ...]
@@ -60,6 +62,7 @@ class VGG(nn.Module):
     pooling: str = "avg"
     padding: str = "zeros"
     precision: str = "float32"
+    lowering: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> dict[str, Float[Array, "b _h _w _c"]]:
@@ -70,7 +73,7 @@ class VGG(nn.Module):
                 padding = self.padding
                 if padding == "replicate-first":
                     padding = "replicate" if row.name == "conv1_1" else "zeros"
-                x = nn.relu(Convolution(row.channels, padding, name=row.name)(x))
+                x = nn.relu(Convolution(row.channels, padding, self.lowering, name=row.name)(x))
             else:
                 x = pool(x, self.pooling)
             if row.name in self.taps:
@@ -88,7 +91,7 @@ class Network:
       range, mean, std: the preprocessing, ``(range * image[..., order] - mean) / std`` for an image in [0, 1].
       name: its table in ``layers.NETWORKS``.
       bgr: whether the network expects the channels in the order blue, green, red.
-      pooling, padding, precision: see ``VGG``.
+      pooling, padding, precision, lowering: see ``VGG``.
       remat: whether a gradient computes the responses within a block once more instead of keeping them.
       filters: of some layers the kernel as ``winograd`` takes it, ``{"conv2_1": {"kernel": [36, I, O]}, …}``, so that
         it need not be transformed at every step; see ``prepared``.
@@ -103,6 +106,7 @@ class Network:
     pooling: str = flax.struct.field(pytree_node=False)
     padding: str = flax.struct.field(pytree_node=False)
     precision: str = flax.struct.field(pytree_node=False)
+    lowering: str = flax.struct.field(pytree_node=False, default="")
     remat: bool = flax.struct.field(pytree_node=False, default=False)
     filters: dict[str, dict[str, Array]] = dataclasses.field(default_factory=dict)
 
@@ -175,7 +179,8 @@ def responses(
     x = preprocess(net, image if image.ndim == 4 else image[None])
     found: dict[str, Array] = {}
     for part in layers.blocks(rows) if net.remat else [rows]:
-        run = functools.partial(_run, VGG(part, (*taps, part[-1].name), net.pooling, net.padding, net.precision))
+        module = VGG(part, (*taps, part[-1].name), net.pooling, net.padding, net.precision, net.lowering)
+        run = functools.partial(_run, module)
         seen = (recomputed(run) if net.remat else run)({"params": net.params, "filters": net.filters}, x)
         x = seen[part[-1].name]
         found |= {tap: response for tap, response in seen.items() if tap in taps}
@@ -186,8 +191,18 @@ def _run(module: VGG, variables: Any, x: Array) -> Any:
     return module.apply(variables, x)
 
 
+def once(net: Network) -> Network:
+    """The network for what is computed once: by XLA's own convolutions, which are compiled four times as soon as tiles.
+
+    That saves more than tiles do in a single pass; see docs/performance.md.
+    """
+    return dataclasses.replace(net, lowering="xla", filters={})
+
+
 def prepared(net: Network, taps: Iterable[str], height: int, width: int) -> Network:
     """The network with the filters that images of one size need on their way to ``taps``, see ``Network.filters``."""
+    if net.lowering:
+        return net
     filters = {}
     for row in layers.until(net.name, tuple(taps)):
         if row.kind == "pool":

@@ -135,8 +135,8 @@ class Sweep:
         everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
         net = jax.device_put(self.net, everywhere)
 
-        def goal_at(size: tuple[int, int], precision: str) -> tuple[objective.Objective, dict[str, Any]]:
-            sharp = dataclasses.replace(net, precision=precision)
+        def goal_at(size: tuple[int, int], told: bool) -> tuple[objective.Objective, dict[str, Any]]:
+            sharp = transfer.exact(net) if told else net
             goal = transfer.build_objective(sharp, self.photograph, self.paintings[:1], size, self.union, self.masks[0])
             return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
 

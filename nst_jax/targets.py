@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import losses
 from nst_jax.losses import Metric
-from nst_jax.networks import Network, linear_map, responses
+from nst_jax.networks import Network, linear_map, once, responses
 
 #: A style at one layer: its Gram matrix, and its means and deviations or None; of regions with their axis in front.
 Statistics = tuple[Array, Array | None]
@@ -22,7 +22,7 @@ Targets = dict[str, Any]
 
 def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps: Sequence[str]) -> dict[str, Array]:
     """P^l, the photograph's responses, at each of ``taps``."""
-    return jax.jit(responses, static_argnums=2)(net, photograph, tuple(taps)) if taps else {}
+    return jax.jit(responses, static_argnums=2)(once(net), photograph, tuple(taps)) if taps else {}
 
 
 def of_paintings(net: Network, tileable: bool) -> Network:
@@ -71,7 +71,7 @@ def style_targets(
         if octave:
             painting = halved(painting)
             guides = guides and halved_guides(guides)
-        seen = responses(net, painting, taps) if taps else {}
+        seen = responses(once(net), painting, taps) if taps else {}
         each = {
             tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps
         }

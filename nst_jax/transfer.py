@@ -20,7 +20,7 @@ from nst_jax.config import Config
 from nst_jax.images import Picture
 from nst_jax.inputs import Pictures, Source
 from nst_jax.masks import Masks
-from nst_jax.networks import Network, network
+from nst_jax.networks import Network, network, once
 from nst_jax.optimize import Stop
 from nst_jax.prepare import Pass, prepare
 from nst_jax.recorder import Progress, Recorder, clipped
@@ -122,13 +122,14 @@ class Stage(NamedTuple):
     Attributes:
       size: (height, width).
       steps: how many.
-      goal: what is lowered, with the network in one of ``config.PRECISIONS``; of lanes a pair (shared, own).
+      goal: what is lowered, or if its argument is True the same for the losses that are told: in float32, and for
+        once. Of lanes a pair (shared, own).
       precision: of the network during the steps.
     """
 
     size: tuple[int, int]
     steps: int
-    goal: Callable[[str], Any]
+    goal: Callable[[bool], Any]
     precision: str
 
 
@@ -138,20 +139,24 @@ def stages_of(each: Pass, pictures: Pictures, remat: bool) -> list[Stage]:
     net = network(each.weights, config.pooling, config.padding, config.precision)
     net = dataclasses.replace(net, remat=remat)
 
-    def goal_at(size: tuple[int, int], precision: str) -> objective.Objective:
-        sharp = dataclasses.replace(net, precision=precision)
-        return build_objective(sharp, photograph, paintings, size, config, pictures.masks)
+    def goal_at(size: tuple[int, int], told: bool) -> objective.Objective:
+        return build_objective(exact(net) if told else net, photograph, paintings, size, config, pictures.masks)
 
     return stages_at(each.sizes, config, goal_at, net.precision)
+
+
+def exact(net: Network) -> Network:
+    """The network by which the losses of a result are told."""
+    return once(dataclasses.replace(net, precision="float32"))
 
 
 def stages_at(
     sizes: Sequence[tuple[int, int]],
     config: Config,
-    goal_at: Callable[[tuple[int, int], str], Any],
+    goal_at: Callable[[tuple[int, int], bool], Any],
     precision: str,
 ) -> list[Stage]:
-    """A stage at each (height, width), with the steps of ``config``; ``goal_at(size, precision)`` is its goal."""
+    """A stage at each (height, width), with the steps of ``config``; ``goal_at(size, told)`` is its goal."""
     return [
         Stage(size, steps, functools.partial(goal_at, size), precision)
         for size, steps in zip(sizes, scales.step_counts(sizes, config), strict=True)
@@ -200,7 +205,7 @@ def coarse_to_fine(
 
     def compile_stage(stage: Stage) -> None:
         if not lanes:  # those are spread over devices, which shapes alone do not tell
-            goal = jax.eval_shape(functools.partial(stage.goal, stage.precision))
+            goal = jax.eval_shape(functools.partial(stage.goal, False))
             start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
             optimize.compile_chunks(method, function, goal, start, stage.steps)
             give_back_freed_memory()
@@ -208,7 +213,7 @@ def coarse_to_fine(
     with ahead([functools.partial(compile_stage, stage) for stage in stages]) as wait:
         for number, stage in enumerate(stages):
             goal = None  # the one before goes first, to save memory
-            goal, going = stage.goal(stage.precision), np.equal(ended, "")
+            goal, going = stage.goal(False), np.equal(ended, "")
             wait(number)
             give_back_freed_memory()
             outcome = optimize.minimise(
@@ -239,7 +244,7 @@ def coarse_to_fine(
     if not compiled:
         goal = None
         give_back_freed_memory()
-        goal = last.goal("float32")
+        goal = last.goal(True)
     losses = optimize.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 

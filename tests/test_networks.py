@@ -9,7 +9,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import convolution, networks
+from nst_jax import convolution, networks, targets
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.losses import gram
@@ -249,6 +249,28 @@ def test_prepared_filters_give_what_the_kernels_give(precision):
             *(seen[tap].astype(jnp.float32) for seen in (found, plain)), rtol=1e-5, atol=1e-5 * float(plain[tap].max())
         )
     np.testing.assert_allclose(our_slope, slope, rtol=1e-5, atol=1e-5 * float(jnp.abs(slope).max()))
+
+
+def test_what_is_computed_once_takes_xlas_convolutions(monkeypatch):
+    """The same responses as by tiles, to their error; its filters are not transformed."""
+    net = networks.network(networks.random_weights("vgg19"))
+    image = jnp.asarray(smooth_picture(64, 96, seed=5))
+    tiles = networks.features(networks.prepared(net, TAPS_19, 64, 96), image, TAPS_19)
+    monkeypatch.setattr(convolution, "winograd", None)
+    only = networks.prepared(networks.once(net), TAPS_19, 64, 96)
+    assert only.filters == {}
+    for tap, response in networks.features(only, image, TAPS_19).items():
+        np.testing.assert_allclose(response, tiles[tap], rtol=0, atol=1e-4 * float(response.max()))
+    with pytest.raises(TypeError):
+        networks.features(net, image, TAPS_19)
+
+
+def test_targets_are_computed_once(monkeypatch):
+    monkeypatch.setattr(convolution, "winograd", None)
+    net = networks.network(networks.random_weights("vgg19"))
+    image = jnp.asarray(smooth_picture(60, 96, seed=6))
+    assert set(targets.content_targets(net, image, ("conv2_2",))) == {"conv2_2"}
+    assert targets.style_targets(net, image, ("conv2_2",))["style_targets"]["conv2_2"].shape == (128, 128)
 
 
 def test_unknown_padding_and_precision(tiny):
