@@ -44,13 +44,17 @@ def choose(height: int, width: int, inputs: int, outputs: int, dtype: str) -> st
     return "winograd" if pays else "xla"
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether the processor has products of bfloat16, as far as Linux tells: AVX-512's, AMX's or Arm's."""
+def gains_by_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32, as far as Linux tells: by AMX, on Arm, on AMD.
+
+    Intel's AVX-512 alone has such products too, at little more than half the speed of float32's.
+    """
     try:
         told = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
-    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", told) is not None
+    fast = "avx512_bf16|amx_bf16|bf16" if "AuthenticAMD" in told else "amx_bf16|bf16"
+    return re.search(rf"\b({fast})\b", told) is not None
 
 
 def convolve(

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import layers
 from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
-from nst_jax.convolution import choose, convolve, multiplies_bfloat16
+from nst_jax.convolution import choose, convolve, gains_by_bfloat16
 from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights
 from nst_jax.winograd import transformed
@@ -142,7 +142,7 @@ def precision_of(precision: str, name: str) -> str:
     if precision != "auto":
         return precision
     wide = max(row.channels for row in layers.table(name)) >= WIDE
-    return "bfloat16" if jax.default_backend() != "cpu" or (wide and multiplies_bfloat16()) else "float32"
+    return "bfloat16" if jax.default_backend() != "cpu" or (wide and gains_by_bfloat16()) else "float32"
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:

@@ -142,7 +142,7 @@ class _Grid:
         """Of one strip, [B, down + 1, m, padded width, I], the tiles in the basis, [n · n, B · down · across, I]."""
         down, across, channels = rows.shape[1] - 1, self.across, rows.shape[-1]
         lines = [rows[:, k // TILE : k // TILE + down, k % TILE] for k in range(SEEN)]
-        seen = _barrier(_combined(before, lines))
+        seen = _barrier(_summed(before, lines))
         seen = seen.reshape(SEEN, self.batch, down, across + 1, TILE, channels)
         columns = [seen[:, :, :, k // TILE : k // TILE + across, k % TILE] for k in range(SEEN)]
         return _barrier(_combined(before, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
@@ -151,14 +151,14 @@ class _Grid:
         """Of a strip's products [n · n, B · down · across, O] the outputs [B, m · down, m · across, O]."""
         down = product.shape[1] // (self.batch * self.across)
         product = _barrier(product).reshape(SEEN, SEEN, self.batch, down, self.across, -1)
-        wide = _barrier(_combined(after, list(product), 4))  # [rows, B, down, across, m, O]
+        wide = _barrier(_summed(after, list(product), 4))  # [rows, B, down, across, m, O]
         return _combined(after, list(wide), 2).reshape(self.batch, down * TILE, self.across * TILE, -1)
 
     def spread(self, slopes: Array) -> Array:
         """The transpose of ``outputs``: from [B, down, m, m · across, O] to [n · n, B · down · across, O]."""
         down, channels = slopes.shape[1], slopes.shape[-1]
         spreading = bases()[0].T
-        wide = _barrier(_combined(spreading, [slopes[:, :, k] for k in range(TILE)]))
+        wide = _barrier(_summed(spreading, [slopes[:, :, k] for k in range(TILE)]))
         wide = wide.reshape(SEEN, self.batch, down, self.across, TILE, channels)
         columns = [wide[:, :, :, :, k] for k in range(TILE)]
         return _barrier(_combined(spreading, columns).astype(self.dtype)).reshape(SEEN**2, -1, channels)
@@ -172,8 +172,17 @@ def _barrier(x: Array) -> Array:
     return jax.lax.optimization_barrier(x)
 
 
+def _summed(matrix: np.ndarray, parts: Sequence[Array], axis: int = 0) -> Array:
+    """matrix · parts along a new ``axis``, in float32: one sum of products, which is one loop of XLA's.
+
+    For the first of two passes, along rows; in the second it is as soon compiled, and half as fast as ``_combined``.
+    """
+    columns = matrix.T.astype(np.float32).reshape(len(parts), -1, *[1] * (parts[0].ndim - axis))
+    return functools.reduce(jnp.add, map(jnp.multiply, columns, (jnp.expand_dims(part, axis) for part in parts)))
+
+
 def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int = 0) -> Array:
-    """matrix · parts along a new ``axis``, in float32; no operation for a zero or a one."""
+    """The same with a loop for each row of the matrix, which leaves out zeros and ones."""
 
     def times(value: float, part: Array) -> Array:
         return part.astype(jnp.float32) if value == 1 else np.float32(value) * part

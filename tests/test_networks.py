@@ -199,7 +199,10 @@ def test_wrapped_responses_move_with_the_picture(tiny):
 
 
 CPUS = {
-    "model name: AMD EPYC\nflags: fpu avx512f avx512_bf16 clzero": True,
+    "vendor_id: AuthenticAMD\nflags: fpu avx512f avx512_bf16 clzero": True,
+    "vendor_id: AuthenticAMD\nflags: fpu avx2": False,
+    "vendor_id: GenuineIntel\nflags: fpu avx512f avx512_bf16 avx512_fp16": False,
+    "vendor_id: GenuineIntel\nflags: fpu avx512f avx512_bf16 amx_bf16": True,
     "flags: amx_bf16 avx_vnni": True,
     "Features: fp asimd i8mm bf16 dgh": True,
     "flags: fpu avx2 avx512f avx512_vnni": False,
@@ -209,7 +212,7 @@ CPUS = {
 @pytest.mark.parametrize("told", CPUS)
 def test_auto_precision_is_that_of_the_device(tiny, monkeypatch, told):
     monkeypatch.setattr(convolution.Path, "read_text", lambda path: told)
-    assert convolution.multiplies_bfloat16() is CPUS[told]
+    assert convolution.gains_by_bfloat16() is CPUS[told]
     assert networks.network(random_filters(tiny), precision="auto").precision == "float32"
     assert networks.precision_of("auto", "slim") == "float32"
     assert networks.precision_of("auto", "vgg19") == ("bfloat16" if CPUS[told] else "float32")
