@@ -1,7 +1,8 @@
 """How much memory a run takes and how much there is: what is known, and planned with, before anything runs.
 
 The estimate counts arrays from the network's table; nothing is compiled for it. On a CPU it is within a fifth of the
-true peak, less what the process had before (tests/test_memory.py); of accelerators it has not been measured.
+true peak, less what the process had before, in either precision (tests/test_memory.py); of accelerators it has not
+been measured.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ BLOCK_COPIES = 2.2
 GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
+#: Bytes of a response, and of a filter in the basis of the tiles.
+BYTES = {"float32": 4, "bfloat16": 2}
 #: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
-#: octave of the style after the first, and of each layer by its lowering.
-PROGRAMS, SCALE, OCTAVE = 205 * 2**20, 50 * 2**20, 85 * 2**20
-LAYER = {"xla": 0, "winograd": 6 * 2**20, "strides": 0}
+#: octave of the style after the first, and of each layer by tiles.
+PROGRAMS, SCALE = 205 * 2**20, 50 * 2**20
+OCTAVE = {"float32": 85 * 2**20, "bfloat16": 110 * 2**20}
+TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -45,10 +49,17 @@ NOWHERE: Mapping[str, int] = {}
 
 
 class Plan(NamedTuple):
-    """What a run takes, in bytes, what is free, and whether responses are computed again instead of kept to fit."""
+    """How a run uses the memory.
+
+    Attributes:
+      needed, free: what it takes, and what there is, in bytes.
+      precision: of its steps; a smaller one than the fastest where only that fits.
+      remat: whether responses are computed again instead of kept, to fit.
+    """
 
     needed: int
     free: int
+    precision: str
     remat: bool
 
 
@@ -59,30 +70,35 @@ def plan(
     method: Method,
     guided: Mapping[str, int] = NOWHERE,
     octaves: int = 1,
+    precisions: Sequence[str] = ("float32",),
 ) -> Plan:
-    """How a run over the scales ``sizes`` is to use the memory of the first device.
+    """How a run over the scales ``sizes`` is to use the memory of the first device, in the first precision that fits.
 
     Raises NSTError, with a size that would do, for one that surely does not fit.
     """
     taps, free = tuple(taps), free_bytes(jax.devices()[0])
 
-    def least(sizes: Sequence[tuple[int, int]]) -> tuple[int, bool]:
-        kept = run_bytes(network, taps, sizes, method, False, guided, octaves)
-        if kept <= free:
-            return kept, False
-        return min((kept, False), (run_bytes(network, taps, sizes, method, True, guided, octaves), True))
+    def planned(sizes: Sequence[tuple[int, int]]) -> Plan:
+        """The first that fits, or that which takes the least."""
+        ways = [
+            Plan(run_bytes(network, taps, sizes, method, remat, guided, octaves, precision), free, precision, remat)
+            for precision in precisions
+            for remat in (False, True)
+        ]
+        return next((way for way in ways if way.needed <= free), min(ways))
 
-    needed, remat = least(sizes)
+    best = planned(sizes)
+    needed = best.needed
     if SURELY * needed > free:
         height, width = sizes[-1]
         smaller = range(max(height, width) // 16 * 16, 0, -16)
-        fits = (size for size in smaller if least([images.fit_size(height, width, size)] * len(sizes))[0] <= free)
+        fits = (size for size in smaller if planned([images.fit_size(height, width, size)] * len(sizes)).needed <= free)
         size = next(fits, None)
         raise NSTError(
             f"{width} x {height} pixels with {network} take about {needed / 2**30:.1f} GiB of memory and"
             f" {free / 2**30:.1f} are free: {f'--size {size} would fit' if size else 'no size would fit'}"
         )
-    return Plan(needed, free, remat)
+    return best
 
 
 def run_bytes(
@@ -93,27 +109,29 @@ def run_bytes(
     remat: bool = False,
     guided: Mapping[str, int] = NOWHERE,
     octaves: int = 1,
+    precision: str = "float32",
 ) -> int:
     """About how many bytes a single run takes at its peak, besides what the process had before.
 
     Args:
       sizes: (height, width) of each scale, the last one the largest.
-      network, taps, method, remat, guided, octaves: as ``lane_bytes`` takes them.
+      network, taps, method, remat, guided, octaves, precision: as ``lane_bytes`` takes them.
     """
     taps = tuple(taps)
     height, width = sizes[-1]
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
-    work, programs = 0, PROGRAMS + SCALE * len(sizes) + OCTAVE * (octaves - 1)
+    work, programs = 0, PROGRAMS + SCALE * len(sizes) + OCTAVE[precision] * (octaves - 1)
     for row in layers.until(network, taps):
         if row.kind == "pool":
             height, width = height // 2, width // 2
         else:
-            lowering = convolution.choose(height, width, row.inputs, row.channels, "float32")
-            work += 4 * FILTER_COPIES[lowering] * row.inputs * row.channels
-            programs += LAYER[lowering] * min(len(sizes), 2)  # one scale's are compiled while another's run
+            lowering = convolution.choose(height, width, row.inputs, row.channels, precision)
+            work += BYTES[precision] * FILTER_COPIES[lowering] * row.inputs * row.channels
+            if lowering == "winograd":
+                programs += TILES[precision] * min(len(sizes), 2)  # one scale's are compiled while another's run
     if jax.default_backend() != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided, octaves)
+    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided, octaves, precision)
 
 
 def lane_bytes(
@@ -124,8 +142,9 @@ def lane_bytes(
     remat: bool = False,
     guided: Mapping[str, int] = NOWHERE,
     octaves: int = 1,
+    precision: str = "float32",
 ) -> int:
-    """About how many bytes one more run in a batch takes at its peak, in float32.
+    """About how many bytes one more run in a batch takes at its peak.
 
     Args:
       network, taps: which layers are run, up to the deepest of ``taps``.
@@ -134,6 +153,7 @@ def lane_bytes(
       remat: whether responses are computed again instead of kept, see ``Network``.
       guided: how many regions there are at each style layer with guides.
       octaves: at how many sizes the style is compared, each a quarter of the pixels of the one before.
+      precision: of the responses.
     """
     taps = tuple(taps)
     copies = RESPONSE_COPIES.get(jax.default_backend(), RESPONSE_COPIES["gpu"])
@@ -152,8 +172,9 @@ def lane_bytes(
             regions += max(0, guided.get(row.name, 0) - 1) * values
     responses = min(copies * sum(blocks), kept + BLOCK_COPIES * max(blocks)) if remat else copies * sum(blocks)
     state = IMAGE_COPIES + (2 * method.history if method.name == "lbfgs" else 0)
-    responses = (responses + GUIDED_COPIES * regions) * sum(0.25**octave for octave in range(octaves))
-    return int(4 * (responses + 3 * octaves * grams + state * 3 * size[0] * size[1]))
+    shares = sum(0.25**octave for octave in range(octaves))
+    rest = GUIDED_COPIES * regions * shares + 3 * octaves * grams + state * 3 * size[0] * size[1]
+    return int(BYTES[precision] * responses * shares + BYTES["float32"] * rest)
 
 
 def free_bytes(device: jax.Device) -> int:

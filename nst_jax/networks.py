@@ -139,10 +139,16 @@ def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", prec
 
 def precision_of(precision: str, name: str) -> str:
     """ "float32" or "bfloat16"; for "auto" that in which a network is faster on JAX's device (docs/performance.md)."""
+    return precisions_of(precision, name)[0]
+
+
+def precisions_of(precision: str, name: str) -> tuple[str, ...]:
+    """What ``precision`` allows, the fastest first: for "auto" bfloat16 is always the last, as it takes less memory."""
     if precision != "auto":
-        return precision
+        return (precision,)
     wide = max(row.channels for row in layers.table(name)) >= WIDE
-    return "bfloat16" if jax.default_backend() != "cpu" or (wide and gains_by_bfloat16()) else "float32"
+    gains = jax.default_backend() != "cpu" or (wide and gains_by_bfloat16())
+    return ("bfloat16",) if gains else ("float32", "bfloat16")
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:

@@ -11,6 +11,7 @@ from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.inputs import Pictures, Source
 from nst_jax.methods import Method
+from nst_jax.networks import precision_of, precisions_of
 from nst_jax.weights import Weights, choose_weights, find_weights
 
 
@@ -21,11 +22,13 @@ class Pass(NamedTuple):
       config: the options, complete for this network.
       weights: the network's.
       sizes: (height, width) of each scale.
+      precision: of the steps, "float32" or "bfloat16".
     """
 
     config: Config
     weights: Weights
     sizes: list[tuple[int, int]]
+    precision: str
 
     @property
     def counts(self) -> list[int]:
@@ -75,14 +78,15 @@ def prepare(
     given = None
     if masks.needed(config, photograph, paintings):
         given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
-    passes = [Pass(config, weights, sizes)]
-    if config.refine:
-        passes = [draft(asked, config, sizes), Pass(config, weights, sizes[-1:])]
+    drafts = [draft(asked, config, sizes)] if config.refine else []
+    own = sizes[-1:] if drafts else sizes
     taps = {**config.content_layer_weights, **config.style_layer_weights}
     guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
     octaves = scales.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
-    stages = [size for each in passes for size in each.sizes]
-    plan = memory.plan(config.network, taps, stages, Method(config.optimizer, config.history), guided, octaves)
+    stages = [*(size for each in drafts for size in each.sizes), *own]
+    method, precisions = Method(config.optimizer, config.history), precisions_of(config.precision, config.network)
+    plan = memory.plan(config.network, taps, stages, method, guided, octaves, precisions)
+    passes = [*drafts, Pass(config, weights, own, plan.precision)]
     pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
     return Prepared(config, weights, pictures, passes, plan)
 
@@ -97,4 +101,4 @@ def draft(asked: Config, config: Config, sizes: list[tuple[int, int]]) -> Pass:
         raise NSTError("--refine starts with slim and goes on with another network: give --network vgg19 or vgg16")
     asked = dataclasses.replace(asked, style_blend=config.style_blend, style_scale=config.style_scale)
     own = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
-    return Pass(own, find_weights("slim"), sizes)
+    return Pass(own, find_weights("slim"), sizes, precision_of(own.precision, "slim"))

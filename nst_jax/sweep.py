@@ -84,7 +84,9 @@ class Sweep:
         regions = len(self.masks[0].regions) if self.masks[0] else 0
         guided = dict.fromkeys(self.union.style_layer_weights, regions) if regions else {}
         octaves = scales.octaves_at(self.sizes[-1], [], self.union)
-        return memory.lane_bytes(self.weights.network, taps, self.sizes[-1], method, False, guided, octaves)
+        return memory.lane_bytes(
+            self.weights.network, taps, self.sizes[-1], method, False, guided, octaves, self.net.precision
+        )
 
     def paintings_of(self, lane: Lane) -> list[Picture]:
         """The lane's style picture, if there are any."""

@@ -136,7 +136,7 @@ class Stage(NamedTuple):
 def stages_of(each: Pass, pictures: Pictures, remat: bool) -> list[Stage]:
     """The scales of one pass of a single run."""
     config, photograph, paintings = each.config, pictures.photograph, pictures.paintings
-    net = network(each.weights, config.pooling, config.padding, config.precision)
+    net = network(each.weights, config.pooling, config.padding, each.precision)
     net = dataclasses.replace(net, remat=remat)
 
     def goal_at(size: tuple[int, int], told: bool) -> objective.Objective:

@@ -1,14 +1,18 @@
 """The plan of the memory: near to what runs take, refused where it cannot be had, and what it chooses."""
 
+import dataclasses
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from nst_jax import memory
+from nst_jax import memory, prepare, transfer
+from nst_jax.cli.stylize import plan_lines
 from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.methods import Method
+from nst_jax.weights import find_weights
 
 TAPS = {**Config().content_layer_weights, **Config().style_layer_weights}
 METHOD = Method("lbfgs", 20)
@@ -22,8 +26,9 @@ from nst_jax.config import Config
 def told(key):
     return 1024 * int(re.search(rf"{key}:\\s*(\\d+)", open("/proc/self/status").read())[1])
 
-config = Config(network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]), steps=2, coarse_steps=(2,))
-config = dataclasses.replace(config, **({"refine": True} if sys.argv[4] == "refined" else {"scales": 1}))
+config = Config(network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]), precision=sys.argv[5])
+way = {"refine": True} if sys.argv[4] == "refined" else {"scales": 1}
+config = dataclasses.replace(config, steps=2, coarse_steps=(2,), **way)
 weights = networks.random_weights(config.network)
 photograph = np.random.default_rng(0).uniform(size=(config.size * 3 // 4, config.size, 3)).astype("f4")
 planned = prepare.prepare(photograph, photograph, config, weights=weights).plan.needed
@@ -35,19 +40,21 @@ print(planned / (told("VmHWM") - before))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
 @pytest.mark.parametrize(
-    ("network", "size", "octaves", "way"),
+    ("network", "size", "octaves", "way", "precision"),
     [
-        ("slim", 256, 1, "one size"),
-        ("slim", 384, 1, "one size"),
-        ("slim", 512, 3, "one size"),
-        ("vgg19", 128, 3, "one size"),
-        ("vgg19", 256, 3, "one size"),
-        ("vgg19", 256, 1, "one size"),
-        ("vgg19", 256, 2, "refined"),
+        ("slim", 256, 1, "one size", "float32"),
+        ("slim", 384, 1, "one size", "float32"),
+        ("slim", 512, 3, "one size", "float32"),
+        ("vgg19", 128, 3, "one size", "bfloat16"),
+        ("vgg19", 256, 3, "one size", "float32"),
+        ("vgg19", 256, 1, "one size", "float32"),
+        ("vgg19", 256, 3, "one size", "bfloat16"),
+        ("vgg19", 384, 2, "one size", "bfloat16"),
+        ("vgg19", 256, 2, "refined", "float32"),
     ],
 )
-def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way):
-    arguments = [network, str(size), str(octaves), way]
+def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way, precision):
+    arguments = [network, str(size), str(octaves), way, precision]
     done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True)
     assert float(done.stdout or "nan") == pytest.approx(1, abs=0.2), done.stdout + done.stderr
 
@@ -56,20 +63,45 @@ def sizes(longest):
     return [(longest * 3 // 4, longest)]
 
 
-def plan_with(free, longest, monkeypatch, network="slim"):
+def plan_with(free, longest, monkeypatch, network="slim", precisions=("float32",)):
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
-    return memory.plan(network, TAPS, sizes(longest), METHOD)
+    return memory.plan(network, TAPS, sizes(longest), METHOD, precisions=precisions)
 
 
 def test_a_run_that_fits_keeps_its_responses(monkeypatch):
     needed = memory.run_bytes("slim", TAPS, sizes(512), METHOD)
-    assert plan_with(needed, 512, monkeypatch) == (needed, needed, False)
+    assert plan_with(needed, 512, monkeypatch) == (needed, needed, "float32", False)
 
 
 def test_responses_are_computed_again_where_they_do_not_fit(monkeypatch):
     kept, again = (memory.run_bytes("slim", TAPS, sizes(4096), METHOD, remat) for remat in (False, True))
     assert again < kept
-    assert plan_with(kept - 1, 4096, monkeypatch) == (again, kept - 1, True)
+    assert plan_with(kept - 1, 4096, monkeypatch) == (again, kept - 1, "float32", True)
+
+
+def test_bfloat16_is_taken_where_float32_does_not_fit(monkeypatch):
+    both = ("float32", "bfloat16")
+    least = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, remat=True)
+    half = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, precision="bfloat16")
+    assert half < 0.8 * least
+    assert plan_with(least, 2048, monkeypatch, "vgg19", both)[2:] == ("float32", True)
+    assert plan_with(least - 1, 2048, monkeypatch, "vgg19", both) == (half, least - 1, "bfloat16", False)
+
+
+def test_a_run_and_a_dry_run_take_the_planned_precision(monkeypatch):
+    photograph = np.random.default_rng(0).uniform(size=(24, 32, 3)).astype("f4")
+    config, weights = Config(network="slim", size=32, steps=2, scales=1), find_weights("slim")
+    fits = prepare.prepare(photograph, photograph, config, weights=weights)
+    assert fits.plan.precision == fits.passes[0].precision == "float32"
+    small = prepare.prepare(photograph, photograph, dataclasses.replace(config, precision="bfloat16"), weights=weights)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: small.plan.needed)
+    tight = prepare.prepare(photograph, photograph, config, weights=weights)
+    assert tight.plan.precision == tight.passes[0].precision == "bfloat16"
+    assert "precision: bfloat16, to fit\n" in plan_lines(tight)
+    result = transfer.stylize(photograph, photograph, config, weights=weights)
+    assert result.weights["precision"] == "bfloat16" and result.config.precision == "auto"
+    asked = dataclasses.replace(config, precision="float32")
+    assert prepare.prepare(photograph, photograph, asked, weights=weights).plan.precision == "float32"
 
 
 def test_a_size_that_would_fit_is_named_and_fits(monkeypatch):

@@ -169,9 +169,10 @@ def plan_lines(prepared: Prepared) -> str:
         for (height, width), count in zip(each.sizes, each.counts, strict=True)
     ]
     again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
+    smaller = ", to fit" if plan.precision != precision_of(config.precision, config.network) else ""
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
-        f"precision: {precision_of(config.precision, config.network)}",
+        f"precision: {plan.precision}{smaller}",
         network_line(config.network),
         f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
