@@ -103,7 +103,8 @@ class Config:
     pixel_range: str = "free"
     """of the pixels while optimising: free, or bounded to [0, 1], by clamping (adam) or by a penalty (lbfgs)"""
     precision: str = "auto"
-    """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device"""
+    """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device, for a single
+    picture bfloat16 too where only that fits the memory"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
     style_scale: tuple[float, ...] = (1.0,)

@@ -25,7 +25,7 @@ from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights
 from nst_jax.winograd import transformed
 
-#: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that multiplies it.
+#: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that does at all.
 WIDE = 256
 
 
