@@ -45,6 +45,7 @@ print(planned / (told("VmHWM") - before))
         ("slim", 256, 1, "one size", "float32"),
         ("slim", 384, 1, "one size", "float32"),
         ("slim", 512, 3, "one size", "float32"),
+        ("vgg19", 128, 3, "one size", "float32"),
         ("vgg19", 128, 3, "one size", "bfloat16"),
         ("vgg19", 256, 3, "one size", "float32"),
         ("vgg19", 256, 1, "one size", "float32"),
