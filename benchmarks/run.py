@@ -34,7 +34,7 @@ from benchmarks.pictures import add_pair, path_of, pictures
 from benchmarks.processes import STYLIZE, cache_at, finish
 from benchmarks.variants import PLAIN, TORCH, float32, plain
 from nst_jax import transfer
-from nst_jax.config import flag
+from nst_jax.checks import flag
 from nst_jax.images import load_image
 from nst_jax.weights import choose_weights
 

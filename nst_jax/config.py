@@ -6,12 +6,12 @@ Plain Python, so that ``--help`` and a wrong flag are answered without loading J
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 from nst_jax import layers
+from nst_jax.checks import check_choice, check_weight, check_whole, flag, layer_weights
 from nst_jax.errors import NSTError
 from nst_jax.presets import PRESET_CHANGES, STYLE_LAYERS, is_preset_file
 
@@ -277,48 +277,6 @@ def preset(name: str | os.PathLike[str]) -> Config:
     return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
 
 
-def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises NSTError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise NSTError(f"unknown {option} {value!r}: choose one of {', '.join(choices)}")
-
-
 def check_pooling(pooling: str) -> None:
     """Raises NSTError unless ``pooling`` is "avg" or "max"."""
     check_choice("pooling", pooling, POOLINGS)
-
-
-def check_whole(option: str, value: int, low: int, high: int | None = None) -> None:
-    """Raises NSTError unless ``value`` is a whole number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        limit = f"from {low} to {high}" if high is not None else f"of {low} or more"
-        raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
-
-
-def check_weight(name: str, value: float) -> None:
-    """Raises NSTError unless ``value`` is finite and not negative; ``name`` is what the user knows it by."""
-    if not math.isfinite(value) or value < 0:
-        raise NSTError(f"{name} is {value}: give a finite number of 0 or more")
-
-
-def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:
-    """Reads NAME or NAME:WEIGHT entries; a NAME alone weighs 1 / (number of entries), as in the 2015 paper.
-
-    Raises NSTError for a weight that is no finite number of 0 or more and for a name given twice.
-    """
-    weights: dict[str, float] = {}
-    for entry in entries:
-        name, colon, number = entry.partition(":")
-        if name in weights:
-            raise NSTError(f"{flag(option)} names {name} twice: give each layer once")
-        try:
-            weights[name] = float(number) if colon else 1 / len(entries)
-        except ValueError:
-            raise NSTError(f"{flag(option)} has {entry!r}: write NAME:WEIGHT, such as conv4_2:0.5") from None
-        check_weight(f"{flag(option)} {name}", weights[name])
-    return weights
-
-
-def flag(option: str) -> str:
-    """An option as it is written on the command line."""
-    return "--" + option.replace("_", "-")

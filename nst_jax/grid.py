@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nst_jax.config import Config, check_weight
+from nst_jax.checks import check_weight
+from nst_jax.config import Config
 from nst_jax.errors import NSTError
 
 #: More lanes than this are taken for a slip.

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import layers
-from nst_jax.config import PADDINGS, PRECISIONS, check_choice, check_pooling
+from nst_jax.checks import check_choice
+from nst_jax.config import PADDINGS, PRECISIONS, check_pooling
 from nst_jax.convolution import choose, convolve, gains_by_bfloat16
 from nst_jax.pooling import pool
 from nst_jax.weights import Preprocessing, Weights

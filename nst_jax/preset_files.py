@@ -23,7 +23,8 @@ from typing import Any
 
 import tomli_w
 
-from nst_jax.config import Config, check_choice, preset
+from nst_jax.checks import check_choice
+from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.presets import PRESET_CHANGES

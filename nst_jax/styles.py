@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nst_jax.config import Config, flag
+from nst_jax.checks import flag
+from nst_jax.config import Config
 from nst_jax.errors import NSTError
 
 #: What the pictures of a folder are known by.

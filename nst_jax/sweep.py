@@ -29,6 +29,7 @@ from nst_jax.inputs import Pictures, Source
 from nst_jax.masks import Masks
 from nst_jax.methods import Method
 from nst_jax.networks import Network, network
+from nst_jax.pyramid import coarse_to_fine, stages_at
 from nst_jax.recorder import Progress, Recorder
 from nst_jax.styles import expand
 from nst_jax.transfer import Result
@@ -149,9 +150,9 @@ class Sweep:
         finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
         recorder = Recorder(on_progress, started, finish, self.masks[0])
         loaded = time.perf_counter()
-        made = transfer.coarse_to_fine(
+        made = coarse_to_fine(
             loss_of_lane,
-            transfer.stages_at(self.sizes, self.union, goal_at, net.precision),
+            stages_at(self.sizes, self.union, goal_at, net.precision),
             np.stack(starts),
             self.union,
             recorder,

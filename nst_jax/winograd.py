@@ -24,8 +24,8 @@ POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 #: The largest error against XLA's float32 convolution, over the largest value, on VGG-19's layers, by the type of the
 #: products. Of bfloat16 that is what rounding the tiles and the filters comes to; sums are always float32.
 ERROR = {"float32": 1e-4, "bfloat16": 0.05}
-#: Tiles are worked on in strips of about so many bytes, and at most so many strips: two bound the memory as well as four
-#: do, and compile in half the time.
+#: Tiles that take more bytes than this are worked on in strips, of about so many or so many strips at most: two bound
+#: the memory as well as four do, and compile in half the time.
 STRIP_BYTES = 64 * 2**20
 MOST_STRIPS = 2
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nst_jax import config, layers
+from nst_jax import checks, config, layers
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
 from nst_jax.presets import PRESET_CHANGES
@@ -44,12 +44,12 @@ def test_gatys2016_is_the_released_code():
 
 
 def test_layers_without_weights_share_one():
-    assert config.layer_weights("style_layers", ("conv1_1", "conv2_1")) == {"conv1_1": 0.5, "conv2_1": 0.5}
-    assert config.layer_weights("style_layers", ()) == {}
+    assert checks.layer_weights("style_layers", ("conv1_1", "conv2_1")) == {"conv1_1": 0.5, "conv2_1": 0.5}
+    assert checks.layer_weights("style_layers", ()) == {}
 
 
 def test_layers_with_weights_keep_them():
-    found = config.layer_weights("style_layers", ("conv1_1:2", "pool3:1e-3", "conv4_1:0", "conv5_1"))
+    found = checks.layer_weights("style_layers", ("conv1_1:2", "pool3:1e-3", "conv4_1:0", "conv5_1"))
     assert found == {"conv1_1": 2.0, "pool3": 1e-3, "conv4_1": 0.0, "conv5_1": 0.25}
 
 

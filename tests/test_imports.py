@@ -20,9 +20,12 @@ PURE = {
     "errors": set(),
     "files": set(),
     "presets": set(),
-    "config": {"nst_jax.errors", "nst_jax.layers", "nst_jax.preset_files", "nst_jax.presets"},
-    "preset_files": {"tomli_w", "nst_jax.config", "nst_jax.errors", "nst_jax.files", "nst_jax.presets"},
-    "styles": {"nst_jax.config", "nst_jax.errors"},
+    "checks": {"nst_jax.errors"},
+    "config": {"nst_jax.checks", "nst_jax.errors", "nst_jax.layers", "nst_jax.preset_files", "nst_jax.presets"},
+    "preset_files": {
+        *("tomli_w", "nst_jax.checks", "nst_jax.config", "nst_jax.errors", "nst_jax.files", "nst_jax.presets")
+    },
+    "styles": {"nst_jax.checks", "nst_jax.config", "nst_jax.errors"},
     "colors": {"numpy"},
     "losses": {"flax", "jax", "jaxtyping"},
     "methods": {"jax", "jaxtyping", "optax"},

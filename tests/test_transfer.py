@@ -9,7 +9,7 @@ import pytest
 import reference
 from conftest import random_filters, smooth_picture
 
-from nst_jax import images, inputs, memory, optimize, runs, scales, transfer
+from nst_jax import images, inputs, memory, optimize, pyramid, runs, scales
 from nst_jax.compile_clock import compile_seconds
 from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
@@ -179,7 +179,7 @@ def test_bounded_pixels_stay_in_the_range(optimizer):
         raw = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                transfer, "clipped", lambda x, *_, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1)
+                pyramid, "clipped", lambda x, *_, raw=raw: raw.append(np.asarray(x)) or np.clip(raw[-1], 0, 1)
             )
             results[kind] = run(config=dataclasses.replace(config, pixel_range=kind))
         beyond[kind] = np.abs(raw[-1] - np.clip(raw[-1], 0, 1))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from nst_jax.checks import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
-from nst_jax.config import Config, check_whole
+from nst_jax.config import Config
 from nst_jax.reproduce import base_config, figure, paper_picture, paragraphs
 
 PROGRAM = "nst-reproduce"

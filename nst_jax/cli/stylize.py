@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
+from nst_jax.checks import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import STARTS, Config, check_whole
+from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
 from nst_jax.presets import is_preset_file
 from nst_jax.styles import pictures_of

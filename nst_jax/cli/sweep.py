@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
+from nst_jax.checks import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import Config, check_whole
+from nst_jax.config import Config
 from nst_jax.errors import NSTError
 from nst_jax.grid import cumulative, grid_layout
 from nst_jax.grid import grid as make_grid

@@ -1,0 +1,49 @@
+"""Checks of what an option may be, each with the one line that says what would be right. Plain Python."""
+
+from __future__ import annotations
+
+import math
+
+from nst_jax.errors import NSTError
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises NSTError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise NSTError(f"unknown {option} {value!r}: choose one of {', '.join(choices)}")
+
+
+def check_whole(option: str, value: int, low: int, high: int | None = None) -> None:
+    """Raises NSTError unless ``value`` is a whole number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        limit = f"from {low} to {high}" if high is not None else f"of {low} or more"
+        raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
+
+
+def check_weight(name: str, value: float) -> None:
+    """Raises NSTError unless ``value`` is finite and not negative; ``name`` is what the user knows it by."""
+    if not math.isfinite(value) or value < 0:
+        raise NSTError(f"{name} is {value}: give a finite number of 0 or more")
+
+
+def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:
+    """Reads NAME or NAME:WEIGHT entries; a NAME alone weighs 1 / (number of entries), as in the 2015 paper.
+
+    Raises NSTError for a weight that is no finite number of 0 or more and for a name given twice.
+    """
+    weights: dict[str, float] = {}
+    for entry in entries:
+        name, colon, number = entry.partition(":")
+        if name in weights:
+            raise NSTError(f"{flag(option)} names {name} twice: give each layer once")
+        try:
+            weights[name] = float(number) if colon else 1 / len(entries)
+        except ValueError:
+            raise NSTError(f"{flag(option)} has {entry!r}: write NAME:WEIGHT, such as conv4_2:0.5") from None
+        check_weight(f"{flag(option)} {name}", weights[name])
+    return weights
+
+
+def flag(option: str) -> str:
+    """An option as it is written on the command line."""
+    return "--" + option.replace("_", "-")
