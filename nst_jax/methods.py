@@ -1,4 +1,4 @@
-"""Adam and L-BFGS, a step at a time, around optax's directions. A *step* is one evaluation with its gradient."""
+"""Adam and L-BFGS, a step at a time, around optax transformations. A *step* is one evaluation with its gradient."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
+
+from nst_jax.lbfgs import scale_by_compact_lbfgs
 
 #: L-BFGS takes a trial point whose value is at most this much of the expected decrease below (Armijo's condition).
 SUFFICIENT = 1e-4
@@ -42,9 +44,8 @@ class State(NamedTuple):
       x: the last point taken; Adam takes every one.
       value: the function there; infinite before the first evaluation.
       trial: the point that the next step evaluates.
-      direction: L-BFGS's step from ``x`` at full length.
-      slope: the gradient along ``direction``.
-      length: of the present step along ``direction``, at most ``rate``.
+      slope: the gradient along L-BFGS's step from ``x`` at full length.
+      length: the part of that step which the trial point is away, at most ``rate``.
       scale: what gradients are multiplied with, so that L-BFGS's first step has norm 1 whatever the loss's unit.
       rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
       mean: Σ (1 − d) d^(k − i) x_i of the points taken, with d the method's ``averaging``; 0 without.
@@ -55,7 +56,6 @@ class State(NamedTuple):
     x: Array
     value: Array
     trial: Array
-    direction: Array
     slope: Array
     length: Array
     scale: Array
@@ -69,17 +69,16 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
     """The state of a run that starts at ``x`` with a learning rate (Adam) or longest step (L-BFGS, usually 1)."""
     zero = jnp.float32(0)
     inner = _transform(method).init(x)
-    blank = jnp.zeros_like(x) if method.name == "lbfgs" else zero
     mean = jnp.zeros_like(x) if method.averaging else zero
-    state = State(x, jnp.float32(jnp.inf), x, blank, zero, zero, zero + 1, zero + rate, mean, zero, inner)
+    state = State(x, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
     return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
 
 
 def _transform(method: Method) -> optax.GradientTransformation:
-    """The part of optax that turns gradients into directions; steps are taken here."""
+    """What turns gradients into directions; steps are taken here."""
     if method.name == "adam":
         return optax.scale_by_adam()
-    return optax.scale_by_lbfgs(memory_size=method.history)
+    return scale_by_compact_lbfgs(method.history)
 
 
 def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
@@ -113,45 +112,20 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
     fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
     norm = jnp.linalg.norm(gradient)
     taken = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
-    scale = jnp.where(first, 1 / (norm + 1e-30), state.scale)
-
-    def advance(state: State) -> State:
-        scaled = scale * gradient
-        preconditioned, inner = _transform(method).update(
-            scaled, _repeat_unless_curved(state.inner, state.trial, scaled), state.trial
-        )
-        slope = -jnp.vdot(preconditioned, scaled)
-        return state._replace(
-            x=state.trial,
-            value=value,
-            trial=state.trial - state.rate * preconditioned,
-            direction=-preconditioned,
-            slope=slope,
-            length=state.rate,
-            scale=scale,
-            inner=inner,
-        )
-
-    def back(state: State) -> State:
-        length = BACKTRACK * state.length
-        return state._replace(trial=state.x + length * state.direction, length=length)
-
-    return jax.lax.cond(taken, advance, back, state)
-
-
-def _repeat_unless_curved(inner: Any, x: Array, gradient: Array) -> Any:
-    """optax's state, set so that a pair (s, y) without positive curvature is not learnt.
-
-    optax stores s = x − x_last and y = g − g_last even where sᵀy ≤ 0, which spoils the approximation (optax #1708).
-    Pretending that the last point was one *older* step away stores the newest good pair once more instead, and a BFGS
-    update with the same pair twice changes nothing.
-    """
-    s, y = x - inner.params, gradient - inner.updates
-    curved = (jnp.vdot(s, y) > 1e-10 * jnp.vdot(y, y)) | (inner.count == 0)
-    newest = (inner.count - 2) % inner.weights_memory.shape[0]
-    return inner._replace(
-        params=jnp.where(curved, inner.params, x - inner.diff_params_memory[newest]),
-        updates=jnp.where(curved, inner.updates, gradient - inner.diff_updates_memory[newest]),
+    scale = jnp.where(first & taken, 1 / (norm + 1e-30), state.scale)
+    # From a point that is not taken nothing is learnt: the last one, seen again, gives the same direction again.
+    x = jnp.where(taken, state.trial, state.x)
+    seen = jnp.where(taken, scale * gradient, state.inner.updates)
+    preconditioned, inner = _transform(method).update(seen, state.inner, x)
+    length = jnp.where(taken, state.rate, BACKTRACK * state.length)
+    return state._replace(
+        x=x,
+        value=jnp.where(taken, value, state.value),
+        trial=x - length * preconditioned,
+        slope=-jnp.vdot(preconditioned, seen),
+        length=length,
+        scale=scale,
+        inner=inner,
     )
 
 

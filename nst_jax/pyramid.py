@@ -117,6 +117,7 @@ def coarse_to_fine(
             image = clipped(outcome.x, recorder.masks)
             if method.name == "adam" and stage is not last:
                 inner = methods.carried(outcome.inner, *stages[number + 1].size)
+            del outcome  # with the optimiser's memory, which would be there twice with the next one's
             if np.not_equal(ended, "").all():
                 break
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for

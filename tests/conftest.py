@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ("losses", "networks", "objective", "optimize")
+CHECKED = ("lbfgs", "losses", "networks", "objective", "optimize")
 install_import_hook([f"nst_jax.{module}" for module in CHECKED], "beartype.beartype")
 
 from nst_jax import images, layers, networks, weights  # noqa: E402 (after the hook)

@@ -129,3 +129,13 @@ def loss_terms(weights, config, image, content, styles):
 def slope(function, x, direction, step=1e-6):
     """The derivative of a function of [..] along ``direction`` by central differences."""
     return (function(x + step * direction) - function(x - step * direction)) / (2 * step)
+
+
+def inverse_hessian(pairs, size):
+    """The approximation from pairs (s, y), oldest first, as a matrix (Nocedal and Wright, equations 7.16 and 7.20)."""
+    s, y = pairs[-1]
+    inverse = np.eye(size) * (s @ y) / (y @ y)
+    for s, y in pairs:
+        v = np.eye(size) - np.outer(y, s) / (s @ y)
+        inverse = v.T @ inverse @ v + np.outer(s, s) / (s @ y)
+    return inverse

@@ -28,7 +28,8 @@ PURE = {
     "styles": {"nst_jax.checks", "nst_jax.config", "nst_jax.errors"},
     "colors": {"numpy"},
     "losses": {"flax", "jax", "jaxtyping"},
-    "methods": {"jax", "jaxtyping", "optax"},
+    "lbfgs": {"jax", "jaxtyping", "optax"},
+    "methods": {"jax", "jaxtyping", "nst_jax.lbfgs", "optax"},
     "optimize": {"jax", "jaxtyping", "numpy", "nst_jax.methods"},
     "decoding": {"PIL", "numpy", "nst_jax.errors"},
     "images": {"PIL", "numpy", "nst_jax.decoding", "nst_jax.errors", "nst_jax.files"},
@@ -83,7 +84,10 @@ def test_the_core_knows_no_files_pictures_or_command_line(module):
 
 
 def test_the_optimisers_know_no_network():
-    assert {name for name in reachable("optimize") if name.startswith("nst_jax")} == {"nst_jax.methods"}
+    assert {name for name in reachable("optimize") if name.startswith("nst_jax")} == {
+        "nst_jax.methods",
+        "nst_jax.lbfgs",
+    }
 
 
 @pytest.mark.parametrize("module", TREES)

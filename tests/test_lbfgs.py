@@ -1,0 +1,81 @@
+"""The compact L-BFGS against optax's two loops, and against its matrix written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from reference import inverse_hessian
+
+from nst_jax.lbfgs import scale_by_compact_lbfgs
+
+SHAPE = (3, 2)
+HESSIAN = np.diag(np.linspace(1, 5, 6))
+
+
+def points_of(seed, count):
+    return np.random.default_rng(seed).normal(size=(count, *SHAPE)).astype("f4")
+
+
+def gradients_of(points):
+    return jnp.asarray((points.reshape(len(points), -1) @ HESSIAN).reshape(points.shape), jnp.float32)
+
+
+def directions(transform, points, gradients):
+    """Of a transformation that sees points and their gradients in turn, and its state at the end."""
+    state, found = transform.init(points[0]), []
+    for point, gradient in zip(points, gradients, strict=True):
+        direction, state = transform.update(gradient, state, point)
+        found.append(direction)
+    return jnp.stack(found), state
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_directions_are_those_of_optax(size):
+    points = jnp.asarray(points_of(0, 9))
+    gradients = gradients_of(points)
+    found, _ = directions(scale_by_compact_lbfgs(size), points, gradients)
+    wanted, _ = directions(optax.scale_by_lbfgs(size), points, gradients)
+    np.testing.assert_array_equal(found[0], gradients[0])  # nothing is learnt yet
+    np.testing.assert_allclose(found[1:], wanted[1:], rtol=2e-3, atol=2e-3)
+
+
+def test_many_at_once_are_the_same_as_each():
+    points = jnp.asarray([points_of(seed, 7) for seed in range(4)])
+    gradients = jnp.stack([gradients_of(each) for each in points])
+    transform = scale_by_compact_lbfgs(3)
+    found = jax.vmap(lambda points, gradients: directions(transform, list(points), list(gradients))[0])(
+        points, gradients
+    )
+    for lane in range(4):
+        wanted = directions(transform, points[lane], gradients[lane])[0]
+        np.testing.assert_allclose(found[lane], wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("learnt", [1, 3, 7])
+def test_a_pair_without_positive_curvature_is_not_learnt(learnt):
+    """The direction after it is that of the good pairs alone, at the new gradient; 4 pairs are remembered."""
+    points = jnp.asarray(points_of(1, learnt + 1))
+    transform = scale_by_compact_lbfgs(4)
+    _, state = directions(transform, points, gradients_of(points))
+    flat = np.asarray(points, np.float64).reshape(len(points), -1)
+    pairs = [(b - a, HESSIAN @ (b - a)) for a, b in zip(flat, flat[1:], strict=False)]
+    uphill = np.arange(6.0)
+    point, gradient = flat[-1] + uphill, HESSIAN @ flat[-1] - 0.5 * uphill  # sᵀy < 0
+    direction, after = transform.update(
+        jnp.asarray(gradient.reshape(SHAPE), jnp.float32), state, jnp.asarray(point.reshape(SHAPE), jnp.float32)
+    )
+    np.testing.assert_allclose(direction.ravel(), inverse_hessian(pairs[-4:], 6) @ gradient, rtol=2e-3, atol=2e-3)
+    assert int(after.learnt) == int(state.learnt) == learnt
+    np.testing.assert_allclose(after.params.ravel(), point, rtol=1e-6)
+
+
+def test_a_point_seen_again_teaches_nothing_and_gives_the_same_direction():
+    points = jnp.asarray(points_of(2, 5))
+    gradients = gradients_of(points)
+    transform = scale_by_compact_lbfgs(3)
+    before, state = directions(transform, points, gradients)
+    again, after = transform.update(gradients[-1], state, points[-1])
+    np.testing.assert_array_equal(again, before[-1])
+    assert int(after.learnt) == int(state.learnt) == 4
+    np.testing.assert_array_equal(after.steps, state.steps)
