@@ -12,12 +12,12 @@ so that H g takes two products with S and Y, and besides them only numbers by th
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 
 #: A pair is learnt where its curvature sᵀy is more than so many times yᵀy.
@@ -30,9 +30,11 @@ class Pairs(NamedTuple):
     Attributes:
       learnt: how many, those forgotten included.
       params, updates: the last point and the gradient there.
-      steps, changes: s and y, flat; 0 where there is none yet.
-      products: s_iᵀ y_j by their slots; right where y is no older than s.
+      steps, changes: s and y, flat.
+      inverse: R⁻¹, its rows and columns by slots, not by age.
+      diagonal: s_iᵀ y_i.
       squares: y_iᵀ y_j.
+      scale: γ, 1 at first. All the others are 0 where there is no pair yet.
     """
 
     learnt: Int[Array, ""]
@@ -40,12 +42,14 @@ class Pairs(NamedTuple):
     updates: Array
     steps: Float[Array, "m n"]
     changes: Float[Array, "m n"]
-    products: Float[Array, "m m"]
+    inverse: Float[Array, "m m"]
+    diagonal: Float[Array, " m"]
     squares: Float[Array, "m m"]
+    scale: Float[Array, ""]
 
 
 def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
-    """Gradients to H g, for one array as parameters, of which it remembers ``memory_size`` pairs.
+    """Gradients to H g, for one array as parameters, of which it remembers ``memory_size`` pairs; γ is sᵀy / yᵀy.
 
     Unlike optax's it does not learn pairs without positive curvature, which spoil the approximation (optax #1708).
     ``init`` wants the point at which the first gradient is taken; with nothing learnt H is 1.
@@ -53,41 +57,45 @@ def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
 
     def init(params: Array) -> Pairs:
         none, square = jnp.zeros((memory_size, params.size)), jnp.zeros((memory_size, memory_size))
-        return Pairs(jnp.int32(0), params, jnp.zeros_like(params), none, none, square, square)
+        small = square, jnp.zeros(memory_size), square, jnp.float32(1)
+        return Pairs(jnp.int32(0), params, jnp.zeros_like(params), none, none, *small)
 
     def update(updates: Array, state: Pairs, params: Array) -> tuple[Array, Pairs]:
+        pairs = _learn(state, params, updates)
         gradient = updates.ravel()
-        s, y = (params - state.params).ravel(), gradient - state.updates.ravel()
-        curved = (_dot(s, y) > CURVED * _dot(y, y)) & (_dot(y, y) > 0)
-        slot = state.learnt % memory_size
-        steps = state.steps.at[slot].set(jnp.where(curved, s, state.steps[slot]))
-        changes = state.changes.at[slot].set(jnp.where(curved, y, state.changes[slot]))
-        products = state.products.at[:, slot].set(_dot(steps, changes[slot]))
-        column = _dot(changes, changes[slot])
-        squares = state.squares.at[:, slot].set(column).at[slot].set(column)
-        pairs = Pairs(state.learnt + curved, params, updates, steps, changes, products, squares)
-        scale, of_steps, of_changes = _shares(pairs, _dot(steps, gradient), _dot(changes, gradient))
-        direction = scale * gradient + _dot(of_steps, steps) + _dot(of_changes, changes)
+        of_changes = _dot(pairs.inverse, _dot(pairs.steps, gradient))
+        inner = _dot(pairs.squares, of_changes) - _dot(pairs.changes, gradient)
+        of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
+        direction = _dot(of_steps, pairs.steps) + pairs.scale * (gradient - _dot(of_changes, pairs.changes))
         return direction.reshape(updates.shape), pairs
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
 
-def _shares(
-    pairs: Pairs, to_steps: Float[Array, " m"], to_changes: Float[Array, " m"]
-) -> tuple[Float[Array, ""], Float[Array, " m"], Float[Array, " m"]]:
-    """How much of g, of each s and of each y there is in H g, from Sᵀg and Yᵀg."""
-    size = len(pairs.steps)
-    order = (pairs.learnt + jnp.arange(size)) % size  # of slots, the oldest first; those that are empty before
-    slots = jnp.argsort(order)
-    products, squares = pairs.products[order][:, order], pairs.squares[order][:, order]
-    diagonal = jnp.diag(products)
-    upper = jnp.triu(products) + jnp.diag(jnp.where(diagonal == 0, 1.0, 0.0))  # 1 for what is empty
-    scale = jnp.where(pairs.learnt > 0, diagonal[-1] / squares[-1, -1], 1.0)
-    of_changes = solve_triangular(upper, to_steps[order])
-    inner = diagonal * of_changes + scale * (_dot(squares, of_changes) - to_changes[order])
-    of_steps = solve_triangular(upper, inner, trans="T")
-    return scale, of_steps[slots], -scale * of_changes[slots]
+def _learn(pairs: Pairs, params: Array, gradient: Array) -> Pairs:
+    """With the pair of the way to ``params`` instead of the oldest, if its curvature is positive.
+
+    R⁻¹ without the oldest pair has its row and its column left out; a newest pair adds −R⁻¹ Sᵀy / sᵀy as a column and
+    1 / sᵀy at its end, as R is triangular.
+    """
+    s, y = (params - pairs.params).ravel(), (gradient - pairs.updates).ravel()
+    curvature, square = _dot(s, y), _dot(y, y)
+    curved = (curvature > CURVED * square) & (square > 0)
+    slot = pairs.learnt % len(pairs.steps)
+    steps = pairs.steps.at[slot].set(jnp.where(curved, s, pairs.steps[slot]))
+    changes = pairs.changes.at[slot].set(jnp.where(curved, y, pairs.changes[slot]))
+    inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
+    column = (-_dot(inverse, _dot(steps, y)) / curvature).at[slot].set(1 / curvature)
+    to_changes = _dot(changes, y)
+    small = (
+        inverse.at[:, slot].set(column),
+        pairs.diagonal.at[slot].set(curvature),
+        pairs.squares.at[slot].set(to_changes).at[:, slot].set(to_changes),
+        curvature / square,
+    )
+    known = pairs.inverse, pairs.diagonal, pairs.squares, pairs.scale
+    small = jax.tree.map(functools.partial(jnp.where, curved), small, known)
+    return Pairs(pairs.learnt + curved, params, gradient, steps, changes, *small)
 
 
 def _dot(left: Array, right: Array) -> Array:

@@ -40,6 +40,22 @@ def test_directions_are_those_of_optax(size):
     np.testing.assert_allclose(found[1:], wanted[1:], rtol=2e-3, atol=2e-3)
 
 
+def test_errors_do_not_add_up():
+    """R⁻¹ is carried on from pair to pair: after 300 of them it is still that of the last 20, in float32."""
+    generator = np.random.default_rng(3)
+    hessian = np.diag(np.geomspace(0.01, 10, 60))
+    points = generator.normal(size=60) * 0.98 ** np.arange(301)[:, None] + 0.03 * generator.normal(size=(301, 60))
+    points = points.astype("f4").astype("f8")
+    gradients = (points @ hessian).astype("f4").astype("f8")
+    transform = scale_by_compact_lbfgs(20)
+    state, update = transform.init(jnp.asarray(points[0], jnp.float32)), jax.jit(transform.update)
+    for point, gradient in zip(points, gradients, strict=True):
+        direction, state = update(jnp.asarray(gradient, jnp.float32), state, jnp.asarray(point, jnp.float32))
+    pairs = list(zip(np.diff(points, axis=0), np.diff(gradients, axis=0), strict=True))
+    wanted = inverse_hessian(pairs[-20:], 60) @ gradients[-1]
+    assert np.linalg.norm(direction - wanted) < 1e-3 * np.linalg.norm(wanted)
+
+
 def test_many_at_once_are_the_same_as_each():
     points = jnp.asarray([points_of(seed, 7) for seed in range(4)])
     gradients = jnp.stack([gradients_of(each) for each in points])
