@@ -75,7 +75,7 @@ def test_the_pure_modules_import_what_they_may(module):
     assert foreign <= PURE[module]
 
 
-@pytest.mark.parametrize("module", ["losses", "networks", "targets", "objective", "methods", "optimize"])
+@pytest.mark.parametrize("module", ["losses", "networks", "targets", "objective", "lbfgs", "methods", "optimize"])
 def test_the_core_knows_no_files_pictures_or_command_line(module):
     direct = imports(TREES[module])
     assert not direct & {"h5py", "PIL", "tyro", "rich", "pathlib", "os", "io", "sys", "json"}
