@@ -19,6 +19,7 @@ from nst_jax.allocator import keep_freed_memory
 #: Each is a module beside this one, with its docstring as help, ``add_options(parser)`` and ``measure(options)``.
 COMMANDS = {
     "step": "one value and gradient: our precisions and PyTorch's variants, in turns",
+    "optimisers": "a step of Adam and of L-BFGS beside the value and gradient alone",
     "run": "from the command's start to the picture and to the loss of PyTorch's L-BFGS, cold and warm",
     "start": "import, --help, first compile, first preview",
     "memory": "peak memory of a run by size",

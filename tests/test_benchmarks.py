@@ -52,6 +52,16 @@ def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     assert all(name in printed for name in (*wanted, "speed", "seconds"))
 
 
+def test_optimisers_tell_what_a_step_takes_beside_adams(tmp_path, pair, narrow_vgg):
+    options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--calls", 4, "--histories", 2, 5]
+    alone, adam, *lbfgs = rows = told(tmp_path, "optimisers", *options)["rows"]
+    assert [row["contender"] for row in rows] == ["gradient alone", "adam", "lbfgs 2", "lbfgs 5"]
+    assert adam["over adam"] == 1 and adam["500 steps"] == 500 * adam["seconds"]
+    for row in (adam, *lbfgs):
+        assert row["loss"] < alone["loss"]  # steps are taken: it is told of the fifth, the other of the photograph
+        assert row["over adam"] == row["seconds"] / adam["seconds"]
+
+
 def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, monkeypatch):
     def run_in_child(network, size, variant, options):
         return {"network": network, "size": size, "variant": variant, "pixels": size, "run bytes per pixel": 1e4 / size}
