@@ -7,7 +7,8 @@ R_ij = s_iᵀ y_j for i ≤ j, else 0, and D the diagonal of R,
     H = γ I + [S  γY] [ R⁻ᵀ (D + γ YᵀY) R⁻¹   −R⁻ᵀ ] [ Sᵀ  ]
                       [       −R⁻¹              0   ] [ γYᵀ ]
 
-so that H g takes two products with S and Y, and besides them only numbers by the number of pairs.
+so that H g takes two products with S and Y, and besides them only numbers by the number of pairs. The same R⁻¹ stands on
+both sides: with u = R⁻¹Sᵀg, gᵀHg = uᵀDu + γ ‖g − Yu‖², so that −H g leads downhill whatever rounding does to R⁻¹.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
     """
 
     def init(params: Array) -> Pairs:
-        none, square = jnp.zeros((memory_size, params.size)), jnp.zeros((memory_size, memory_size))
-        small = square, jnp.zeros(memory_size), square, jnp.float32(1)
+        kind = params.dtype
+        none = jnp.zeros((memory_size, params.size), kind)
+        square = jnp.zeros((memory_size, memory_size), kind)
+        small = square, jnp.zeros(memory_size, kind), square, jnp.ones((), kind)
         return Pairs(jnp.int32(0), params, jnp.zeros_like(params), none, none, *small)
 
     def update(updates: Array, state: Pairs, params: Array) -> tuple[Array, Pairs]:
@@ -80,7 +83,8 @@ def _learn(pairs: Pairs, params: Array, gradient: Array) -> Pairs:
     """
     s, y = (params - pairs.params).ravel(), (gradient - pairs.updates).ravel()
     curvature, square = _dot(s, y), _dot(y, y)
-    curved = (curvature > CURVED * square) & (square > 0)
+    least = jnp.finfo(params.dtype).tiny  # of which the inverse is finite
+    curved = (curvature > jnp.maximum(CURVED * square, least)) & (square > least)
     slot = pairs.learnt % len(pairs.steps)
     steps = pairs.steps.at[slot].set(jnp.where(curved, s, pairs.steps[slot]))
     changes = pairs.changes.at[slot].set(jnp.where(curved, y, pairs.changes[slot]))

@@ -50,7 +50,7 @@ class State(NamedTuple):
       rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
       mean: Σ (1 − d) d^(k − i) x_i of the points taken, with d the method's ``averaging``; 0 without.
       share: Σ (1 − d) d^(k − i), what ``mean`` is to be divided by.
-      inner: optax's state.
+      inner: the transformation's state: optax's of Adam, ``lbfgs.Pairs``.
     """
 
     x: Array

@@ -56,8 +56,27 @@ def test_errors_do_not_add_up():
     assert np.linalg.norm(direction - wanted) < 1e-3 * np.linalg.norm(wanted)
 
 
+def test_on_its_own_way_directions_are_those_of_the_matrix():
+    """Down a narrow valley, where steps that follow each other are alike: 40 pairs, of which 20 are remembered."""
+    hessian = np.geomspace(0.01, 10, 60)
+    transform = scale_by_compact_lbfgs(20)
+    point = jnp.asarray(np.random.default_rng(4).normal(size=60), jnp.float32)
+    state, update, seen = transform.init(point), jax.jit(transform.update), []
+    for _ in range(41):
+        gradient = jnp.asarray(hessian, jnp.float32) * point
+        direction, state = update(gradient, state, point)
+        seen.append(np.asarray((point, gradient), np.float64))
+        point = point - direction * (0.1 if len(seen) == 1 else 1)
+    pairs = [tuple(after - before) for before, after in zip(seen, seen[1:], strict=False)]
+    assert all(s @ y > 0 for s, y in pairs)
+    wanted = inverse_hessian(pairs[-20:], 60) @ seen[-1][1]
+    assert np.linalg.norm(direction - wanted) < 0.01 * np.linalg.norm(wanted)
+
+
 def test_many_at_once_are_the_same_as_each():
-    points = jnp.asarray([points_of(seed, 7) for seed in range(4)])
+    points = np.stack([points_of(seed, 7) for seed in range(4)])
+    points[1, 3], points[2, 1] = points[1, 2], points[2, 0]  # a lane that learns less has other slots
+    points = jnp.asarray(points)
     gradients = jnp.stack([gradients_of(each) for each in points])
     transform = scale_by_compact_lbfgs(3)
     found = jax.vmap(lambda points, gradients: directions(transform, list(points), list(gradients))[0])(
@@ -93,5 +112,5 @@ def test_a_point_seen_again_teaches_nothing_and_gives_the_same_direction():
     before, state = directions(transform, points, gradients)
     again, after = transform.update(gradients[-1], state, points[-1])
     np.testing.assert_array_equal(again, before[-1])
-    assert int(after.learnt) == int(state.learnt) == 4
-    np.testing.assert_array_equal(after.steps, state.steps)
+    assert int(state.learnt) == 4
+    jax.tree.map(np.testing.assert_array_equal, after, state)

@@ -304,6 +304,23 @@ def test_each_lane_recovers_by_itself(monkeypatch, length):
     assert not any("lane 1" in note for note in notes)
 
 
+def test_a_lane_of_lbfgs_that_fails_leaves_the_others_alone():
+    """A lane whose start is not finite gives up; the others are as alone, with pairs of their own."""
+    method = Method("lbfgs", 3)
+    starts = jnp.asarray([[1.0, 2.0], [jnp.nan, 1.0], [-3.0, 0.5]])
+    own = jnp.asarray([1.0, 2.0, 5.0])
+
+    def function(argument, x):
+        value = jnp.sum(jnp.array([argument[1], 1.0]) * (x - 1) ** 2) + jnp.sum(x**4)
+        return value, {"total": value}
+
+    together = optimize.minimise(method, function, ((), own), starts, steps=9, rate=1.0, lanes=True)
+    assert together.reason == ["", "not finite", ""]
+    for lane in (0, 2):
+        alone = optimize.minimise(method, function, ((), own[lane]), starts[lane], steps=9, rate=1.0)
+        np.testing.assert_allclose(together.x[lane], alone.x, rtol=1e-4, atol=1e-5)
+
+
 def test_lanes_of_different_numbers_of_steps():
     own = jnp.full(3, -9.0), jnp.zeros(3)
     outcome = optimize.minimise(
