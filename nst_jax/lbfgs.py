@@ -7,8 +7,8 @@ R_ij = s_iᵀ y_j for i ≤ j, else 0, and D the diagonal of R,
     H = γ I + [S  γY] [ R⁻ᵀ (D + γ YᵀY) R⁻¹   −R⁻ᵀ ] [ Sᵀ  ]
                       [       −R⁻¹              0   ] [ γYᵀ ]
 
-so that H g takes two products with S and Y, and besides them only numbers by the number of pairs. The same R⁻¹ stands on
-both sides: with u = R⁻¹Sᵀg, gᵀHg = uᵀDu + γ ‖g − Yu‖², so that −H g leads downhill whatever rounding does to R⁻¹.
+so that H g takes two products with S and Y, and besides them only numbers by the number of pairs. The same R⁻¹ stands
+on both sides: with u = R⁻¹Sᵀg, gᵀHg = uᵀDu + γ ‖g − Yu‖², so that −H g leads downhill whatever rounding does to R⁻¹.
 """
 
 from __future__ import annotations
