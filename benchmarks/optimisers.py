@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -44,26 +45,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """The rows of the table, which it prints as they come."""
-    calls = options.calls or (1 if jax.default_backend() == "cpu" else optimize.CHUNK)
+    calls = options.calls or optimize.chunk_length(optimize.CHUNK)
     methods = {"adam": Method("adam")} | {f"lbfgs {pairs}": Method("lbfgs", pairs) for pairs in options.histories}
     rows: list[Row] = []
     for network in options.networks:
         weights = weights_of(network, options)
-        for variant in options.variants:
-            for size in options.sizes:
-                pair, config = pictures(options.content, options.style, size), variants.ours(plain(network, size))
-                made: dict[str, Callable[[], Call]] = {
-                    "gradient alone": functools.partial(our_step, weights, *pair, config[variant])
-                }
-                for name, method in methods.items():
-                    made[name] = functools.partial(steps_of, method, weights, *pair, config[variant], calls)
-                latest = interleaved(made, options.rounds, calls)
-                adam = latest["adam"].get("seconds")
-                for name, row in latest.items():
-                    if adam and "seconds" in row:
-                        row |= {"over adam": row["seconds"] / adam, "500 steps": 500 * row["seconds"]}
-                    rows.append({"network": network, "variant": variant, "size": size, "contender": name, **row})
-                print(table(rows[-len(latest) :], COLUMNS), flush=True)
+        for variant, size in itertools.product(options.variants, options.sizes):
+            shared = (
+                weights,
+                *pictures(options.content, options.style, size),
+                variants.ours(plain(network, size))[variant],
+            )
+            made: dict[str, Callable[[], Call]] = {"gradient alone": functools.partial(our_step, *shared)}
+            for name, method in methods.items():
+                made[name] = functools.partial(steps_of, method, *shared, calls)
+            latest = interleaved(made, options.rounds, calls)
+            adam = latest["adam"].get("seconds")
+            for name, row in latest.items():
+                if adam and "seconds" in row:
+                    row |= {"over adam": row["seconds"] / adam, "500 steps": 500 * row["seconds"]}
+                rows.append({"network": network, "variant": variant, "size": size, "contender": name, **row})
+            print(table(rows[-len(latest) :], COLUMNS), flush=True)
     return {"calls": calls, "rows": rows}
 
 
