@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import harness
-from nst_jax.allocator import keep_freed_memory
+from nst_jax.runs.allocator import keep_freed_memory
 
 #: Each is a module beside this one, with its docstring as help, ``add_options(parser)`` and ``measure(options)``.
 COMMANDS = {

@@ -25,10 +25,11 @@ from benchmarks.harness import Row, check_same, share_device, table
 from benchmarks.pictures import PAIRS, add_weights, pictures, weights_of
 from benchmarks.torch_reference import TorchObjective, TorchRun
 from benchmarks.variants import float32
-from nst_jax import methods, optimize
-from nst_jax.config import Config, preset
-from nst_jax.transfer import loss_of
-from nst_jax.weights import Weights
+from nst_jax.networks.weights import Weights
+from nst_jax.optim import minimise, steps
+from nst_jax.options.config import Config
+from nst_jax.options.presets import preset
+from nst_jax.runs.stylize import loss_of
 
 TURN = 50
 MARKS = (100, 300)
@@ -63,14 +64,14 @@ class OurRun:
     def __init__(
         self, weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config, history: int
     ) -> None:
-        self.method, self.values = methods.Method("lbfgs", history), list[float]()
+        self.method, self.values = steps.Method("lbfgs", history), list[float]()
         self.goal = objective_of(weights, photograph, painting, config)
-        self.state = methods.init(self.method, jnp.asarray(photograph), 1.0)
+        self.state = steps.init(self.method, jnp.asarray(photograph), 1.0)
 
     def turn(self) -> None:
         """So many evaluations more."""
         for _ in range(TURN):
-            self.state, terms = optimize.run_chunk(self.method, loss_of, self.goal, self.state, 1)
+            self.state, terms = minimise.run_chunk(self.method, loss_of, self.goal, self.state, 1)
             self.values.append(float(terms["total"][0]))
 
 

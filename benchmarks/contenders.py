@@ -12,20 +12,20 @@ import numpy as np
 
 from benchmarks.harness import Call, Skipped
 from benchmarks.variants import TORCH, TorchVariant, ours
-from nst_jax import transfer
-from nst_jax.config import Config
-from nst_jax.networks import network
-from nst_jax.objective import Objective
-from nst_jax.weights import Weights
+from nst_jax.losses.objective import Objective
+from nst_jax.networks.vgg import network
+from nst_jax.networks.weights import Weights
+from nst_jax.options.config import Config
+from nst_jax.runs import stylize
 
-value_and_gradient = jax.jit(jax.value_and_grad(transfer.loss_of, argnums=1, has_aux=True))
+value_and_gradient = jax.jit(jax.value_and_grad(stylize.loss_of, argnums=1, has_aux=True))
 
 
 def objective_of(weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config) -> Objective:
     """Our objective of two pictures [H, W, 3] as they are."""
     config = config.for_network(weights.network)
     net = network(weights, config.pooling, config.padding, config.precision)
-    return transfer.objective_of(net, photograph, [painting], config)
+    return stylize.objective_of(net, photograph, [painting], config)
 
 
 def our_step(weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config) -> Call:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from nst_jax.runs import versions
+from nst_jax.runs.report import versions
 
 Row = dict[str, Any]
 #: A contender's name.

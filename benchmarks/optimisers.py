@@ -23,10 +23,11 @@ from benchmarks.contenders import objective_of, our_step
 from benchmarks.harness import Call, Row, interleaved, table
 from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
 from benchmarks.variants import plain
-from nst_jax import optimize, transfer
-from nst_jax.config import Config
-from nst_jax.methods import Method, init
-from nst_jax.weights import Weights
+from nst_jax.networks.weights import Weights
+from nst_jax.optim import minimise
+from nst_jax.optim.steps import Method, init
+from nst_jax.options.config import Config
+from nst_jax.runs import stylize
 
 COLUMNS = ("network", "variant", "size", "contender", "seconds", "over adam", "500 steps", "first")
 
@@ -45,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """The rows of the table, which it prints as they come."""
-    calls = options.calls or optimize.chunk_length(optimize.CHUNK)
+    calls = options.calls or minimise.chunk_length(minimise.CHUNK)
     methods = {"adam": Method("adam")} | {f"lbfgs {pairs}": Method("lbfgs", pairs) for pairs in options.histories}
     rows: list[Row] = []
     for network in options.networks:
@@ -79,8 +80,8 @@ def steps_of(
     def call(times: int) -> float:
         nonlocal state
         while times:
-            length = optimize.chunk_length(times)
-            state, terms = optimize.run_chunk(method, transfer.loss_of, goal, state, length)
+            length = minimise.chunk_length(times)
+            state, terms = minimise.run_chunk(method, stylize.loss_of, goal, state, length)
             times -= length
         return float(jax.block_until_ready(terms)["total"][-1])
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nst_jax.images import load_image
-from nst_jax.weights import Weights, choose_weights
+from nst_jax.networks.weights import Weights
+from nst_jax.networks.weights_file import choose_weights
+from nst_jax.pictures.images import load_image
 
 #: Content and style pictures that every comparison uses, in this order.
 PAIRS = (
@@ -48,7 +49,7 @@ def pictures(content: str, style: str, size: int) -> tuple[np.ndarray, np.ndarra
 def weights_of(network: str, options: argparse.Namespace) -> Weights:
     """The weights that ``--weights`` and ``--random`` ask for; without them, those that are installed."""
     if options.random:
-        from nst_jax.networks import random_weights  # not above: it loads JAX
+        from nst_jax.networks.vgg import random_weights  # not above: it loads JAX
 
         return random_weights(network)
     return choose_weights(network, options.weights)

@@ -31,12 +31,16 @@ import numpy as np
 from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, Judge, changed
-from nst_jax import images, inputs, losses, scales, targets, transfer
-from nst_jax.config import Config, preset
-from nst_jax.networks import network
-from nst_jax.presets import PRESET_CHANGES
-from nst_jax.sheet import Cell, contact_sheet
-from nst_jax.weights import Weights, find_weights
+from nst_jax.losses import formulas, statistics
+from nst_jax.networks.vgg import network
+from nst_jax.networks.weights import Weights
+from nst_jax.networks.weights_file import find_weights
+from nst_jax.options.config import Config
+from nst_jax.options.preset_table import PRESET_CHANGES
+from nst_jax.options.presets import preset
+from nst_jax.pages.sheet import Cell, contact_sheet
+from nst_jax.pictures import images
+from nst_jax.runs import inputs, scales, stylize
 
 MEASURES = ("D", "D_full", "D_half", "D_quarter", "content_rel", "chroma_grain", "cost", "seconds")
 SCALES = {"D_full": 1, "D_half": 2, "D_quarter": 4}
@@ -59,13 +63,13 @@ class ScaleJudge:
         """Of a picture reduced by ``factor``, the Gram matrices of the five style layers."""
         height, width = (max(16, round(side / factor)) for side in image.shape[:2])
         reduced = jnp.asarray(images.resize(image, height, width))
-        return targets.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
+        return statistics.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
 
 
 def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
     """The mean over the layers of ‖G − A‖ / ‖A‖."""
-    far = [losses.squared_gram_distance(found[tap], wanted[tap]) ** 0.5 for tap in wanted]
-    size = [losses.squared_gram_distance(wanted[tap], 0.0) ** 0.5 for tap in wanted]
+    far = [formulas.squared_gram_distance(found[tap], wanted[tap]) ** 0.5 for tap in wanted]
+    size = [formulas.squared_gram_distance(wanted[tap], 0.0) ** 0.5 for tap in wanted]
     return float(np.mean([float(a / b) for a, b in zip(far, size, strict=True)]))
 
 
@@ -154,7 +158,7 @@ def made(
     if path is not None and path.exists() and images.read_metadata(path).get("options") == told:
         return images.load_image(path).pixels, float(images.read_metadata(path)["seconds"])
     started = time.perf_counter()
-    image = transfer.stylize(photograph, painting, config, weights=teacher).image
+    image = stylize.stylize(photograph, painting, config, weights=teacher).image
     seconds = time.perf_counter() - started
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

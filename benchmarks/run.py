@@ -33,10 +33,10 @@ from benchmarks.harness import Row, check_same, last_steps, median_of, table
 from benchmarks.pictures import add_pair, path_of, pictures
 from benchmarks.processes import STYLIZE, cache_at, finish
 from benchmarks.variants import PLAIN, TORCH, float32, plain
-from nst_jax import transfer
-from nst_jax.checks import flag
-from nst_jax.images import load_image
-from nst_jax.weights import choose_weights
+from nst_jax.choices import flag
+from nst_jax.networks.weights_file import choose_weights
+from nst_jax.pictures.images import load_image
+from nst_jax.runs import stylize as transfer
 
 MEASURES = ("picture", "compile", "evaluations", "target", "times torch", "lowest / target", "written / target")
 COLUMNS = ("network", "size", "contender", *MEASURES)

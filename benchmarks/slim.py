@@ -26,10 +26,13 @@ from benchmarks.contenders import objective_of
 from benchmarks.harness import means_of, table
 from benchmarks.pictures import PAIRS, pictures
 from benchmarks.variants import float32
-from nst_jax import images, transfer
-from nst_jax.config import Config, preset
-from nst_jax.networks import random_weights
-from nst_jax.weights import Weights, choose_weights, find_weights
+from nst_jax.networks.vgg import random_weights
+from nst_jax.networks.weights import Weights
+from nst_jax.networks.weights_file import choose_weights, find_weights
+from nst_jax.options.config import Config
+from nst_jax.options.presets import preset
+from nst_jax.pictures import images
+from nst_jax.runs import stylize
 
 MORE_PAIRS = (
     ("chicago_skyline", "vangogh_wheatfield_cypresses"),
@@ -55,7 +58,7 @@ class Judge:
 
     def __init__(self, teacher: Weights, photograph: np.ndarray, painting: np.ndarray) -> None:
         goal = objective_of(teacher, photograph, painting, float32(preset("gatys2015")))
-        self.terms = lambda image: jax.jit(transfer.loss_of)(goal, jnp.asarray(image, jnp.float32))[1]
+        self.terms = lambda image: jax.jit(stylize.loss_of)(goal, jnp.asarray(image, jnp.float32))[1]
         self.style = float(self.terms(photograph)["style"])
         noise = np.random.default_rng(0).uniform(size=photograph.shape)
         self.content = float(self.terms(noise)["content"])
@@ -104,7 +107,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         for name, held in weights.items():
             config = changed(Config(size=options.size, network=held.network), options.set if name != "vgg19" else [])
             started = time.perf_counter()
-            result = transfer.stylize(photograph, painting, config, weights=held)
+            result = stylize.stylize(photograph, painting, config, weights=held)
             seconds = time.perf_counter() - started
             told = {"content": content, "style": style, "network": name, "seconds": seconds}
             rows.append(told | judge(result.image))

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from benchmarks.variants import TorchVariant
 from nst_jax import layers
-from nst_jax.config import Config
-from nst_jax.weights import Weights
+from nst_jax.networks.weights import Weights
+from nst_jax.options.config import Config
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 torch.backends.cudnn.benchmark = True  # the shapes do not change: let it look for the fastest convolutions once

@@ -14,8 +14,8 @@ import json
 from benchmarks.pictures import pictures
 from benchmarks.torch_reference import TorchObjective, TorchRun
 from benchmarks.variants import TORCH, plain
-from nst_jax.images import save_image
-from nst_jax.weights import choose_weights
+from nst_jax.networks.weights_file import choose_weights
+from nst_jax.pictures.images import save_image
 
 
 def main() -> None:

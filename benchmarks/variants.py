@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from nst_jax.config import Config
+from nst_jax.options.config import Config
 
 #: Ours: what each changes in a ``Config``.
 OURS: dict[str, dict[str, Any]] = {

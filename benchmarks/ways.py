@@ -17,9 +17,9 @@ from typing import Any
 from benchmarks.harness import Row, last_steps, table
 from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, changed
-from nst_jax import transfer
-from nst_jax.config import Config
-from nst_jax.weights import find_weights
+from nst_jax.networks.weights_file import find_weights
+from nst_jax.options.config import Config
+from nst_jax.runs import stylize
 
 #: What each way changes.
 WAYS: dict[str, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             asked = changed(Config(size=options.size, network="vgg19", **WAYS[way]), options.set)
             for _ in range(options.repeats):
                 started = time.perf_counter()
-                result = transfer.stylize(*pair, asked, weights=held)
+                result = stylize.stylize(*pair, asked, weights=held)
                 seconds = time.perf_counter() - started
             last = last_steps(result.trace, asked.steps)
             curve = [(row["seconds"], row["total"]) for row in last]

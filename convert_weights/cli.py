@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     _check(options)
     from convert_weights.convert import convert  # here, so that --help and mistakes answer at once
-    from nst_jax.weights import save_weights, weights_path
+    from nst_jax.networks.weights_file import save_weights, weights_path
 
     pictures = None
     if options.normalize:

@@ -10,7 +10,8 @@ import numpy as np
 from convert_weights import families
 from convert_weights.registry import detect
 from nst_jax.errors import NSTError
-from nst_jax.weights import Weights, check_arrays, file_sha256
+from nst_jax.networks.weights import Weights, check_arrays
+from nst_jax.networks.weights_file import file_sha256
 
 
 def convert(

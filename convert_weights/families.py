@@ -20,7 +20,7 @@ import numpy as np
 
 from convert_weights.found import Arrays
 from nst_jax.errors import NSTError
-from nst_jax.weights import CAFFE, TORCHVISION, Preprocessing
+from nst_jax.networks.weights import CAFFE, TORCHVISION, Preprocessing
 
 #: The Oxford filters with their input channels turned round, as in MatConvNet.
 CAFFE_RGB = Preprocessing("RGB", CAFFE.range, (123.68, 116.779, 103.939))

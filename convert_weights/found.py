@@ -9,7 +9,7 @@ import numpy as np
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
-from nst_jax.weights import Preprocessing
+from nst_jax.networks.weights import Preprocessing
 
 #: The networks that a file's layers are compared with.
 NETWORKS = ("vgg19", "vgg16")

@@ -20,10 +20,10 @@ import jax
 import numpy as np
 
 from convert_weights.found import convolutions
-from nst_jax import images
 from nst_jax.errors import NSTError
-from nst_jax.networks import Network, features, network
-from nst_jax.weights import Weights
+from nst_jax.networks.vgg import Network, features, network
+from nst_jax.networks.weights import Weights
+from nst_jax.pictures import images
 
 #: Pictures are reduced to this shorter side, and their middle square is taken: what the networks were trained with.
 SIDE = 224

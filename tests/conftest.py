@@ -9,35 +9,17 @@ import os
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ("lbfgs", "losses", "networks", "objective", "optimize")
+CHECKED = ("losses", "networks.vgg", "optim")
 install_import_hook([f"nst_jax.{module}" for module in CHECKED], "beartype.beartype")
 
-from nst_jax import images, layers, networks, weights  # noqa: E402 (after the hook)
+from support import NARROW, random_filters, smooth_picture  # noqa: E402 (after the hook)
 
-#: The real networks' widths, and those of the small ones that take their place.
-NARROW = {3: 3, 64: 4, 128: 5, 256: 6, 512: 7}
-
-
-def random_filters(network, seed=0, preprocessing=weights.CAFFE):
-    """Random filters with biases that matter and, if not told otherwise, the original preprocessing."""
-    arrays = networks.random_weights(network, seed).arrays
-    generator = np.random.default_rng(seed + 1)
-    for parts in arrays.values():
-        parts["bias"] = generator.normal(0.1, 0.3, parts["bias"].shape).astype("f4")
-    arrays["conv1_1"]["kernel"] /= np.float32(preprocessing.range)
-    return weights.Weights(network, arrays, preprocessing, {"source": "random"})
-
-
-def smooth_picture(height, width, seed):
-    """[height, width, 3] float32 in [0, 1], NumPy, with large shapes and some grain."""
-    generator = np.random.default_rng(seed)
-    coarse = images.resize(generator.uniform(size=(4, 5, 3)), height, width)
-    grain = generator.uniform(-0.1, 0.1, size=(height, width, 3))
-    return np.clip(coarse + grain, 0, 1).astype("f4")
+from nst_jax import layers  # noqa: E402 (after the hook)
+from nst_jax.networks.weights_file import save_weights  # noqa: E402 (after the hook)
+from nst_jax.pictures import images  # noqa: E402 (after the hook)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +89,7 @@ def pictures(tmp_path):
 def weights_file(tmp_path, narrow_vgg):
     """Small random weights under the name of VGG-19, as a file."""
     path = tmp_path / "vgg19.h5"
-    weights.save_weights(path, random_filters("vgg19"))
+    save_weights(path, random_filters("vgg19"))
     return path
 
 

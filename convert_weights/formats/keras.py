@@ -14,7 +14,7 @@ import numpy as np
 
 from convert_weights.found import Arrays, Found, by_paper_names
 from nst_jax.errors import NSTError
-from nst_jax.weights import CAFFE
+from nst_jax.networks.weights import CAFFE
 
 NAME = "Keras HDF5"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

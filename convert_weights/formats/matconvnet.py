@@ -19,7 +19,7 @@ from convert_weights import mat5
 from convert_weights.families import CAFFE_RGB
 from convert_weights.found import Arrays, Found, by_paper_names
 from nst_jax.errors import NSTError
-from nst_jax.weights import Preprocessing
+from nst_jax.networks.weights import Preprocessing
 
 NAME = "MatConvNet"
 _DENSE = re.compile(r"fc\d|prob")

@@ -17,7 +17,7 @@ from convert_weights import pickles
 from convert_weights.families import CAFFE_RGB
 from convert_weights.found import Arrays, Found, by_paper_names
 from nst_jax.errors import NSTError
-from nst_jax.weights import CAFFE
+from nst_jax.networks.weights import CAFFE
 
 NAME = "NumPy"
 _NPY = b"\x93NUMPY"

@@ -9,7 +9,7 @@ import h5py
 from convert_weights.formats.keras import DAMAGED, SIGNATURE
 from convert_weights.found import Found
 from nst_jax.errors import NSTError
-from nst_jax.weights import FORMAT, load_weights
+from nst_jax.networks.weights_file import FORMAT, load_weights
 
 NAME = FORMAT
 

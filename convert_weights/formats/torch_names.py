@@ -10,7 +10,7 @@ import numpy as np
 
 from convert_weights.found import NETWORKS, Arrays, Found, by_paper_names, closest_network, feature_indices
 from nst_jax.errors import NSTError
-from nst_jax.weights import CAFFE, TORCHVISION
+from nst_jax.networks.weights import CAFFE, TORCHVISION
 
 _FEATURE = re.compile(r"features\.(\d+)\.(weight|bias)")  # torchvision, timm, neural-style-pt
 _PAPER = re.compile(r"(conv\d_\d)\.(weight|bias)")  # Gatys

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
-from nst_jax.allocator import keep_freed_memory
-from nst_jax.config import Config, preset
 from nst_jax.errors import NSTError
+from nst_jax.options.config import Config
+from nst_jax.options.presets import preset
+from nst_jax.runs.allocator import keep_freed_memory
 
 Options = TypeVar("Options")
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from nst_jax.recorder import Progress
+    from nst_jax.runs.progress import Progress
 
 #: Seconds between two plain lines.
 INTERVAL = 5.0

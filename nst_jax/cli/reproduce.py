@@ -9,12 +9,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nst_jax.checks import check_whole
+from nst_jax.choices import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
-from nst_jax.config import Config
-from nst_jax.reproduce import base_config, figure, paper_picture, paragraphs
+from nst_jax.options.config import Config
+from nst_jax.sweeps.figures import base_config, figure, paper_picture, paragraphs
 
 PROGRAM = "nst-reproduce"
 
@@ -78,16 +78,18 @@ def command(arguments: Sequence[str]) -> int:
     lanes, layout = wanted.runs(options.config(), [name.removeprefix("paper_").replace("_", " ") for name in names])
 
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax import gallery, sweep, transfer  # JAX is loaded only for a command line that holds
+    from nst_jax.runs import stylize  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps import folder  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps import lanes as sweep  # JAX is loaded only for a command line that holds
 
-    gallery.check_folder(output, options.resume)
+    folder.check_folder(output, options.resume)
     prepared = sweep.prepare(content, styles, lanes)
     height, width = prepared.sizes[-1]
     text = paragraphs(
-        wanted, prepared.union, names, transfer.origin_of(prepared.weights, prepared.net.precision), (width, height)
+        wanted, prepared.union, names, stylize.origin_of(prepared.weights, prepared.net.precision), (width, height)
     )
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
-    return run_lanes(gallery.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
+    return run_lanes(folder.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

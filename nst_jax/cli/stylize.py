@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
-from nst_jax.checks import check_whole
+from nst_jax.choices import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import STARTS, Config
 from nst_jax.errors import NSTError
-from nst_jax.presets import is_preset_file
-from nst_jax.styles import pictures_of
+from nst_jax.options.config import STARTS, Config
+from nst_jax.options.folders import pictures_of
+from nst_jax.options.preset_table import is_preset_file
 
 if TYPE_CHECKING:
-    from nst_jax.prepare import Prepared
-    from nst_jax.recorder import Progress
+    from nst_jax.runs.plan import Prepared
+    from nst_jax.runs.progress import Progress
 
 PROGRAM = "nst-stylize"
 
@@ -63,9 +63,11 @@ def command(arguments: Sequence[str]) -> int:
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
-    from nst_jax import images, runs, transfer  # JAX is loaded only for a command line that holds
-    from nst_jax.prepare import prepare
-    from nst_jax.weights import choose_weights
+    from nst_jax.networks.weights_file import choose_weights
+    from nst_jax.pictures import images  # JAX is loaded only for a command line that holds
+    from nst_jax.runs import report as runs  # JAX is loaded only for a command line that holds
+    from nst_jax.runs import stylize  # JAX is loaded only for a command line that holds
+    from nst_jax.runs.plan import prepare
 
     weights = choose_weights(options.network, options.weights)
     if options.dry_run:
@@ -93,11 +95,11 @@ def command(arguments: Sequence[str]) -> int:
             if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                 images.save_image(preview_path(options.output, progress.step), progress.image())
             if interrupted:
-                raise transfer.Stop
+                raise stylize.Stop
 
         before = signal.signal(signal.SIGINT, interrupt)
         try:
-            result = transfer.stylize(
+            result = stylize.stylize(
                 options.content, options.style, options.config(), weights=weights, on_progress=on_progress
             )
         finally:
@@ -124,7 +126,7 @@ def defaults(arguments: Sequence[str]) -> Stylize:
 
 def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
-    from nst_jax.images import check_output
+    from nst_jax.pictures.images import check_output
 
     check_output(options.output, (options.size, options.size))
     start = None if options.init in STARTS else Path(options.init)
@@ -153,15 +155,15 @@ def check_files(options: Stylize) -> None:
 def save_preset(options: Stylize) -> None:
     """Writes the options of the command line as a preset, where that is asked for."""
     if options.save_preset:
-        from nst_jax import preset_files
+        from nst_jax.options import presets
 
-        preset_files.save(options.save_preset, options.config())
+        presets.save(options.save_preset, options.config())
 
 
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
-    from nst_jax.inputs import notes_of
-    from nst_jax.networks import precision_of
+    from nst_jax.networks.vgg import precision_of
+    from nst_jax.runs.inputs import notes_of
 
     config, plan = prepared.config, prepared.plan
     scales = [

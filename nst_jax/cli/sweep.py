@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
-from nst_jax.checks import check_whole
+from nst_jax.choices import check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
 from nst_jax.cli.display import display
-from nst_jax.config import Config
 from nst_jax.errors import NSTError
-from nst_jax.grid import cumulative, grid_layout
-from nst_jax.grid import grid as make_grid
-from nst_jax.styles import expand
+from nst_jax.options.config import Config
+from nst_jax.options.folders import expand
+from nst_jax.sweeps.grid import cumulative, grid_layout
+from nst_jax.sweeps.grid import grid as make_grid
 
 if TYPE_CHECKING:
-    from nst_jax.gallery import Gallery
-    from nst_jax.recorder import Progress
-    from nst_jax.sweep import Plan
+    from nst_jax.runs.progress import Progress
+    from nst_jax.sweeps.folder import Gallery
+    from nst_jax.sweeps.lanes import Plan
 
 PROGRAM = "nst-sweep"
 REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISSING}
@@ -105,7 +105,8 @@ def command(arguments: Sequence[str]) -> int:
         ratios=options.ratios,
     )
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax import gallery, sweep  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps import folder as gallery  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps import lanes as sweep  # JAX is loaded only for a command line that holds
 
     gallery.check_folder(options.output, options.resume)
     prepared = sweep.prepare(options.content, paintings, grid.lanes)
@@ -116,7 +117,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
-    from nst_jax import transfer
+    from nst_jax.runs import stylize
 
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
@@ -140,7 +141,7 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
             def on_progress(progress: Progress) -> None:
                 show(progress)
                 if interrupted:
-                    raise transfer.Stop
+                    raise stylize.Stop
 
             for results in folder.sweep.run(todo, plan, on_progress):
                 for lane, result in results:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from nst_jax.checks import check_weight, check_whole, flag
+from nst_jax.choices import check_weight, check_whole, flag
 from nst_jax.cli.command import parse, run
 from nst_jax.errors import NSTError
 

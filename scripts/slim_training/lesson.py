@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from nst_jax import losses
-from nst_jax.pooling import pool
+from nst_jax.losses import formulas
+from nst_jax.networks.pooling import pool
 from slim_training import student
 from slim_training.student import STYLE_TAPS, TAPS, Goals, Params
 from slim_training.teacher import Lesson, Numbers, window
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
       gradient: of the student's stylisation loss with respect to the pictures, [B, H, W, 3].
     """
 
-    metrics: dict[str, losses.Metric]
+    metrics: dict[str, formulas.Metric]
     goals: Goals
     gradient: Array
 
@@ -96,7 +96,7 @@ def _gram_errors(
     errors = []
     for tap in STYLE_TAPS:
         matrix, scale = params["maps"][tap], scales[tap] ** 2
-        mapped = jnp.einsum("cd,bce,ef->bdf", matrix, losses.gram(taps[tap]) - goals.style[tap], matrix)
+        mapped = jnp.einsum("cd,bce,ef->bdf", matrix, formulas.gram(taps[tap]) - goals.style[tap], matrix)
         target = (lesson.grams[tap] - targets[tap]) / scale
         floor = FLOOR * jnp.sum((targets[tap] / scale) ** 2, (1, 2))
         error = jnp.sum((mapped - target) ** 2, (1, 2)) / (jnp.sum(target**2, (1, 2)) + floor)
@@ -117,4 +117,4 @@ def _octaves(x: Array) -> list[Array]:
 
 def _relative(error: Array, target: Array) -> Array:
     """Σ error² / Σ target² per item, [B], of arrays [B, h, w, c]."""
-    return jnp.sum(error**2, (1, 2, 3)) / (jnp.sum(target**2, (1, 2, 3)) + losses.TINY)
+    return jnp.sum(error**2, (1, 2, 3)) / (jnp.sum(target**2, (1, 2, 3)) + formulas.TINY)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from nst_jax.errors import NSTError
-from nst_jax.images import load_image, to_uint8
+from nst_jax.pictures.images import load_image, to_uint8
 
 #: The folders of pictures: photographs, those that are content often, paintings.
 KINDS = ("train", "content", "style")

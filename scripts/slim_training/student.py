@@ -17,10 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nst_jax import layers, losses, networks
+from nst_jax import layers
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
-from nst_jax.weights import FORMAT, FORMAT_VERSION, TORCHVISION, Weights, load_weights
+from nst_jax.losses import formulas
+from nst_jax.networks import vgg
+from nst_jax.networks.weights import TORCHVISION, Weights
+from nst_jax.networks.weights_file import FORMAT, FORMAT_VERSION, load_weights
 
 STYLE_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_TAP = "conv4_2"
@@ -49,7 +52,7 @@ class Goals(NamedTuple):
 
 def random_start(seed: int) -> Params:
     """He-scaled random filters without biases, and random maps, from a seed."""
-    return _parameters(networks.random_weights("slim", seed).arrays, dict.fromkeys(TAPS, 1.0))
+    return _parameters(vgg.random_weights("slim", seed).arrays, dict.fromkeys(TAPS, 1.0))
 
 
 def from_file(path: Path, scales: Scales) -> Params:
@@ -99,12 +102,12 @@ def export(path: Path, params: Params, scales: Scales, metadata: Mapping[str, st
 
 def features(params: Params, images: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _n"]]:
     """The student's narrow responses at every tap, before the maps, to RGB images in [0, 1]."""
-    return networks.responses(networks.network(Weights("slim", params["net"], TORCHVISION)), images, TAPS)
+    return vgg.responses(vgg.network(Weights("slim", params["net"], TORCHVISION)), images, TAPS)
 
 
-def metrics(params: Params) -> dict[str, losses.Metric]:
+def metrics(params: Params) -> dict[str, formulas.Metric]:
     """How responses are compared at each tap as if they were mapped."""
-    return {tap: losses.Metric(matrix @ matrix.T, matrix) for tap, matrix in params["maps"].items()}
+    return {tap: formulas.Metric(matrix @ matrix.T, matrix) for tap, matrix in params["maps"].items()}
 
 
 def goals(params: Params, rows: Mapping[str, Array]) -> Goals:
@@ -112,30 +115,30 @@ def goals(params: Params, rows: Mapping[str, Array]) -> Goals:
     paintings = features(params, rows["style"])
     return Goals(
         content=features(params, rows["content"])[CONTENT_TAP],
-        style={tap: losses.gram(paintings[tap]) for tap in STYLE_TAPS},
+        style={tap: formulas.gram(paintings[tap]) for tap in STYLE_TAPS},
         style_weights=rows["style_weights"],
         content_weight=rows["content_weight"],
     )
 
 
 def stylisation_loss(
-    metrics: Mapping[str, losses.Metric], taps: Mapping[str, Array], goals: Goals
+    metrics: Mapping[str, formulas.Metric], taps: Mapping[str, Array], goals: Goals
 ) -> Float[Array, " b"]:
     """The normalized losses of each picture, weighted; they never leave the narrow space."""
 
     def of_one(taps: Mapping[str, Array], goals: Goals) -> Array:
         style = [
-            losses.style_loss(losses.gram(taps[tap]), goals.style[tap], "normalized", metrics[tap])
+            formulas.style_loss(formulas.gram(taps[tap]), goals.style[tap], "normalized", metrics[tap])
             for tap in STYLE_TAPS
         ]
-        content = losses.content_loss(taps[CONTENT_TAP], goals.content, "normalized", metrics[CONTENT_TAP])
+        content = formulas.content_loss(taps[CONTENT_TAP], goals.content, "normalized", metrics[CONTENT_TAP])
         return jnp.vdot(goals.style_weights, jnp.stack(style)) + goals.content_weight * content
 
     return jax.vmap(of_one)(dict(taps), goals)
 
 
 def image_gradient(
-    params: Params, metrics: Mapping[str, losses.Metric], goals: Goals, images: Float[Array, "b h w 3"]
+    params: Params, metrics: Mapping[str, formulas.Metric], goals: Goals, images: Float[Array, "b h w 3"]
 ) -> tuple[Float[Array, "b h w 3"], dict[str, Array]]:
     """The gradient of each picture's stylisation loss with respect to it, and the responses to the pictures."""
 

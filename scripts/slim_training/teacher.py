@@ -12,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from convert_weights.convert import convert
-from nst_jax import layers, losses, networks
+from nst_jax import layers
 from nst_jax.errors import NSTError
-from nst_jax.weights import Weights, find_weights
+from nst_jax.losses import formulas
+from nst_jax.networks import vgg
+from nst_jax.networks.weights import Weights
+from nst_jax.networks.weights_file import find_weights
 from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
 
 #: A NumPy array, or one of JAX's that stays on its device.
@@ -124,7 +127,7 @@ class JaxTeacher:
 
     def __init__(self, filters: Weights):
         self.channels = tap_channels(filters)
-        self.net = networks.network(filters)
+        self.net = vgg.network(filters)
 
     def features(self, images: np.ndarray) -> dict[str, Numbers]:
         """See ``Teacher``."""
@@ -148,32 +151,32 @@ class JaxTeacher:
 
 
 @jax.jit
-def _features(net: networks.Network, images: jax.Array) -> dict[str, jax.Array]:
-    return window(networks.responses(net, images, TAPS))
+def _features(net: vgg.Network, images: jax.Array) -> dict[str, jax.Array]:
+    return window(vgg.responses(net, images, TAPS))
 
 
 @jax.jit
-def _targets(net: networks.Network, photographs: jax.Array, paintings: jax.Array) -> Targets:
-    content = networks.responses(net, photographs, (CONTENT_TAP,))[CONTENT_TAP]
-    style = networks.responses(net, paintings, STYLE_TAPS)
-    return Targets(content.astype(jnp.float16), {tap: losses.gram(style[tap]) for tap in STYLE_TAPS})
+def _targets(net: vgg.Network, photographs: jax.Array, paintings: jax.Array) -> Targets:
+    content = vgg.responses(net, photographs, (CONTENT_TAP,))[CONTENT_TAP]
+    style = vgg.responses(net, paintings, STYLE_TAPS)
+    return Targets(content.astype(jnp.float16), {tap: formulas.gram(style[tap]) for tap in STYLE_TAPS})
 
 
 @functools.partial(jax.jit, static_argnames="with_gradient")
 def _lesson(
-    net: networks.Network,
+    net: vgg.Network,
     images: jax.Array,
     targets: Targets,
     style_weights: jax.Array,
     content_weight: jax.Array,
     with_gradient: bool,
 ) -> Lesson:
-    style_losses = jax.vmap(functools.partial(losses.style_loss, convention="normalized"))
-    content_losses = jax.vmap(functools.partial(losses.content_loss, convention="normalized"))
+    style_losses = jax.vmap(functools.partial(formulas.style_loss, convention="normalized"))
+    content_losses = jax.vmap(functools.partial(formulas.content_loss, convention="normalized"))
 
     def total(images: jax.Array) -> tuple[jax.Array, Lesson]:
-        taps = networks.responses(net, images, TAPS)
-        grams = {tap: losses.gram(taps[tap]) for tap in STYLE_TAPS}
+        taps = vgg.responses(net, images, TAPS)
+        grams = {tap: formulas.gram(taps[tap]) for tap in STYLE_TAPS}
         each = [style_losses(grams[tap], targets.style[tap]) for tap in STYLE_TAPS]
         each.append(content_losses(taps[CONTENT_TAP], targets.content.astype(jnp.float32)))
         weights = jnp.column_stack([style_weights, content_weight])

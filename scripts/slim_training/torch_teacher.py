@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from nst_jax import layers
-from nst_jax.weights import Weights
+from nst_jax.networks.weights import Weights
 from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
 from slim_training.teacher import Lesson, Targets, tap_channels, window
 

@@ -1,0 +1,1 @@
+"""The losses: formulas, statistics, terms, the objective."""

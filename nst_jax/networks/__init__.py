@@ -1,0 +1,1 @@
+"""The networks: their weights as data, VGG and what it is made of."""

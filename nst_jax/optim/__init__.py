@@ -1,0 +1,1 @@
+"""The optimisers; they know no images."""

@@ -1,0 +1,237 @@
+"""Steps of Adam and L-BFGS in chunks that stay on the device. Knows nothing of images, networks or styles.
+
+A *step* is one evaluation of the function and its gradient, for both methods. A chunk is one compiled program, a
+``lax.scan`` over steps; between chunks the host looks at the values, and nothing else crosses over.
+
+Several runs that differ in numbers alone are *lanes*: one program, ``vmap`` of the steps of a run, every leaf of the
+state with the lanes' axis in front. Then ``argument`` is a pair (shared, own), and the leaves of ``own`` have it too.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from nst_jax.optim.steps import Function, Method, State, init, result, step
+
+#: The most steps between two looks of the host.
+CHUNK = 50
+#: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
+RECOVERIES = 3
+SAFER = 0.25
+
+#: One value for a single run; a list or NumPy array of one a lane for lanes.
+PerRun = Any
+
+
+def _start(method: Method, x: Array, rate: PerRun, lanes: bool) -> State:
+    """``init``, for each lane where there are lanes; then placed on the devices as ``x`` is."""
+    if not lanes:
+        return init(method, x, float(rate))
+    return jax.device_put(jax.vmap(functools.partial(init, method))(x, jnp.asarray(rate, jnp.float32)), x.sharding)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "function", "length", "lanes"), donate_argnames="state")
+def run_chunk(
+    method: Method, function: Function, argument: Any, state: State, length: int, lanes: bool = False
+) -> tuple[State, Any]:
+    """``length`` steps from ``state``, whose buffers are given up, as one program.
+
+    Returns the state and the terms of every evaluation, [length] each, or [length, lanes].
+
+    On a CPU the steps are written out one after the other: inside a loop, XLA runs convolutions there four to five
+    times slower than outside (jax 0.10).
+    """
+
+    def body(state: State, _: None) -> tuple[State, Any]:
+        if not lanes:
+            return step(method, function, argument, state)
+        shared, own = argument
+        return jax.vmap(lambda own, state: step(method, function, (shared, own), state))(own, state)
+
+    if jax.default_backend() != "cpu":
+        return jax.lax.scan(body, state, length=length)
+    terms = []
+    for _ in range(length):
+        state, latest = body(state, None)
+        terms.append(latest)
+    return state, jax.tree.map(lambda *each: jnp.stack(each), *terms)
+
+
+def chunk_length(remaining: int) -> int:
+    """How many of the ``remaining`` steps to take in one program; few lengths occur, as each is compiled.
+
+    On a CPU a step takes longer than a look of the host, so a chunk is one step. Elsewhere it is ``CHUNK``, and the
+    rest of the steps one by one.
+    """
+    return 1 if jax.default_backend() == "cpu" or remaining < CHUNK else CHUNK
+
+
+def compile_chunks(method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, steps: int) -> None:
+    """Compiles the programs that ``minimise`` runs for so many steps; of ``argument`` and ``x`` only shapes count."""
+    state = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
+    for length in {chunk_length(left) for left in range(steps, 0, -CHUNK)}:
+        run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
+
+
+class Chunk(NamedTuple):
+    """What the host sees between two chunks.
+
+    Attributes:
+      done: steps taken so far; of lanes a list.
+      x: the ``result`` so far, on the device; valid until the next chunk starts.
+      terms: of each evaluation of this chunk, NumPy arrays [steps in this chunk], of lanes [steps, lanes]; empty where
+        no run came on.
+      note: what went wrong and was mended, or "".
+      advanced: whether the run came on by this chunk; of lanes a list. The terms of a lane that did not do not count.
+    """
+
+    done: PerRun
+    x: Array
+    terms: dict[str, np.ndarray]
+    note: str = ""
+    advanced: PerRun = True
+
+
+class Stop(Exception):
+    """Raised by ``on_chunk`` to end a run early, keeping what there is."""
+
+
+class Outcome(NamedTuple):
+    """The end of a run: its ``result``, its steps, the evaluations paid for, and whether it ended as asked.
+
+    ``reason`` is "" for a run of all its steps, "stopped" after ``Stop``, and "not finite" where the loss became NaN
+    or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen. ``inner`` is the optimiser's own
+    state. Of lanes, ``x`` and ``inner`` have their axis in front, and the others are lists.
+    """
+
+    x: Array
+    steps: PerRun
+    evaluations: PerRun
+    reason: PerRun = ""
+    inner: Any = None
+
+
+def minimise(
+    method: Method,
+    function: Function,
+    argument: Any,
+    x: Array,
+    *,
+    steps: PerRun,
+    rate: float,
+    inner: Any = None,
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    lanes: bool = False,
+) -> Outcome:
+    """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
+
+    Args:
+      method: the optimiser.
+      function: pure; the same Python object compiles once.
+      argument: a pytree; other numbers in it compile nothing. Of lanes, a pair (shared, own), see the module.
+      x: the start; not changed. Of lanes, [lanes, ...]; sharded over devices if it is.
+      steps: evaluations, the first of which is at ``x`` itself; may be an array, one number a lane.
+      rate: Adam's learning rate, or L-BFGS's longest step (1 is Newton's).
+      inner: the optimiser's own state from which it goes on; it is given up. None for a new one.
+      on_chunk: called between chunks; may raise ``Stop``.
+      lanes: whether there are several runs, in one program.
+
+    Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
+    large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
+    """
+    runs = x.shape[:1] if lanes else ()
+    steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
+    done, evaluations, recoveries = (np.zeros(runs, int) for _ in range(3))
+    given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
+    reason = np.full(runs, "", object)
+    state = _start(method, x, rates, lanes)
+    if inner is not None:
+        state = state._replace(inner=inner)
+    good = best = x
+    shown = good
+    while (active := ~given_up & (done < steps)).any():
+        length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)))
+        state, terms = run_chunk(method, function, argument, state, length, lanes)
+        value = np.asarray(state.value)
+        advanced = active & np.isfinite(value)
+        failed = active & ~advanced
+        evaluations += length * active
+        done += length * advanced
+        good = _choose(advanced, state.x, good)
+        shown = _choose(advanced, result(method, state), shown) if method.averaging else good
+        better = advanced & (value <= lowest)
+        lowest = np.where(better, value, lowest)
+        best = _choose(better, good, best)
+        note = ""
+        if failed.any():
+            recoveries += failed
+            rates = np.where(failed, SAFER * rates, rates)
+            given_up |= recoveries > RECOVERIES
+            failed &= ~given_up
+            if failed.any():
+                state = _choose(failed, _start(method, good, rates, lanes), state)
+                note = _note(failed, done, rates)
+        if (advanced | failed).any():
+            told = {name: np.asarray(values) for name, values in terms.items()} if advanced.any() else {}
+            try:
+                on_chunk(Chunk(done.tolist(), shown, told, note, advanced.tolist()))
+            except Stop:
+                reason = np.where(given_up | (done >= steps), reason, "stopped")
+                break
+    reason = np.where(given_up, "not finite", reason)
+    found = _choose(given_up, best, shown)
+    return Outcome(found, done.tolist(), evaluations.tolist(), reason.tolist(), state.inner)
+
+
+def _choose(mask: PerRun, yes: Any, no: Any) -> Any:
+    """``yes`` for the runs in ``mask``, ``no`` for the others; pytrees of arrays with the runs' axes in front."""
+    return _select(jnp.asarray(mask), yes, no)
+
+
+@jax.jit
+def _select(mask: Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), yes, no)
+
+
+def _note(failed: PerRun, done: PerRun, rates: PerRun) -> str:
+    """What is said of the runs that failed and go on."""
+    notes = []
+    for run in zip(*np.nonzero(np.atleast_1d(failed)), strict=True):
+        step, rate = np.atleast_1d(done)[run], np.atleast_1d(rates)[run]
+        name = f"lane {run[0]} of these {failed.size}: " if failed.ndim else ""
+        notes.append(
+            f"{name}the loss is not finite after step {step}: back to step {step}, on with a step size of {rate:g}"
+        )
+    return "; ".join(notes)
+
+
+def evaluate(
+    method: Method, function: Function, argument: Any, x: Array, lanes: bool = False, *, compiled: bool = True
+) -> dict[str, Any]:
+    """The terms at ``x``, floats or lists of a float a lane.
+
+    They come from the program of steps that ``minimise`` has ``compiled`` for such an argument; where it has not, from
+    one without gradient, which is sooner compiled and takes less memory.
+    """
+    if compiled:
+        state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
+        _, terms = run_chunk(method, function, argument, state, 1, lanes)
+        terms = jax.tree.map(lambda values: values[0], terms)
+    else:
+        terms = _terms(function, argument, x, lanes)
+    return {name: np.asarray(value).tolist() for name, value in terms.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("function", "lanes"))
+def _terms(function: Function, argument: Any, x: Array, lanes: bool) -> dict[str, Array]:
+    if not lanes:
+        return function(argument, x)[1]
+    shared, own = argument
+    return jax.vmap(lambda own, x: function((shared, own), x)[1])(own, x)

@@ -1,0 +1,148 @@
+"""Adam and L-BFGS, a step at a time, around optax transformations. A *step* is one evaluation with its gradient."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from nst_jax.optim.lbfgs import scale_by_compact_lbfgs
+
+#: L-BFGS takes a trial point whose value is at most this much of the expected decrease below (Armijo's condition).
+SUFFICIENT = 1e-4
+#: How much shorter the step becomes after a trial point that was not taken.
+BACKTRACK = 0.5
+Function = Callable[[Any, Array], tuple[Array, Any]]
+
+
+class Method(NamedTuple):
+    """Which optimiser, with its static settings.
+
+    Attributes:
+      name: "adam" or "lbfgs".
+      history: how many pairs L-BFGS remembers.
+      averaging: the decay of the running mean of the points taken; 0 for none.
+      bounds: the least and the greatest value that Adam's points may have, or None; L-BFGS, whose approximation
+        clamping would spoil, must have none.
+    """
+
+    name: str
+    history: int = 50
+    averaging: float = 0.0
+    bounds: tuple[float, float] | None = None
+
+
+class State(NamedTuple):
+    """Where a run is; a pytree of arrays alone.
+
+    Attributes:
+      x: the last point taken; Adam takes every one.
+      value: the function there; infinite before the first evaluation.
+      trial: the point that the next step evaluates.
+      slope: the gradient along L-BFGS's step from ``x`` at full length.
+      length: the part of that step which the trial point is away, at most ``rate``.
+      scale: what gradients are multiplied with, so that L-BFGS's first step has norm 1 whatever the loss's unit.
+      rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
+      mean: Σ (1 − d) d^(k − i) x_i of the points taken, with d the method's ``averaging``; 0 without.
+      share: Σ (1 − d) d^(k − i), what ``mean`` is to be divided by.
+      inner: the transformation's state: optax's of Adam, ``lbfgs.Pairs``.
+    """
+
+    x: Array
+    value: Array
+    trial: Array
+    slope: Array
+    length: Array
+    scale: Array
+    rate: Array
+    mean: Array
+    share: Array
+    inner: Any
+
+
+def init(method: Method, x: Array, rate: float | Array) -> State:
+    """The state of a run that starts at ``x`` with a learning rate (Adam) or longest step (L-BFGS, usually 1)."""
+    zero = jnp.float32(0)
+    inner = _transform(method).init(x)
+    mean = jnp.zeros_like(x) if method.averaging else zero
+    state = State(x, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
+    return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
+
+
+def _transform(method: Method) -> optax.GradientTransformation:
+    """What turns gradients into directions; steps are taken here."""
+    if method.name == "adam":
+        return optax.scale_by_adam()
+    return scale_by_compact_lbfgs(method.history)
+
+
+def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
+    """One evaluation of ``function(argument, x) -> (value, terms)`` and what follows from it; also gives the terms."""
+    (value, terms), gradient = jax.value_and_grad(function, argnums=1, has_aux=True)(argument, state.trial)
+    following = (
+        _adam(method, state, value, gradient) if method.name == "adam" else _lbfgs(method, state, value, gradient)
+    )
+    if decay := method.averaging:
+        mean = decay * state.mean + (1 - decay) * following.x
+        following = following._replace(mean=mean, share=decay * state.share + (1 - decay))
+    return following, terms
+
+
+def _adam(method: Method, state: State, value: Array, gradient: Array) -> State:
+    """x ← x − rate · m̂ / (√v̂ + ε) (Kingma and Ba 2015), then clamped to the bounds."""
+    direction, inner = _transform(method).update(gradient, state.inner)
+    trial = state.trial - state.rate * direction
+    if method.bounds:
+        trial = jnp.clip(trial, *method.bounds)
+    return state._replace(x=state.trial, value=value, trial=trial, inner=inner)
+
+
+def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State:
+    """Take the trial point if the value fell enough there, else come back and try a shorter step next time.
+
+    The first point is always taken: its value is compared with infinity. A point whose value or gradient is not finite
+    is never taken.
+    """
+    first = jnp.isinf(state.value)
+    fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
+    norm = jnp.linalg.norm(gradient)
+    taken = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
+    scale = jnp.where(first & taken, 1 / (norm + 1e-30), state.scale)
+    # From a point that is not taken nothing is learnt: the last one, seen again, gives the same direction again.
+    x = jnp.where(taken, state.trial, state.x)
+    seen = jnp.where(taken, scale * gradient, state.inner.updates)
+    preconditioned, inner = _transform(method).update(seen, state.inner, x)
+    length = jnp.where(taken, state.rate, BACKTRACK * state.length)
+    return state._replace(
+        x=x,
+        value=jnp.where(taken, value, state.value),
+        trial=x - length * preconditioned,
+        slope=-jnp.vdot(preconditioned, seen),
+        length=length,
+        scale=scale,
+        inner=inner,
+    )
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def result(method: Method, state: State) -> Array:
+    """What a run has come to: the last point taken, or the mean of those taken, free of the bias to 0 of its start."""
+    if not method.averaging:
+        return state.x
+    share = state.share.reshape(state.share.shape + (1,) * (state.mean.ndim - state.share.ndim))
+    return jnp.where(share > 0, state.mean / share, state.x)
+
+
+@functools.partial(jax.jit, static_argnames=("height", "width"))
+def carried(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
+    """Adam's moments [..., H, W, C] for an image of another size; the second, which are squares, stay at 0 or above."""
+
+    def resized(moment: Array, method: str) -> Array:
+        return jax.image.resize(moment, (*moment.shape[:-3], height, width, moment.shape[-1]), method)
+
+    return inner._replace(mu=resized(inner.mu, "cubic"), nu=jnp.maximum(resized(inner.nu, "linear"), 0))

@@ -1,0 +1,1 @@
+"""Options of a run: ``Config``, presets, folders of pictures. Plain Python."""

@@ -1,0 +1,271 @@
+"""``Config``: every option of a run, its default and its meaning, once. Command line, report and metadata come from it.
+
+Plain Python, so that ``--help`` and a wrong flag are answered without loading JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from nst_jax import layers
+from nst_jax.choices import check_choice, check_weight, check_whole, flag, layer_weights
+from nst_jax.errors import NSTError
+from nst_jax.options.preset_table import PRESET_CHANGES, STYLE_LAYERS, is_preset_file
+
+OPTIMIZERS = ("lbfgs", "adam")
+POOLINGS = ("avg", "max")
+CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
+PADDINGS = ("zeros", "replicate", "reflect", "wrap", "replicate-first")
+PRECISIONS = ("auto", "float32", "bfloat16")
+STARTS = ("content", "style", "noise", "gray")
+TV_KINDS = ("squares", "absolute", "isotropic", "neighbours")
+PIXEL_RANGES = ("free", "bounded")
+KEPT_COLORS = ("none", "luminance", "cholesky", "pca", "histogram")
+#: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
+LARGEST_SIZE = 32768
+#: Motifs are not made larger than so many times their usual size, for the same reason.
+LARGEST_SCALE = 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How a picture is made. The defaults are those of the preset ``default``."""
+
+    preset: str = "default"
+    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
+    crowson and spst (two other tools), or a TOML file of one's own"""
+    size: int = 512
+    """longest side of the result in pixels"""
+    network: str = "auto"
+    """vgg19, vgg16, slim (ships with the package), or auto: vgg19 if its weights are there, else slim"""
+    weights: Path | None = None
+    """a converted weights file to use instead of the one in the user's weights folder"""
+    strength: float | None = None
+    """how much style: from 0, nearly the photograph, over 0.5, what the weights of the losses say, to 1"""
+    content_weight: float = 1.0
+    """weight of the content loss; alpha of the paper in the paper presets"""
+    style_weight: float | None = None
+    """weight of the style loss; beta of the paper in the paper presets; by default 6, with slim 23"""
+    tv_weight: float | None = None
+    """weight of the total variation, which smooths; by default 4, with slim 2, for absolute and isotropic a tenth"""
+    tv_kind: str = "squares"
+    """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
+    edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
+    tv_chroma: float | None = None
+    """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
+    default 2, with slim 1.5"""
+    content_layers: tuple[str, ...] = ("conv4_2",)
+    """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+    """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
+    loss: str = "normalized"
+    """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
+    style_octaves: int | None = None
+    """sizes of the picture at which its style is compared, each half the one before and counting by its pixels: more
+    keep larger motifs; by default 2, with slim 1"""
+    moments: float = 0.0
+    """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
+    optimizer: str = "lbfgs"
+    """lbfgs or adam"""
+    steps: int | None = 80
+    """steps at the full size, one evaluation of the loss and its gradient each; none: as --coarse-steps goes on"""
+    scales: int | Literal["auto"] = "auto"
+    """number of sizes, coarse to fine, or auto: from --coarsest on; those too small for the layers are left out"""
+    scale_factor: float = 2.0
+    """how much larger each size is than the one before"""
+    coarsest: int | None = None
+    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 128, with slim 64"""
+    coarse_steps: tuple[int, ...] | None = None
+    """steps at each size but the full one, from the coarsest, the last for the rest; by default 80, with slim 150"""
+    refine: bool = False
+    """take the steps of all sizes with slim, ten times as fast, and then --steps at the full size with the network"""
+    averaging: float = 0.0
+    """decay of the running mean of the picture over the steps at a size, which is then the result; 0: the last one"""
+    learning_rate: float = 0.02
+    """step size of adam, for pixels in [0, 1]"""
+    history: int = 20
+    """pairs of steps and gradients that lbfgs remembers"""
+    init: str = "content"
+    """the start: content, style, noise, gray, or a picture's file"""
+    init_noise: float = 0.0
+    """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
+    seed: int = 0
+    """seed of the noise"""
+    pooling: str = "avg"
+    """pooling of the network: avg or max"""
+    padding: str = "replicate-first"
+    """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
+    tileable: bool = False
+    """make a result that tiles without a seam: everything wraps around at its border"""
+    pixel_range: str = "free"
+    """of the pixels while optimising: free, or bounded to [0, 1], by clamping (adam) or by a penalty (lbfgs)"""
+    precision: str = "auto"
+    """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device, for a single
+    picture bfloat16 too where only that fits the memory"""
+    style_size: int = 0
+    """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
+    style_scale: tuple[float, ...] = (1.0,)
+    """size of the painting's motifs in the result, a multiple of the usual; one number for all, or one for each
+    painting; above 1 a painting is enlarged where it has to be"""
+    style_blend: tuple[float, ...] = ()
+    """weights of several paintings, one for each; by default they count alike"""
+    keep_colors: str = "none"
+    """none; luminance: paint light and dark alone, in the photograph's colours; cholesky, pca or histogram: give the
+    painting the photograph's colours first"""
+    palette: Path | None = None
+    """a picture whose colours the painting is given, not the photograph's; by pca, unless --keep-colors says how"""
+    content_mask: tuple[Path, ...] = ()
+    """paint regions of the content: a grey picture each, white inside; the first region takes the first style picture,
+    and so on, and what is in none keeps its content; with --mask-colors one picture with a colour for each region"""
+    style_mask: tuple[Path, ...] = ()
+    """which part of each style picture counts, white inside; with one style picture and several regions, which part of
+    it each region takes; with --mask-colors one colour-coded picture for each style picture"""
+    mask_colors: tuple[str, ...] = ()
+    """the colours that mean the regions in colour-coded masks, in order: names or #rrggbb"""
+    freeze: Path | None = None
+    """keep the content's pixels where this picture is white; grey blends"""
+
+    def __post_init__(self) -> None:
+        """Raises NSTError, in one line, for the first value that cannot be used."""
+        check_choice("network", self.network, ("auto", *layers.NETWORKS))
+        if not is_preset_file(self.preset):
+            check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
+        check_choice("loss", self.loss, CONVENTIONS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_pooling(self.pooling)
+        check_choice("padding", self.padding, PADDINGS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("tv kind", self.tv_kind, TV_KINDS)
+        check_choice("pixel range", self.pixel_range, PIXEL_RANGES)
+        if self.tileable and self.padding not in (Config.padding, "zeros", "wrap"):
+            raise NSTError(f"--tileable wraps around and --padding is {self.padding}: leave one of the two out")
+        check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
+        if self.palette and self.keep_colors == "luminance":
+            raise NSTError(
+                "--keep-colors luminance keeps the photograph's own colours, not a --palette's: leave one of them out,"
+                " or choose cholesky, pca or histogram"
+            )
+        if self.palette and self.keep_colors == "none":
+            object.__setattr__(self, "keep_colors", "pca")
+        for name, low in {"size": 1, "history": 1, "style_size": 0}.items():
+            check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
+        check_whole("seed", self.seed, 0, 2**32 - 1)
+        for name in ("coarsest", "style_octaves"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
+        if self.scales != "auto":
+            check_whole("scales", self.scales, 1)
+        if self.steps is not None:
+            check_whole("steps", self.steps, 0)
+        for count in self.coarse_steps or ():
+            check_whole("coarse_steps", count, 0)
+        if self.coarse_steps == ():
+            raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
+        check_weight("--moments", self.moments)
+        if not 0 <= self.averaging < 1:
+            raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
+        if not 1.1 <= self.scale_factor <= 16:
+            raise NSTError(f"--scale-factor is {self.scale_factor}: give a number from 1.1 to 16")
+        for name in ("content_weight", "style_weight", "tv_weight", "tv_chroma"):
+            if getattr(self, name) is not None:
+                check_weight(flag(name), getattr(self, name))
+        if not 0 <= self.init_noise <= 1:
+            raise NSTError(f"--init-noise is {self.init_noise}: give a number from 0 to 1")
+        check_weight("--learning-rate", self.learning_rate)
+        if not self.learning_rate:
+            raise NSTError("--learning-rate is 0: give a finite number above 0")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise NSTError(f"--strength is {self.strength}: give a number from 0 to 1")
+        if not self.style_scale or not all(0 < scale <= LARGEST_SCALE for scale in self.style_scale):
+            given = " ".join(f"{scale:g}" for scale in self.style_scale) or "empty"
+            raise NSTError(f"--style-scale is {given}: give a number above 0 and up to {LARGEST_SCALE:g}, or several")
+        for weight in self.style_blend:
+            check_weight("one of --style-blend", weight)
+        if self.style_blend and not any(self.style_blend):
+            raise NSTError("--style-blend is 0 for every painting: give at least one a weight above 0")
+        if self.mask_colors and len(self.content_mask) != 1:
+            count = len(self.content_mask)
+            raise NSTError(f"--mask-colors with {count} --content-mask: give one picture that has those colours")
+        taps = {**self.content_layer_weights, **self.style_layer_weights}
+        if not taps:
+            raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
+        layers.until("vgg19" if self.network == "auto" else self.network, taps)
+
+    @property
+    def content_layer_weights(self) -> dict[str, float]:
+        """The content layers with their weights w_l."""
+        return layer_weights("content_layers", self.content_layers)
+
+    @property
+    def style_layer_weights(self) -> dict[str, float]:
+        """The style layers with their weights w_l."""
+        return layer_weights("style_layers", self.style_layers)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """α, β and the weight of the total variation as they count, by the names of their options.
+
+        Complete only ``for_network``.
+        ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
+        its weight beside the style that it smooths.
+        """
+        strength = 0.5 if self.strength is None else self.strength
+        content = STRENGTH_RANGE[strength > 0.5] ** (1 - 2 * strength)
+        return {
+            "content_weight": self.content_weight * content,
+            "style_weight": self.style_weight or 0.0,
+            "tv_weight": self.tv_weight or 0.0,
+        }
+
+    def for_network(self, network: str) -> Config:
+        """The same for a network, with its own values of what is not given, and wrapping if tileable."""
+        own = dict(OWN[network == "slim"])
+        own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
+        missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
+        if self.tileable:
+            missing["padding"] = "wrap"
+        return dataclasses.replace(self, network=network, **missing)
+
+    def to_json(self) -> dict[str, object]:
+        """The options as values that JSON knows."""
+        return {key: _for_json(value) for key, value in vars(self).items()}
+
+
+def _for_json(value: Any) -> Any:
+    """A value of an option with its paths as strings."""
+    if isinstance(value, tuple):
+        return tuple(_for_json(each) for each in value)
+    return str(value) if isinstance(value, Path) else value
+
+
+#: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
+OWN: tuple[dict[str, Any], dict[str, Any]] = (
+    {
+        "style_weight": 6.0,
+        "tv_weight": 4.0,
+        "tv_chroma": 2.0,
+        "style_octaves": 2,
+        "coarsest": 128,
+        "coarse_steps": (80,),
+    },
+    {
+        "style_weight": 23.0,
+        "tv_weight": 2.0,
+        "tv_chroma": 1.5,
+        "style_octaves": 1,
+        "coarsest": 64,
+        "coarse_steps": (150,),
+    },
+)
+#: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
+TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
+
+#: The factor between the ratio α/β at ``strength`` 0 and at 0.5, and between that at 0.5 and at 1.
+STRENGTH_RANGE = (100.0, 10.0)
+
+
+def check_pooling(pooling: str) -> None:
+    """Raises NSTError unless ``pooling`` is "avg" or "max"."""
+    check_choice("pooling", pooling, POOLINGS)

@@ -1,0 +1,134 @@
+"""Presets of one's own: TOML files of ``Config``'s options, read and written. Plain Python.
+
+preset = "gatys2016"  # the base that the rest changes; "default" where it is left out
+style_weight = 3
+style-layers = ["conv1_1", "conv3_1:0.5"]
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import difflib
+import inspect
+import itertools
+import os
+import textwrap
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from nst_jax.choices import check_choice
+from nst_jax.errors import NSTError
+from nst_jax.files import replacing
+from nst_jax.options.config import Config
+from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
+
+#: The options and their types.
+KINDS: dict[str, Any] = typing.get_type_hints(Config)
+#: What a value of a type is called, and how it is written.
+WORDS = {
+    bool: ("true or false", "truths", "true"),
+    int: ("a whole number", "whole numbers", "3"),
+    float: ("a number", "numbers", "0.5"),
+    str: ("a string", "strings", '"conv4_2"'),
+    Path: ("a string", "strings", '"some/file.h5"'),
+}
+
+
+def preset(name: str | os.PathLike[str]) -> Config:
+    """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
+    name = os.fspath(name)
+    if is_preset_file(name):
+        return load(name)
+    return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
+
+
+def load(path: str) -> Config:
+    """The options of a preset's file. Raises NSTError, in one line that names the file, for what cannot be used."""
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except OSError as error:
+        raise NSTError(f"cannot read the preset {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, or no text at all
+        raise NSTError(f"the preset {path} is no TOML: {' '.join(str(error).split())}") from None
+    values: dict[str, Any] = {}
+    try:
+        for key, value in found.items():
+            name = key.replace("-", "_")
+            if name not in KINDS:
+                near = difflib.get_close_matches(name, KINDS, 1)
+                would = f"did you mean {near[0]}?" if near else "nst-stylize --help lists them, less those of files"
+                raise NSTError(f"{key} is no option of a preset: {would}")
+            if name in values:
+                raise NSTError(f"{name} is there twice, with - and with _: give it once")
+            values[name] = _read(key, value, KINDS[name])
+        base = values.pop("preset", "default")
+        check_choice("preset", base, tuple(PRESET_CHANGES))
+        return dataclasses.replace(preset(base), preset=path, **values)
+    except NSTError as error:
+        raise NSTError(f"the preset {path}: {error}") from None
+
+
+def _read(key: str, value: Any, kind: Any) -> Any:
+    """A TOML value as one of an option's type. Raises NSTError, which says what would be right."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):  # X | None, or X | a word; no file has None
+        kind, other = typing.get_args(kind)
+        if value in typing.get_args(other):
+            return value
+    several = typing.get_origin(kind) is tuple
+    one = typing.get_args(kind)[0] if several else kind
+    accepted = {float: (float, int), Path: (str,)}.get(one, (one,))
+    entries = value if several and isinstance(value, list) else [value]
+    if several == isinstance(value, list) and all(type(entry) in accepted for entry in entries):
+        with contextlib.suppress(OverflowError):  # a whole number that no float is as large as
+            return tuple(map(one, entries)) if several else one(value)
+    word, words, example = WORDS[one]
+    right = f"a list of {words}, such as [{example}]" if several else f"{word}, such as {example}"
+    raise NSTError(f"{key} is {str(value)[:60]!r}: give {right}")
+
+
+def save(path: str | os.PathLike[str], config: Config) -> None:
+    """Writes a preset's file, so that ``preset(path)`` gives the options of ``config`` again.
+
+    It has the options in which ``config`` differs from a preset, the one that it differs from least. TOML knows no
+    None, so none that has what is None in ``config``. Raises NSTError where the file cannot be written.
+    """
+    differences = {base: _changes(config, base) for base in PRESET_CHANGES}
+    possible = [base for base, changes in differences.items() if None not in changes.values()]
+    base = min(possible, key=lambda base: len(differences[base]))
+    told, meaning = {"preset": base, **differences[base]}, descriptions()
+    parts = [f"{_comment(meaning[name])}\n{tomli_w.dumps({name: value})}" for name, value in told.items()]
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text("\n".join(parts), encoding="utf-8")
+    except OSError as error:
+        raise NSTError(f"cannot write the preset to {path}: {error.strerror or error}") from error
+
+
+def _changes(config: Config, base: str) -> dict[str, Any]:
+    """The options in which a config differs from a preset, as values that TOML knows, or None."""
+    there = vars(preset(base))
+    found = {name: value for name, value in vars(config).items() if name != "preset" and value != there[name]}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+
+
+def descriptions() -> dict[str, str]:
+    """What each option means, as ``--help`` has it: the docstrings of ``Config``'s fields."""
+    (tree,) = ast.parse(inspect.getsource(Config)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        ast.unparse(field.target): " ".join(ast.literal_eval(text.value).split())
+        for field, text in itertools.pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def _comment(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent="# ", subsequent_indent="# ")

@@ -1,0 +1,1 @@
+"""Picture files and arrays: read, written, resized, coloured, masked, made to tile."""

@@ -1,0 +1,1 @@
+"""One run: plan, goals, start, coarse to fine, result, report."""

@@ -1,0 +1,267 @@
+"""The pictures that go into a run: the photograph and the paintings at their sizes, the start."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nst_jax import layers
+from nst_jax.errors import NSTError
+from nst_jax.options.config import STARTS, Config
+from nst_jax.pictures import colors, images
+from nst_jax.pictures import tileable as seams
+from nst_jax.pictures.images import Picture
+from nst_jax.pictures.masks import Masks
+from nst_jax.runs import scales
+
+Source = str | os.PathLike[str] | np.ndarray | Picture
+
+
+class Pictures(NamedTuple):
+    """All that goes into a run.
+
+    Attributes:
+      photograph: at the size of the result, or None.
+      paintings: at their sizes, in the colours that they are to have.
+      start: the picture of the file to start from, or None.
+      palette: the picture whose colours the paintings were given, or None.
+      masks: where in the pictures what counts, or None for everywhere alike.
+    """
+
+    photograph: Picture | None
+    paintings: list[Picture]
+    start: Picture | None = None
+    palette: Picture | None = None
+    masks: Masks | None = None
+
+
+def load_pictures(
+    content: Source | None, style: Source | Sequence[Source], config: Config
+) -> tuple[Picture | None, list[Picture]]:
+    """The photograph at the size of the result, and the paintings at theirs, all with their aspect ratios.
+
+    For a result that tiles, the photograph is made to tile, at a size that ``scales.pooled_evenly`` gives.
+
+    Raises NSTError for a picture that cannot be read, is too small for the network's deepest layer, or is missing.
+    """
+    styles = as_list(style)
+    if not styles and (config.style_layers or content is None):
+        raise NSTError("no style picture is given: give one at least")
+    if content is None and config.content_layers:
+        raise NSTError("no content picture is given: give one, or no content layers for a texture")
+    photograph = None if content is None else as_picture(content, config.size, enlarge=True)
+    factors = config.style_scale * (len(styles) if len(config.style_scale) == 1 else 1)
+    paintings = [load_painting(one, scale, config) for one, scale in zip(styles, factors, strict=True)]
+    sizes = [(picture.path, *picture.pixels.shape[:2]) for picture in (photograph, *paintings) if picture]
+    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+    for name, height, width in [*sizes, ("the result", *scales.full_size(photograph, paintings, config))]:
+        if min(height, width) < least:
+            raise NSTError(
+                f"{name} is {width} x {height} pixels at this size; the layers in use need {least} on the shorter"
+                f" side: give a larger {'--size' if min(factors, default=1) >= 1 else '--style-scale'}, a larger"
+                " picture or less deep layers"
+            )
+    if config.tileable:
+        return fitted_to_tile(photograph, paintings, config)
+    return photograph, paintings
+
+
+def fitted_to_tile(
+    photograph: Picture | None, paintings: list[Picture], config: Config
+) -> tuple[Picture | None, list[Picture]]:
+    """The pictures of a result that tiles: the photograph periodic, at the result's size, and a note on that size."""
+    first = photograph or paintings[0]
+    wanted, size = images.fit_size(*first.size[::-1], config.size), scales.full_size(photograph, paintings, config)
+    if size != wanted:
+        least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+        note = (
+            f"made {size[1]} x {size[0]} pixels, not {wanted[1]} x {wanted[0]}: to tile, sides are multiples of {least}"
+        )
+        first = dataclasses.replace(first, notes=(*first.notes, note))
+    if photograph is None:
+        return None, [first, *paintings[1:]]
+    alpha = None if first.alpha is None else images.resize(first.alpha, *size)
+    return dataclasses.replace(first, pixels=seams.periodic(images.resize(first.pixels, *size)), alpha=alpha), paintings
+
+
+def as_list(style: Source | Sequence[Source]) -> list[Source]:
+    """One style or several as a list."""
+    return [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
+
+
+def load_painting(source: Source, scale: float, config: Config) -> Picture:
+    """A painting at its size where the result has its full one, with a note where ``scale`` makes it enlarge it."""
+    painting = as_picture(source, config.style_size or config.size, enlarge=False, scale=scale)
+    shown = max(painting.pixels.shape[:2])
+    if scale <= 1 or shown <= max(painting.size):
+        return painting
+    note = f"enlarged from {max(painting.size)} to {shown} pixels for --style-scale {scale:g}"
+    return dataclasses.replace(painting, notes=(*painting.notes, note))
+
+
+def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> Picture:
+    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one."""
+    if isinstance(source, str | os.PathLike):
+        return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
+    if isinstance(source, Picture):
+        pixels, origin = source.pixels, source
+        if source.alpha is not None:
+            pixels = images.fill_hidden(pixels, source.alpha)
+            origin = dataclasses.replace(source, pixels=pixels)
+    else:
+        pixels = np.asarray(source, np.float32)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise NSTError(f"an image of shape {list(pixels.shape)} is not RGB: give [height, width, 3]")
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
+        origin = Picture(pixels, None, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
+    height, width = pixels.shape[:2]
+    size = images.scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
+    if size == (height, width):
+        return origin
+    alpha = None if origin.alpha is None else images.resize(origin.alpha, *size)
+    return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)
+
+
+def palette_picture(config: Config) -> Picture | None:
+    """The picture whose colours the paintings are given, or None. Raises NSTError for one that cannot be read."""
+    return None if config.palette is None else as_picture(config.palette, config.size, enlarge=False)
+
+
+def recolored(
+    paintings: Sequence[Picture], photograph: Picture | None, palette: Picture | None, config: Config
+) -> list[Picture]:
+    """The paintings with the colours of the palette, or without one, of the photograph, as ``keep_colors`` tells.
+
+    What leaves [0, 1] by that is clipped. Raises NSTError where there are no colours to take, or nothing to give them
+    to.
+    """
+    if config.keep_colors == "none":
+        return list(paintings)
+    method, target = config.keep_colors, palette or photograph
+    if target is None:
+        advice = "" if method == "luminance" else " or a --palette"
+        raise NSTError(f"--keep-colors {method} is for the colours of a content picture: give one{advice}")
+    if not paintings and method != "luminance":
+        raise NSTError(f"--keep-colors {method} changes the style pictures, and there are none: give one")
+    matched = [colors.match(one.pixels, target.pixels, method, one.alpha, target.alpha) for one in paintings]
+    return [
+        dataclasses.replace(painting, pixels=np.clip(pixels, 0, 1).astype(np.float32))
+        for painting, pixels in zip(paintings, matched, strict=True)
+    ]
+
+
+def as_painted(pixels: np.ndarray, config: Config) -> np.ndarray:
+    """A photograph or start as the run sees it: grey where luminance alone is painted."""
+    return colors.grey(pixels) if config.keep_colors == "luminance" else pixels
+
+
+def painted(photograph: Picture | None, config: Config) -> Picture | None:
+    """The photograph as the run sees it, see ``as_painted``."""
+    return photograph and dataclasses.replace(photograph, pixels=as_painted(photograph.pixels, config))
+
+
+def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> np.ndarray:
+    """What a run made, [..., H, W, 3], as it is given out: with the photograph's chroma where luminance was painted."""
+    if config.keep_colors != "luminance" or photograph is None:
+        return image
+    return colors.with_chroma(image, images.resize(photograph.pixels, *image.shape[-3:-1]))
+
+
+def start_picture(config: Config) -> Picture | None:
+    """The picture of the file from which the run starts, or None. Raises NSTError for one that cannot be read."""
+    if config.init in STARTS:
+        return None
+    if not Path(config.init).exists():
+        raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
+    return images.load_image(config.init)
+
+
+def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
+    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: (1 − s) start + s noise.
+
+    The start is the photograph, a painting, gray (0.5), noise, or ``start``, the file's picture; the noise is uniform
+    in [0, 1], and s is ``config.init_noise``. A painting or a file's picture is cut about its middle to the
+    photograph's aspect ratio, and for a result that tiles made periodic.
+    """
+    share, image = config.init_noise, _start(pictures, size, config)
+    return as_painted((1 - share) * image + share * noise(size, config.seed) if share else image, config)
+
+
+def noise(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Uniform noise in [0, 1], float32 [H, W, 3]."""
+    return np.random.default_rng(seed).uniform(size=(*size, 3)).astype(np.float32)
+
+
+def _start(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
+    """``start_image`` before noise is mixed in."""
+    photograph, paintings, start = pictures[:3]
+    if start is None and config.init == "noise":
+        return noise(size, config.seed)
+    if start is None and config.init == "gray":
+        return np.full((*size, 3), 0.5, np.float32)
+    if start is None and config.init == "content":
+        if photograph is None:
+            raise NSTError("there is no content picture to start from: choose --init noise")
+        return resized(photograph.pixels, *size, config.tileable)
+    if start is None and not paintings:
+        raise NSTError("there is no style picture to start from: choose --init noise or content")
+    image = cover((start or paintings[0]).pixels, *size)
+    return seams.periodic(image) if config.tileable else image
+
+
+def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[H, W, 3] resized and cut about its middle to [height, width, 3], without stretching it."""
+    factor = max(height / pixels.shape[0], width / pixels.shape[1])
+    tall, wide = max(height, round(pixels.shape[0] * factor)), max(width, round(pixels.shape[1] * factor))
+    top, left = (tall - height) // 2, (wide - width) // 2
+    return images.resize(pixels, tall, wide)[top : top + height, left : left + width]
+
+
+def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax.Array:
+    """A painting where the result has ``size``: reduced as the result is, but never below what the layers need."""
+    height, width = painting.pixels.shape[:2]
+    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+    shrink = max(min(1, max(size) / config.size), least / min(height, width))
+    return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
+
+
+def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:
+    """[H, W, 3] or [lanes, H, W, 3] with another height and width; one that tiles, if ``tileable``, still does."""
+    resize = seams.resize_tile if tileable else images.resize
+    if image.ndim == 3:
+        return resize(image, height, width)
+    return np.stack([resize(one, height, width) for one in image])
+
+
+def seamless(image: np.ndarray) -> np.ndarray:
+    """[H, W, 3] or [lanes, H, W, 3] that tile, each without a seam that is steeper than its inside."""
+    return seams.even_seam(image) if image.ndim == 3 else np.stack([seams.even_seam(one) for one in image])
+
+
+def roles_of(pictures: Pictures) -> list[tuple[str, Picture]]:
+    """Each input with its role: "content", "style", "init", "palette", or one of ``Masks.files``."""
+    roles = [("content", pictures.photograph), *(("style", painting) for painting in pictures.paintings)]
+    roles += [("init", pictures.start), ("palette", pictures.palette)]
+    masks = pictures.masks.files if pictures.masks else []
+    return [(role, picture) for role, picture in roles if picture is not None] + masks
+
+
+def inputs_of(pictures: Pictures) -> list[dict[str, object]]:
+    """Role, path, sha256 and size (width, height) of the file of each input."""
+    return [
+        {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
+        for role, picture in roles_of(pictures)
+    ]
+
+
+def notes_of(pictures: Pictures) -> list[str]:
+    """What was wrong with each input but could be passed over."""
+    return [f"{picture.path}: {note}" for _, picture in roles_of(pictures) for note in picture.notes]

@@ -1,0 +1,1 @@
+"""Many runs of one photograph as one program."""

@@ -1,0 +1,220 @@
+"""What a sweep leaves in its folder: a picture and a report a lane, ``results.json``, the contact sheet, the page.
+
+``sweep.json`` says which sweep the folder is of. A lane is finished when its report is there, which is written after
+its picture; so a sweep that ended early goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nst_jax.errors import NSTError
+from nst_jax.files import replacing
+from nst_jax.pages.html import page
+from nst_jax.pages.sheet import Cell, contact_sheet
+from nst_jax.pictures import images
+from nst_jax.pictures.images import Picture
+from nst_jax.runs import report as runs
+from nst_jax.runs.stylize import Result
+from nst_jax.sweeps.grid import PHOTOGRAPH, VARYING, Layout
+from nst_jax.sweeps.lanes import Sweep
+
+IDENTITY, RESULTS, SHEET, INDEX = "sweep.json", "results.json", "contact_sheet.png", "index.html"
+
+
+def check_folder(path: Path, resume: bool) -> None:
+    """Raises NSTError, before any work, for a folder that a sweep cannot be written to or continued in.
+
+    A folder with a sweep in it is left alone unless ``resume``.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise NSTError(f"--output is {path}, which is no folder: give another name")
+        there = (path / IDENTITY).exists()
+        ours = [name for name in (RESULTS, SHEET, INDEX, "lane-000.png") if (path / name).exists()]
+    except OSError as error:
+        raise NSTError(f"cannot use the folder {path}: {error.strerror or error}") from None
+    if resume and not there:
+        raise NSTError(f"{path} holds no sweep that could be resumed, for it has no {IDENTITY}: leave --resume out")
+    if resume:
+        _read(path / IDENTITY)
+    elif there:
+        raise NSTError(f"{path} holds a sweep already: add --resume to continue it, or give another --output")
+    elif ours:
+        raise NSTError(f"{path} has a {ours[0]} already: give another --output")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; NSTError where it is none."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise NSTError(f"cannot read {path}: {reason}; give another --output") from None
+    if not isinstance(told, dict):
+        raise NSTError(f"cannot read {path}: it is no JSON object; give another --output")
+    return told
+
+
+class Gallery:
+    """A sweep's folder."""
+
+    def __init__(self, path: Path, sweep: Sweep, layout: Layout, *, resume: bool = False) -> None:
+        """Makes the folder, or opens it again with ``resume``.
+
+        Raises NSTError for a folder that cannot be used, or that holds a sweep of other settings; it is then left as
+        it was.
+        """
+        check_folder(path, resume)
+        self.path, self.sweep, self.layout = path, sweep, layout
+        mine = json.loads(json.dumps(identity(sweep)))
+        if resume:
+            difference = _difference(_read(path / IDENTITY), mine)
+            if difference:
+                raise NSTError(f"{path} holds a sweep of other settings: {difference}; give another --output")
+        else:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise NSTError(f"cannot make the folder {path}: {error.strerror or error}") from None
+            runs.save_report(path / IDENTITY, mine)
+
+    def picture(self, lane: int) -> Path:
+        """Where a lane's picture is."""
+        return self.path / f"lane-{lane:03d}.png"
+
+    def save(self, lane: int, result: Result) -> None:
+        """Writes a finished lane: the picture, then its report, as ``--report`` of ``stylize`` has it."""
+        runs.save(self.picture(lane), result)
+        told = runs.report(result, self.picture(lane).name)
+        runs.save_report(self.picture(lane).with_suffix(".json"), {"lane": lane, **told})
+
+    def report(self, lane: int) -> dict[str, Any] | None:
+        """A finished lane's report; None for a lane that is still to be run."""
+        try:
+            told = json.loads(self.picture(lane).with_suffix(".json").read_text())
+            return told if self.picture(lane).is_file() and "losses" in told and "trace" in told else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def unfinished(self) -> list[int]:
+        """The lanes that are still to be run."""
+        return [lane for lane in range(len(self.sweep.lanes)) if self.report(lane) is None]
+
+    def save_results(self) -> None:
+        """Writes ``results.json``: a list of the finished lanes."""
+        told = []
+        for lane in range(len(self.sweep.lanes)):
+            report = self.report(lane)
+            if report is not None:
+                kept = ("config", "inputs", "size", "steps", "evaluations", "ended", "losses", "seconds")
+                entry = {"lane": lane, "label": self.layout.label(lane), "picture": self.picture(lane).name}
+                told.append({**entry, **{key: report[key] for key in kept if key in report}})
+        runs.save_report(self.path / RESULTS, told)
+
+    def save_overview(self) -> None:
+        """Writes ``results.json``, the contact sheet and the page, with the lanes that are finished."""
+        self.save_results()
+        reports = {lane: self.report(lane) for lane in range(len(self.sweep.lanes))}
+        pixels = {lane: images.load_image(self.picture(lane)).pixels for lane, told in reports.items() if told}
+        sheet = contact_sheet(
+            [[self.cell(lane, pixels.get(lane)) for lane in row] for row in self.layout.cells],
+            title=self.layout.title,
+            inputs=[Cell(picture.pixels, caption) for caption, picture in self.inputs()],
+            rows=self.layout.rows,
+            columns=self.layout.columns,
+        )
+        images.save_image(self.path / SHEET, sheet)
+        lanes = [
+            {
+                "label": self.layout.label(lane),
+                "pixels": pixels[lane],
+                "picture": self.picture(lane).name,
+                "losses": told["losses"],
+                "trace": told["trace"],
+                "ended": told["ended"],
+                "settings": {key: value for key, value in told["config"].items() if key in VARYING}
+                | {"style": ", ".join(entry["path"] for entry in told["inputs"] if entry["role"] == "style")},
+            }
+            for lane, told in reports.items()
+            if told
+        ]
+        common = {key: value for key, value in self.sweep.union.to_json().items() if key not in VARYING}
+        text = page(
+            self.layout.title,
+            paragraphs=self.layout.paragraphs,
+            sheet=sheet,
+            lanes=lanes,
+            settings=common | {"network": self.sweep.weights.network} | runs.versions(),
+        )
+        try:
+            with replacing(self.path / INDEX) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise NSTError(f"cannot write {self.path / INDEX}: {error.strerror or error}") from error
+
+    def cell(self, lane: int, pixels: np.ndarray | None) -> Cell:
+        """A lane's place on the sheet, or the photograph's."""
+        if lane == PHOTOGRAPH:
+            return Cell(self.sweep.photograph.pixels if self.sweep.photograph else None, "A  the photograph")
+        return Cell(pixels, self.layout.captions[lane] if self.layout.captions else "")
+
+    def inputs(self) -> list[tuple[str, Picture]]:
+        """The sweep's input pictures with their captions."""
+        photograph = [("content", self.sweep.photograph)] if self.sweep.photograph else []
+        palette = [("palette", self.sweep.palette)] if self.sweep.palette else []
+        return [
+            *photograph,
+            *((f"style: {painting.path.stem.replace('_', ' ')}", painting) for painting in self.sweep.paintings),
+            *palette,
+        ]
+
+
+def identity(sweep: Sweep) -> dict[str, Any]:
+    """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights."""
+    hashes = [painting.sha256 for painting in sweep.paintings]
+    return {
+        "format": 1,
+        "content": sweep.photograph.sha256 if sweep.photograph else None,
+        "palette": sweep.palette.sha256 if sweep.palette else None,
+        "network": sweep.weights.sha256,
+        "masks": [mask.sha256 for given in sweep.masks if given for _, mask in given.files] or None,
+        "lanes": [
+            {key: value for key, value in lane.config.to_json().items() if key not in ("weights", "palette")}
+            | {"style": hashes[lane.style] if hashes else None}
+            for lane in sweep.lanes
+        ],
+    }
+
+
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first difference between two identities in words, or ""."""
+    for key, name in {
+        "format": "the format",
+        "content": "the content picture",
+        "palette": "the palette",
+        "network": "the network's file",
+        "masks": "a mask",
+    }.items():
+        if there.get(key) != here[key]:
+            return f"{name} is another"
+    theirs, mine = there.get("lanes"), here["lanes"]
+    if not isinstance(theirs, Sequence) or len(theirs) != len(mine):
+        return f"it has {len(theirs) if isinstance(theirs, list) else 'no'} lanes, not {len(mine)}"
+    for number, (one, other) in enumerate(zip(theirs, mine, strict=True)):
+        if not isinstance(one, Mapping):
+            return f"lane {number} cannot be read"
+        for key in other:
+            if one.get(key) != other[key]:
+                what = "another picture" if key == "style" else f"{_words(one.get(key))}, not {_words(other[key])}"
+                return f"{key} of lane {number} is {what}"
+    return ""
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,156 @@
+"""``Config``: the presets against the papers, the layers' notation, and every value that cannot be used."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from nst_jax import choices, layers
+from nst_jax.errors import NSTError
+from nst_jax.options import config
+from nst_jax.options.config import Config
+from nst_jax.options.preset_table import PRESET_CHANGES
+from nst_jax.options.presets import preset
+
+FIVE = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@pytest.mark.parametrize("name", sorted(PRESET_CHANGES))
+def test_every_preset_is_valid_and_named(name):
+    assert preset(name).preset == name
+    assert preset(name) == preset(name)
+
+
+def test_the_defaults_are_the_default_preset():
+    assert Config() == preset("default")
+
+
+def test_gatys2015_is_the_papers():
+    paper = preset("gatys2015")
+    assert paper.loss == "gatys2015"
+    assert paper.content_layer_weights == {"conv4_2": 1.0}
+    assert paper.style_layer_weights == dict.fromkeys(FIVE, 1 / 5)
+    assert (paper.content_weight, paper.style_weight, paper.tv_weight) == (1e-3, 1.0, 0.0)
+    assert (paper.init, paper.pooling, paper.scales) == ("noise", "avg", 1)
+
+
+def test_gatys2016_is_the_released_code():
+    code = preset("gatys2016")
+    assert code.loss == "gatys2016"
+    assert code.content_layer_weights == {"conv4_2": 1.0}
+    channels = {row.name: row.channels for row in layers.table("vgg19")}
+    assert code.style_layer_weights == pytest.approx({tap: 1e3 / channels[tap] ** 2 for tap in FIVE}, rel=1e-5)
+    assert (code.content_weight, code.style_weight) == (1.0, 1.0)
+    assert (code.init, code.pooling, code.steps, code.optimizer) == ("content", "max", 500, "lbfgs")
+
+
+def test_layers_without_weights_share_one():
+    assert choices.layer_weights("style_layers", ("conv1_1", "conv2_1")) == {"conv1_1": 0.5, "conv2_1": 0.5}
+    assert choices.layer_weights("style_layers", ()) == {}
+
+
+def test_layers_with_weights_keep_them():
+    found = choices.layer_weights("style_layers", ("conv1_1:2", "pool3:1e-3", "conv4_1:0", "conv5_1"))
+    assert found == {"conv1_1": 2.0, "pool3": 1e-3, "conv4_1": 0.0, "conv5_1": 0.25}
+
+
+def test_to_json_is_json_and_complete():
+    options = Config(weights=Path("some/file.h5"))
+    told = json.loads(json.dumps(options.to_json()))
+    assert set(told) == {field.name for field in dataclasses.fields(Config)}
+    assert told["weights"] == "some/file.h5"
+    again = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    assert dataclasses.replace(again, weights=Path(again.weights)) == options
+
+
+def test_every_option_has_a_description():
+    """The command line's help is made from them."""
+    import ast
+
+    body = next(
+        node.body for node in ast.parse(Path(config.__file__).read_text()).body if isinstance(node, ast.ClassDef)
+    )
+    for statement, following in zip(body, body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign):
+            assert isinstance(following, ast.Expr), f"no description after {ast.unparse(statement)}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, "--size is 0: give a whole number from 1 to 32768"),
+        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 32768"),
+        ({"size": 1.5}, "--size is 1.5"),
+        ({"size": True}, "--size is True"),
+        ({"steps": -1}, "--steps is -1: give a whole number of 0 or more"),
+        ({"scales": 0}, "--scales is 0"),
+        ({"coarse_steps": (-1,)}, "--coarse-steps is -1"),
+        ({"history": 0}, "--history is 0"),
+        ({"style_size": -5}, "--style-size is -5"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"seed": 2**32}, "--seed is 4294967296"),
+        ({"content_weight": -1.0}, "--content-weight is -1.0: give a finite number of 0 or more"),
+        ({"style_weight": float("nan")}, "--style-weight is nan"),
+        ({"tv_weight": float("inf")}, "--tv-weight is inf"),
+        ({"learning_rate": -0.1}, "--learning-rate is -0.1"),
+        ({"tv_kind": "cubes"}, "unknown tv kind 'cubes': choose one of squares, absolute, isotropic, neighbours"),
+        ({"pixel_range": "wide"}, "unknown pixel range 'wide': choose one of free, bounded"),
+        ({"init_noise": 1.1}, "--init-noise is 1.1: give a number from 0 to 1"),
+        ({"init_noise": float("nan")}, "--init-noise is nan"),
+        ({"tileable": True, "padding": "reflect"}, "--tileable wraps around and --padding is reflect: leave one"),
+        ({"network": "resnet"}, "unknown network 'resnet': choose one of auto, vgg16, vgg19"),
+        ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
+        ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
+        ({"keep_colors": "luminance", "palette": Path("a.png")}, "--keep-colors luminance keeps the photograph's own"),
+        ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
+        ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
+        ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
+        ({"style_layers": ("conv1_1:x",)}, "--style-layers has 'conv1_1:x': write NAME:WEIGHT"),
+        ({"style_layers": ("conv1_1:-1",)}, "--style-layers conv1_1 is -1.0"),
+        ({"style_layers": ("conv1_1:nan",)}, "--style-layers conv1_1 is nan"),
+        ({"style_layers": ("conv1_1", "conv1_1")}, "--style-layers names conv1_1 twice"),
+        ({"style_layers": (), "content_layers": ()}, "no layer is given"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_told_in_one_line(changes, message):
+    with pytest.raises(NSTError) as caught:
+        Config(**changes)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_palette_alone_is_matched_by_pca():
+    assert Config(palette=Path("a.png")) == Config(palette=Path("a.png"), keep_colors="pca")
+    assert Config(palette=Path("a.png"), keep_colors="histogram").keep_colors == "histogram"
+    assert Config().keep_colors == "none"
+
+
+def test_unknown_preset():
+    with pytest.raises(NSTError, match="unknown preset 'monet': choose one of default, gatys2015, gatys2016"):
+        preset("monet")
+
+
+def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
+    wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
+    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 6.0, 4.0)
+    assert (wide.coarsest, wide.coarse_steps, slim.coarsest, slim.coarse_steps) == (128, (80,), 64, (150,))
+    assert Config(coarsest=32, coarse_steps=(7,)).for_network("vgg19").coarse_steps == (7,)
+    assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1.5, 0)
+    assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
+        2,
+        1,
+        3,
+    )
+    assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 23.0, 2.0)
+    assert wide.for_network("vgg19") == wide
+    given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
+    assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
+    flat = Config(tv_kind="isotropic").for_network("slim")
+    assert flat.tv_weight == pytest.approx(0.2)  # its values are ten times those of squares
+    assert Config(tv_kind="absolute", tv_weight=5.0).for_network("slim").tv_weight == 5.0
+    paper = preset("gatys2015").for_network("slim")
+    assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)

@@ -1,0 +1,332 @@
+"""scripts/train_slim.py and its parts, with a narrow random teacher, random pictures and a clock of its own."""
+
+import dataclasses
+import itertools
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import NARROW, random_filters, smooth_picture
+
+from nst_jax import layers
+from nst_jax.errors import NSTError
+from nst_jax.losses import objective
+from nst_jax.networks import vgg, weights_file
+from nst_jax.pictures import images
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.append(str(SCRIPTS))
+
+from slim_training import bank, command, lbfgs, learning, lesson, run, student, teacher  # noqa: E402
+from slim_training.checkpoints import Checkpoints, Progress  # noqa: E402
+from slim_training.pictures import KINDS, Pictures  # noqa: E402
+
+SIZE, BATCH = 32, 2
+STATIC = {"learner": "adam", "gradient_weight": 0.0, "average": 0.9, "pushes": 1}
+STEP = jax.jit(lbfgs.step)
+SCALES = {tap: 2.0 + i for i, tap in enumerate(student.TAPS)}
+
+
+@pytest.fixture
+def narrow_teacher(narrow_vgg, monkeypatch):
+    """VGG-19 with 4 to 7 filters a layer, and a slim of six convolutions that stands for it; gives the teacher's."""
+    rows, inputs = [], 3
+    for row in layers.NETWORKS["slim"]:
+        if row.kind == "pool" or row.name in student.TAPS:
+            channels = inputs if row.kind == "pool" else 8
+            rows.append(
+                dataclasses.replace(row, inputs=inputs, channels=channels, stands_for=NARROW.get(row.stands_for, 0))
+            )
+            inputs = channels
+    monkeypatch.setitem(layers.NETWORKS, "slim", tuple(rows))
+    return random_filters("vgg19")
+
+
+@pytest.fixture
+def data(tmp_path, narrow_teacher, monkeypatch):
+    """A data folder with two pictures of each kind; the filters are in the user's weights folder."""
+    monkeypatch.setenv(weights_file.FOLDER_VARIABLE, str(tmp_path / "weights"))
+    weights_file.save_weights(weights_file.weights_path("vgg19"), narrow_teacher)
+    for seed, (kind, name) in enumerate(itertools.product(KINDS, "ab")):
+        path = tmp_path / "data" / "images" / kind / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.save_image(path, smooth_picture(40, 48, seed))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def options(data, tmp_path):
+    """A run of six iterations by ``ticking``'s clock."""
+    return command.Options(
+        data=data, out=tmp_path / "out", minutes=5.9 / 60, gradient_after=2, size=SIZE, batch=BATCH, bank=5, pushes=1,
+        average=0.9, mean_age=4, teacher="jax", log_every=3,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tutor(data):
+    """The narrow teacher."""
+    return teacher.build("jax", teacher.read_filters(data))
+
+
+def batch_of_images(*seeds):
+    return np.stack([smooth_picture(SIZE, SIZE, seed) for seed in seeds])
+
+
+def rows_of_a_batch():
+    """Two pictures that are a mixture of others, as the bank's rows."""
+    photographs, paintings = batch_of_images(0, 1), batch_of_images(2, 3)
+    rows = {name: np.zeros((BATCH, SIZE, SIZE, 3), "f4") for name in ("last_x", "gradient")}
+    rows |= {name: np.zeros((BATCH, lbfgs.MEMORY, SIZE, SIZE, 3), "f4") for name in ("steps", "changes")}
+    rows |= {"x": (photographs + paintings) / 2, "content": photographs, "style": paintings}
+    rows |= {"age": np.zeros(BATCH, np.int32), "style_weights": np.tile(bank.STYLE_WEIGHTS, (BATCH, 1))}
+    return rows | {"content_weight": np.array([0.5, 2], "f4"), "tv_weight": np.array([0, 3], "f4")}
+
+
+def ticking():
+    """A clock of its own for ``run.train``, which reads it twice an iteration: that is then a second."""
+    return itertools.count(0, 0.5).__next__
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def test_an_exported_file_is_the_student(tmp_path, narrow_teacher):
+    """nst_jax's responses and maps are the student's, and --init-from gives its parameters, to float16."""
+    params = student.random_start(3)
+    student.export(tmp_path / "slim.h5", params, SCALES, {"trained_by": "a test"})
+    held = weights_file.load_weights(tmp_path / "slim.h5", "slim")
+    assert held.metadata["trained_by"] == "a test"
+    again = student.from_file(tmp_path / "slim.h5", SCALES)
+    assert jax.tree.structure(again) == jax.tree.structure(params)
+    for ours, theirs in zip(leaves(again), leaves(params), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+    net, seen = vgg.network(held), jnp.asarray(batch_of_images(0, 1))
+    responses, mapped = (jax.jit(f, static_argnums=2)(net, seen, student.TAPS) for f in (vgg.responses, vgg.features))
+    features = jax.jit(student.features)(again, seen)
+    for tap, response in responses.items():
+        np.testing.assert_allclose(features[tap], response, rtol=1e-5)
+        np.testing.assert_allclose(features[tap] @ again["maps"][tap] * SCALES[tap], mapped[tap], rtol=1e-3, atol=1e-3)
+
+
+def test_the_loss_is_that_of_the_library(narrow_teacher):
+    """Each picture's loss is the normalized objective's."""
+    params, rows = student.random_start(0), jax.tree.map(jnp.asarray, rows_of_a_batch())
+
+    @jax.jit
+    def loss_of_the_student(params, rows):
+        taps = student.features(params, rows["x"])
+        return student.stylisation_loss(student.metrics(params), taps, student.goals(params, rows))
+
+    ours = loss_of_the_student(params, rows)
+    arrays = {name: dict(parts) for name, parts in params["net"].items()}
+    for tap, matrix in params["maps"].items():
+        arrays[tap]["map"] = matrix
+    net = vgg.network(weights_file.Weights("slim", arrays, weights_file.TORCHVISION))
+    for i in range(BATCH):
+        goal = objective.build(
+            net, rows["content"][i], [rows["style"][i]],
+            content_layers={student.CONTENT_TAP: 1.0},
+            style_layers=dict(zip(student.STYLE_TAPS, bank.STYLE_WEIGHTS.tolist(), strict=True)),
+            content_weight=float(rows["content_weight"][i]), style_weight=1.0, convention="normalized",
+        )  # fmt: skip
+        np.testing.assert_allclose(ours[i], jax.jit(objective.Objective.__call__)(goal, rows["x"][i])[0], rtol=1e-4)
+
+
+def test_lbfgs_lowers_a_quadratic():
+    """The steps find the minimum of a quadratic of condition 100, and stay in [0, 1]."""
+    generator = np.random.default_rng(0)
+    goal, curvature = generator.uniform(0.2, 0.8, (2, 3, 3)), np.geomspace(1, 100, 18).reshape(2, 3, 3)
+    nothing, pairs = np.zeros((2, 3, 3), "f4"), np.zeros((lbfgs.MEMORY, 2, 3, 3), "f4")
+    at = lbfgs.Descent(nothing + 0.5, nothing, nothing, pairs, pairs, np.int32(0))
+    values = []
+    for _ in range(40):
+        values.append(np.sum(curvature * (np.asarray(at.x) - goal) ** 2))
+        at = STEP(at, jnp.asarray(2 * curvature * (at.x - goal), jnp.float32))
+        assert at.x.min() >= 0 and at.x.max() <= 1
+    assert at.age == 40
+    assert values[8] < 0.3 * values[0]
+    assert values[-1] < 1e-4 * values[0]
+
+
+def test_a_pair_of_negative_curvature_is_not_learnt():
+    nothing, pairs = np.zeros((2, 3, 3), "f4"), np.zeros((lbfgs.MEMORY, 2, 3, 3), "f4")
+    at = lbfgs.Descent(nothing + 0.5, nothing + 0.4, nothing, pairs, pairs, np.int32(1))
+    assert not STEP(at, jnp.asarray(nothing - 0.1)).steps.any()
+    assert STEP(at, jnp.asarray(nothing + 0.1)).steps[-1].all()
+
+
+def test_the_teacher_says_what_the_library_says(tutor, narrow_teacher):
+    """Losses, gradient, responses and Gram matrices are those of the objective with VGG-19."""
+    rows = rows_of_a_batch()
+    targets = tutor.targets(rows["content"], rows["style"])
+    taught = tutor.lesson(rows["x"], targets, rows["style_weights"], rows["content_weight"], True)
+    brief = tutor.lesson(rows["x"], targets, rows["style_weights"], rows["content_weight"], False)
+    assert brief.gradient is None
+    np.testing.assert_allclose(brief.losses, taught.losses, rtol=1e-4)
+    assert targets.content.dtype == np.float16
+    assert targets.content.shape == (BATCH, SIZE // 8, SIZE // 8, tutor.channels[student.CONTENT_TAP])
+    net = vgg.network(narrow_teacher)
+    goal = objective.build(
+        net, jnp.asarray(rows["content"][0]), [jnp.asarray(rows["style"][0])],
+        content_layers={student.CONTENT_TAP: 1.0},
+        style_layers=dict(zip(student.STYLE_TAPS, rows["style_weights"][0].tolist(), strict=True)),
+        content_weight=float(rows["content_weight"][0]), style_weight=1.0, convention="normalized",
+    )  # fmt: skip
+    (_, terms), slope = jax.jit(jax.value_and_grad(goal, has_aux=True))(jnp.asarray(rows["x"][0]))
+    np.testing.assert_allclose(taught.losses[0, 5], terms["content"], rtol=2e-3)  # its target is float16
+    np.testing.assert_allclose(taught.losses[0, :5] @ rows["style_weights"][0], terms["style"], rtol=1e-3)
+    np.testing.assert_allclose(taught.gradient[0], slope, rtol=0.02, atol=5e-3 * np.abs(slope).max())
+    seen = vgg.responses(net, jnp.asarray(rows["x"]), student.TAPS)
+    quarter = SIZE // 4
+    np.testing.assert_allclose(
+        taught.features["conv1_1"], seen["conv1_1"][:, quarter:-quarter, quarter:-quarter], atol=1e-5
+    )
+    for tap in student.TAPS[1:]:
+        np.testing.assert_allclose(taught.features[tap], seen[tap], rtol=1e-3, atol=1e-3 * seen[tap].max())
+
+
+def test_iterations_teach(tutor):
+    """On a batch that stays, the errors of features and Gram matrices fall; the mean of the parameters follows them."""
+    rows = rows_of_a_batch()
+    targets = tutor.targets(rows["content"], rows["style"])
+    taught = tutor.lesson(rows["x"], targets, rows["style_weights"], rows["content_weight"], False)
+    scales = {tap: float(np.sqrt(np.mean(np.square(f)))) for tap, f in taught.features.items()}
+    params = student.random_start(0)
+    before = leaves(params)
+    state, logs = learning.start(params, "adam"), []
+    for _ in range(10):
+        state, log, moved = learning.iterate(state, rows, taught, targets.style, scales, 3e-3, **STATIC)
+        logs.append(log)
+    assert logs[-1]["features"].mean() < 0.8 * logs[0]["features"].mean()
+    assert logs[-1]["loss"] < logs[0]["loss"]
+    assert (moved.age == 1).all() and (np.asarray(moved.x) != rows["x"]).any()
+    for old, mean, new in zip(before, leaves(state[1]), leaves(state[0]), strict=True):
+        assert np.linalg.norm(mean - new) <= np.linalg.norm(old - new)
+
+
+def test_gradients_are_compared_at_four_sizes(tutor):
+    """With a gradient weight its relative errors are in the log and the loss; the student's own gradient has none."""
+    rows, params = rows_of_a_batch(), student.random_start(0)
+    targets = tutor.targets(rows["content"], rows["style"])
+    taught = tutor.lesson(rows["x"], targets, rows["style_weights"], rows["content_weight"], True)
+    measure = jax.jit(jax.value_and_grad(lesson.loss, has_aux=True), static_argnums=5)
+    (total, (log, standing)), slope = measure(params, rows, taught, targets.style, SCALES, 2.0)
+    perfect = taught._replace(gradient=standing.gradient)
+    (without, (perfect_log, _)), _ = measure(params, rows, perfect, targets.style, SCALES, 2.0)
+    assert log["gradients"].shape == (4,) and (log["gradients"] > 0).all()
+    np.testing.assert_allclose(perfect_log["gradients"], 0, atol=1e-6)
+    np.testing.assert_allclose(total, without + 2 * log["gradients"].mean(), rtol=1e-4)
+    assert all(np.isfinite(leaf).all() for leaf in leaves(slope))
+
+
+def test_the_bank_gives_batches_apart_and_renews_what_is_old(data, tutor):
+    pictures = Pictures(data / "images", SIZE, np.random.default_rng(0))
+    held = bank.Bank(5, pictures, tutor, mean_age=4)
+    first = held.batch(BATCH)
+    second = held.batch(BATCH, first.items)
+    assert not set(first.items) & set(second.items)
+    assert all(array.shape[0] == BATCH for array in first.rows.values())
+    assert held.rows["x"].min() >= 0 and held.rows["x"].max() <= 1
+    held.life[first.items] = [1, 100]
+    fields = {name: first.rows[name] for name in lbfgs.Descent._fields} | {"age": np.ones(BATCH, np.int32)}
+    held.push(first.items, lbfgs.Descent(**fields), np.ones((BATCH, 6), "f4"))
+    np.testing.assert_array_equal(held.rows["age"][first.items], [0, 1])
+
+
+def test_the_same_seed_gives_the_same_run_and_it_goes_on(options, capsys):
+    """A run equals another of the same seed; stopped half-way and started again, it does as many iterations."""
+    ended = run.train(options, ticking())
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.iteration == 6 and len(lines) == 2
+    assert lines[1].startswith("6 0.1 min, rate") and "features [" in lines[1]
+    held = weights_file.load_weights(options.out / "slim.h5", "slim")
+    assert held.metadata["trained_iterations"] == "6"
+    assert held.metadata["trained_by"].startswith("scripts/train_slim.py --minutes 0.09")
+    assert "--teacher jax" in held.metadata["trained_by"]
+    assert held.metadata["trained_on"] == "2 photographs, 2 contents, 2 paintings"
+    assert held.metadata["teacher_sha256"] == weights_file.find_weights("vgg19").sha256
+
+    again = run.train(dataclasses.replace(options, out=options.out.with_name("again")), ticking())
+    for ours, theirs in zip(leaves(again.state), leaves(ended.state), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    parts = dataclasses.replace(options, out=options.out.with_name("parts"))
+    stopped = run.train(dataclasses.replace(parts, minutes=2.9 / 60), ticking())
+    assert stopped.iteration == 3
+    with Checkpoints(parts.out) as checkpoints:
+        blank = Progress(learning.start(student.random_start(9), "adam"), dict.fromkeys(student.TAPS, 0.0))
+        saved = checkpoints.latest(blank)
+        assert (saved.iteration, saved.seconds) == (3, stopped.seconds)
+        assert saved.scales == pytest.approx(stopped.scales)
+        for ours, theirs in zip(leaves(saved.state), leaves(stopped.state), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert run.train(parts, ticking()).iteration == 5
+    assert run.train(parts, ticking()).iteration == 5, "its time is over"
+    with pytest.raises(NSTError, match="is of another --learner"):
+        run.train(dataclasses.replace(parts, learner="muon"), ticking())
+
+
+def refused(options, capsys, **changes):
+    """What a command line says that is refused, in one line."""
+    given = {"data": options.data, "out": options.out, "teacher": "jax"} | changes
+    words = [word for name, value in given.items() for word in (command.flag(name), str(value))]
+    assert command.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("size", 40, "--size is 40: give a multiple of 16"),
+        ("size", 0, "--size is 0: give a multiple of 16"),
+        ("minutes", 0, "--minutes is 0.0: give a number above 0"),
+        ("minutes", "nan", "--minutes is nan"),
+        ("rate", -1, "--rate is -1.0: give a number above 0"),
+        ("average", 1, "--average is 1.0"),
+        ("gradient_weight", -1, "--gradient-weight is -1.0: give a finite number of 0 or more"),
+        ("batch", 0, "--batch is 0: give a whole number of 1 or more"),
+        ("pushes", 0, "--pushes is 0"),
+        ("log_every", 0, "--log-every is 0"),
+        ("seed", -1, "--seed is -1"),
+        ("bank", 15, "--bank is 15: give at least 16, twice --batch"),
+        ("learner", "sgd", "invalid choice 'sgd'"),
+        ("colour", "red", "Unrecognized options: --colour"),
+    ],
+)
+def test_a_wrong_option_is_one_line(options, capsys, option, value, message):
+    assert message in refused(options, capsys, **{option: value})
+
+
+def test_wrong_files_are_one_line(options, capsys, tmp_path, monkeypatch):
+    assert f"no folder {tmp_path}/none/images/train" in refused(options, capsys, data=tmp_path / "none")
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert f"cannot write to {blocked}/checkpoints" in refused(options, capsys, out=blocked, bank=16, size=SIZE)
+    assert "no weights file at" in refused(options, capsys, init_from=tmp_path / "none.h5")
+    assert "holds vgg19, not a student" in refused(options, capsys, init_from=weights_file.weights_path("vgg19"))
+    assert "no weights file" in refused(options, capsys, init_from=blocked)
+    (options.data / "images" / "style" / "c.png").write_text("no picture")
+    assert "c.png is not a picture" in refused(options, capsys)
+    for path in (options.data / "images" / "style").iterdir():
+        path.unlink()
+    assert f"no pictures in {options.data / 'images' / 'style'}" in refused(options, capsys)
+    monkeypatch.setenv(weights_file.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
+    assert "no weights for vgg19" in refused(options, capsys)
+
+
+def test_pytorch_is_asked_for_only_where_it_is(options, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "--teacher torch needs PyTorch" in refused(options, capsys, teacher="torch")
+    monkeypatch.setattr(teacher.importlib.util, "find_spec", lambda name: None)
+    assert teacher.choose("auto") == "jax"
+    monkeypatch.setattr(teacher.importlib.util, "find_spec", lambda name: object())
+    assert teacher.choose("auto") == "torch"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert teacher.choose("auto") == "jax"
+    assert teacher.choose("torch") == "torch"

@@ -1,0 +1,129 @@
+"""The plan of the memory: near to what runs take, refused where it cannot be had, and what it chooses."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nst_jax.cli.stylize import plan_lines
+from nst_jax.errors import NSTError
+from nst_jax.networks.weights_file import find_weights
+from nst_jax.optim.steps import Method
+from nst_jax.options.config import Config
+from nst_jax.runs import memory, plan, stylize
+
+TAPS = {**Config().content_layer_weights, **Config().style_layer_weights}
+METHOD = Method("lbfgs", 20)
+#: A run in a process of its own: prints the estimate over the bytes by which the process grew at its peak.
+RUN = """
+import dataclasses, re, sys
+import jax, numpy as np
+from nst_jax.networks import vgg
+from nst_jax.runs import plan
+from nst_jax.runs import stylize
+from nst_jax.options.config import Config
+
+def told(key):
+    return 1024 * int(re.search(rf"{key}:\\s*(\\d+)", open("/proc/self/status").read())[1])
+
+config = Config(network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]), precision=sys.argv[5])
+way = {"refine": True} if sys.argv[4] == "refined" else {"scales": 1}
+config = dataclasses.replace(config, steps=2, coarse_steps=(2,), **way)
+weights = vgg.random_weights(config.network)
+photograph = np.random.default_rng(0).uniform(size=(config.size * 3 // 4, config.size, 3)).astype("f4")
+planned = plan.prepare(photograph, photograph, config, weights=weights).plan.needed
+before = told("VmRSS")
+stylize.stylize(photograph, photograph, config, weights=weights)
+print(planned / (told("VmHWM") - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
+@pytest.mark.parametrize(
+    ("network", "size", "octaves", "way", "precision"),
+    [
+        ("slim", 256, 1, "one size", "float32"),
+        ("slim", 384, 1, "one size", "float32"),
+        ("slim", 512, 3, "one size", "float32"),
+        ("vgg19", 128, 3, "one size", "float32"),
+        ("vgg19", 128, 3, "one size", "bfloat16"),
+        ("vgg19", 256, 3, "one size", "float32"),
+        ("vgg19", 256, 1, "one size", "float32"),
+        ("vgg19", 256, 3, "one size", "bfloat16"),
+        ("vgg19", 384, 2, "one size", "bfloat16"),
+        ("vgg19", 256, 2, "refined", "float32"),
+    ],
+)
+def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way, precision):
+    arguments = [network, str(size), str(octaves), way, precision]
+    done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True)
+    assert float(done.stdout or "nan") == pytest.approx(1, abs=0.2), done.stdout + done.stderr
+
+
+def sizes(longest):
+    return [(longest * 3 // 4, longest)]
+
+
+def plan_with(free, longest, monkeypatch, network="slim", precisions=("float32",)):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    return memory.plan(network, TAPS, sizes(longest), METHOD, precisions=precisions)
+
+
+def test_a_run_that_fits_keeps_its_responses(monkeypatch):
+    needed = memory.run_bytes("slim", TAPS, sizes(512), METHOD)
+    assert plan_with(needed, 512, monkeypatch) == (needed, needed, "float32", False)
+
+
+def test_responses_are_computed_again_where_they_do_not_fit(monkeypatch):
+    kept, again = (memory.run_bytes("slim", TAPS, sizes(4096), METHOD, remat) for remat in (False, True))
+    assert again < kept
+    assert plan_with(kept - 1, 4096, monkeypatch) == (again, kept - 1, "float32", True)
+
+
+def test_bfloat16_is_taken_where_float32_does_not_fit(monkeypatch):
+    both = ("float32", "bfloat16")
+    least = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, remat=True)
+    half = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, precision="bfloat16")
+    assert half < 0.8 * least
+    assert plan_with(least, 2048, monkeypatch, "vgg19", both)[2:] == ("float32", True)
+    assert plan_with(least - 1, 2048, monkeypatch, "vgg19", both) == (half, least - 1, "bfloat16", False)
+
+
+def test_a_run_and_a_dry_run_take_the_planned_precision(monkeypatch):
+    photograph = np.random.default_rng(0).uniform(size=(24, 32, 3)).astype("f4")
+    config, weights = Config(network="slim", size=32, steps=2, scales=1), find_weights("slim")
+    fits = plan.prepare(photograph, photograph, config, weights=weights)
+    assert fits.plan.precision == fits.passes[0].precision == "float32"
+    small = plan.prepare(photograph, photograph, dataclasses.replace(config, precision="bfloat16"), weights=weights)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: small.plan.needed)
+    tight = plan.prepare(photograph, photograph, config, weights=weights)
+    assert tight.plan.precision == tight.passes[0].precision == "bfloat16"
+    assert "precision: bfloat16, to fit\n" in plan_lines(tight)
+    result = stylize.stylize(photograph, photograph, config, weights=weights)
+    assert result.weights["precision"] == "bfloat16" and result.config.precision == "auto"
+    asked = dataclasses.replace(config, precision="float32")
+    assert plan.prepare(photograph, photograph, asked, weights=weights).plan.precision == "float32"
+
+
+def test_a_size_that_would_fit_is_named_and_fits(monkeypatch):
+    free = memory.run_bytes("vgg19", TAPS, sizes(1024), METHOD)
+    with pytest.raises(
+        NSTError, match=r"4096 x 3072 pixels with vgg19 take about .* --size (\d+) would fit"
+    ) as refused:
+        plan_with(free, 4096, monkeypatch, "vgg19")
+    named = int(str(refused.value).split("--size ")[1].split()[0])
+    assert 1024 <= named < 1200  # more than 1024: responses are computed again
+    assert plan_with(free, named, monkeypatch, "vgg19").needed <= free
+
+
+def test_where_nothing_fits_that_is_said(monkeypatch):
+    with pytest.raises(NSTError, match="0.0 are free: no size would fit"):
+        plan_with(1000, 512, monkeypatch)
+
+
+def test_more_pixels_and_more_pairs_take_more():
+    assert memory.lane_bytes("vgg19", TAPS, (96, 128), METHOD) < memory.lane_bytes("vgg19", TAPS, (128, 128), METHOD)
+    few, many = (memory.lane_bytes("slim", TAPS, (96, 128), Method("lbfgs", history)) for history in (5, 6))
+    assert many - few == 2 * 4 * 3 * 96 * 128
