@@ -34,7 +34,8 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
     try:
         with contextlib.redirect_stderr(told):
             given: dict[str, Any] = {} if default is None else {"default": default}
-            return tyro.cli(kind, prog=program, args=list(arguments), config=(FlagCreatePairsOff,), **given)
+            options: Options = tyro.cli(kind, prog=program, args=list(arguments), config=(FlagCreatePairsOff,), **given)
+            return options
     except SystemExit as end:
         if not end.code:
             raise

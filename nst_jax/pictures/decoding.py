@@ -158,7 +158,8 @@ def _reopened(data: bytes, rawmode: str) -> Iterator[Image.Image]:
 
 def _join(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     """uint16 from its two bytes."""
-    return high.astype(np.uint16) << 8 | low
+    joined: np.ndarray = high.astype(np.uint16) << 8 | low
+    return joined
 
 
 def _deep_grey(im: Image.Image, tags: Any, path: Path) -> np.ndarray:

@@ -137,7 +137,8 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """[H, W, C] or [H, W] in [0, 1] → float32 [height, width(, C)] in [0, 1]: antialiased Lanczos, in float."""
     pixels = np.asarray(pixels, np.float32)
     if pixels.ndim == 2:
-        return np.clip(_resample(pixels, height, width), 0, 1)
+        plane: np.ndarray = np.clip(_resample(pixels, height, width), 0, 1)
+        return plane
     return np.stack([resize(pixels[..., channel], height, width) for channel in range(pixels.shape[-1])], axis=-1)
 
 
@@ -146,7 +147,8 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     pixels = np.asarray(pixels)
     if not np.isfinite(pixels).all():
         raise ValueError("the picture has values that are not finite")
-    return np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    steps: np.ndarray = np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return steps
 
 
 def check_output(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
