@@ -151,11 +151,11 @@ def result(method: Method, state: State) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("height", "width"))
-def carried(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
+def moments_at(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
     """Adam's moments [..., H, W, C] for an image of another size; the second, which are squares, stay at 0 or above."""
 
-    def resized(moment: Array, method: str) -> Array:
+    def at_size(moment: Array, method: str) -> Array:
         larger: Array = jax.image.resize(moment, (*moment.shape[:-3], height, width, moment.shape[-1]), method)
         return larger
 
-    return inner._replace(mu=resized(inner.mu, "cubic"), nu=jnp.maximum(resized(inner.nu, "linear"), 0))
+    return inner._replace(mu=at_size(inner.mu, "cubic"), nu=jnp.maximum(at_size(inner.nu, "linear"), 0))

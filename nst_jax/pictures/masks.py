@@ -163,7 +163,7 @@ def planes_of(mask: Picture, picture: Picture, size: tuple[int, int], colours: S
     for name, plane in zip(names, planes, strict=True):
         if plane.max() < BLACK:
             raise NSTError(f"{mask.path} has {name}, so that nothing is inside: draw the region")
-    return np.stack([resized(plane, *size) for plane in planes])
+    return np.stack([mask_at(plane, *size) for plane in planes])
 
 
 def rgb(colour: str) -> np.ndarray:
@@ -174,7 +174,7 @@ def rgb(colour: str) -> np.ndarray:
         raise NSTError(f"--mask-colors has {colour!r}: write a name such as red, or #ff0000") from None
 
 
-def resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+def mask_at(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     """A mask [H, W] at another size: antialiased, and without overshoot, so that what is white stays so."""
     if plane.shape == (height, width):
         return plane
@@ -184,7 +184,7 @@ def resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def frozen_at(frozen: np.ndarray, photograph: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """``Masks.frozen`` at another (height, width)."""
-    return resized(frozen, *size), images.resize(photograph, *size)
+    return mask_at(frozen, *size), images.resize(photograph, *size)
 
 
 def guides(planes: Sequence[np.ndarray], network: str, taps: Iterable[str]) -> dict[str, np.ndarray]:
@@ -199,7 +199,7 @@ def carried(plane: np.ndarray, network: str, tap: str) -> np.ndarray:
         if row.kind == "pool":
             pooled = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
             # a region in the last row or column alone, which an odd size drops, stays at the border
-            plane = pooled if pooled.any() else resized(plane, height, width)
+            plane = pooled if pooled.any() else mask_at(plane, height, width)
     return plane
 
 

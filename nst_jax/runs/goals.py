@@ -96,7 +96,7 @@ class Goals:
         shown = [inputs.painting_at(painting, size, config) for painting in paintings]
         self.scene = Scene(net, size, seen, shown, config)
         mask = given[0]
-        visible = None if mask is None or mask.visible is None else masks.resized(mask.visible, *size)
+        visible = None if mask is None or mask.visible is None else masks.mask_at(mask.visible, *size)
         self.content = self.content_of(visible)
         self.styles = self.styles_of(given, visible)
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
@@ -122,7 +122,7 @@ class Goals:
         layers, mask = config.style_layer_weights, given[0]
         guides = shares = None
         if mask is not None:
-            regions = [masks.resized(region, *size) for region in mask.regions]
+            regions = [masks.mask_at(region, *size) for region in mask.regions]
             whole = np.prod(size) if visible is None else visible.sum()
             guides = on_device(masks.guides(regions, net.name, layers))
             shares = jnp.asarray([region.sum() / whole for region in regions], jnp.float32)
@@ -196,7 +196,7 @@ def painting_guides(
     What a region's border sees of its surroundings would become part of its style. The picture's own regions do not
     draw back: their borders would be painted less.
     """
-    found = masks.guides([masks.resized(plane, *size[:2]) for plane in part], network, style_taps)
+    found = masks.guides([masks.mask_at(plane, *size[:2]) for plane in part], network, style_taps)
     drawn = {tap: np.stack([masks.withdrawn(grid) for grid in grids]) for tap, grids in found.items()}
     guides: dict[str, jax.Array] = on_device(drawn)
     return guides

@@ -13,7 +13,7 @@ import numpy as np
 from nst_jax.choices import Precision
 from nst_jax.optim import minimise
 from nst_jax.optim.minimise import PerRun
-from nst_jax.optim.steps import Function, Method, carried
+from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
@@ -113,7 +113,7 @@ def coarse_to_fine(
         ended = np.where(going, np.array(outcome.reason, object), ended)
         image = clipped(outcome.x, recorder.masks)
         if method.name == "adam" and stage is not last:
-            inner = carried(outcome.inner, *stages[number + 1].size)
+            inner = moments_at(outcome.inner, *stages[number + 1].size)
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
