@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert_weights import preprocessings
 from convert_weights.registry import detect
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights, check_arrays

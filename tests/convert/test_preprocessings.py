@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from convert.test_formats import REAL, make_arrays, narrow, real, torchvision_state, write_safetensors  # noqa: F401
 
+from convert_weights import preprocessings
 from convert_weights.convert import convert
 from convert_weights.download import RELEASES
 from nst_jax.errors import NSTError
