@@ -155,7 +155,7 @@ def save_preset(options: Stylize) -> None:
     if options.save_preset:
         from nst_jax.options import presets
 
-        presets.save(options.save_preset, options.config())
+        presets.save_preset(options.save_preset, options.config())
 
 
 def plan_lines(prepared: Prepared) -> str:
