@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
 CHECKED = ("losses", "networks.vgg", "optim")
-install_import_hook([f"nst_jax.{module}" for module in CHECKED], "beartype.beartype")
+install_import_hook([f"nst_jax.{module}" for module in CHECKED], "type_checks.checked")
 
 from support import NARROW, random_filters, smooth_picture  # noqa: E402 (after the hook)
 
@@ -27,6 +28,14 @@ def no_kept_programs(monkeypatch, tmp_path_factory):
     """No test reads or writes the programs in the user's cache folder."""
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
+
+
+@pytest.fixture
+def unchecked():
+    """Annotations are not checked, as they are not outside of the tests: for what functions themselves refuse."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ Another term is one more class like these; the objective, runs, lanes and the me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nst_jax.choices import Convention
+from nst_jax.choices import CONVENTIONS, Convention, check_choice
 from nst_jax.losses import formulas, statistics
 from nst_jax.losses.formulas import Metric
 from nst_jax.losses.statistics import Statistics, StyleTargets, Sums
@@ -43,6 +43,7 @@ class Seen(NamedTuple):
     responses: Mapping[str, Array]
 
 
+@runtime_checkable
 class Term(Protocol[S]):
     """One term of an objective; see the module."""
 
@@ -170,6 +171,8 @@ class Style:
         """The style whose ``statistics.style_targets`` are given, at ``layers``, each with its w_l.
 
         With ``guides`` of the full size and the ``regions``' λ_r, ``targets`` are those of each region.
+
+        Raises NSTError for an unknown convention.
         """
         octaves = [dict(guides or {})]
         for _ in targets[1:]:
@@ -250,8 +253,10 @@ def as_scalars(weights: Mapping[str, float]) -> dict[str, Array]:
 def unit_of(net: Network, convention: Convention) -> Array:
     """The square of the unit in which responses are compared: 1, or for Crowson's constants torchvision's unit.
 
-    Responses of layers that stand for VGG-19's are in the unit of its published filters.
+    Responses of layers that stand for VGG-19's are in the unit of its published filters. Raises NSTError for an unknown
+    convention.
     """
+    check_choice("convention", convention, CONVENTIONS)
     if convention != "crowson":
         one: Array = jnp.float32(1)
         return one
