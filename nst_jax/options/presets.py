@@ -82,6 +82,8 @@ def _read(key: str, value: Any, kind: Any) -> Any:
         kind, other = typing.get_args(kind)
         if value in typing.get_args(other):
             return value
+    if typing.get_origin(kind) is typing.Literal:  # Config checks which of its words it is
+        kind = str
     several = typing.get_origin(kind) is tuple
     one = typing.get_args(kind)[0] if several else kind
     accepted = {float: (float, int), Path: (str,)}.get(one, (one,))

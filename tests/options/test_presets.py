@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
 from support import random_filters, smooth_picture
 
 import nst_jax
+from nst_jax import choices
 from nst_jax.cli import stylize, sweep
 from nst_jax.errors import NSTError
 from nst_jax.networks import weights_file as weights
@@ -92,6 +94,9 @@ BAD_FILES = [
     ("size = 0", "--size is 0: give a whole number from 1 to 32768"),
     ("strength = 2", "--strength is 2.0: give a number from 0 to 1"),
     ('optimizer = "sgd"', "unknown optimizer 'sgd': choose one of lbfgs, adam"),
+    ("optimizer = 3", "optimizer is '3': give a string, such as"),
+    ("scales = 1.5", "scales is '1.5': give a whole number, such as 3"),
+    ('scales = "many"', "scales is 'many': give a whole number, such as 3"),
     ('preset = "monet"', "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
     ('preset = "other.toml"', "unknown preset 'other.toml': choose one of default"),
     ("style-size = 3\nstyle_size = 4", "style_size is there twice, with - and with _: give it once"),
@@ -153,9 +158,11 @@ def test_every_option_can_be_in_a_file(tmp_path):
     examples = {"bool": True, "int": 3, "float": 0.5, "str": "x", "Path": Path("x"), "None": None}
     for field in dataclasses.fields(Config):
         name = field.type.replace("tuple[", "").replace(", ...]", "").split(" | ")[0]
-        assert name in examples, f"{field.name}: presets does not know {field.type}"
-        value = str(examples[name]) if name == "Path" else examples[name]
-        expected = (examples[name],) if field.type.startswith("tuple") else examples[name]
+        words = typing.get_args(getattr(choices, name, None))  # of a closed choice
+        assert words or name in examples, f"{field.name}: presets does not know {field.type}"
+        example = words[0] if words else examples[name]
+        value = str(example) if name == "Path" else example
+        expected = (example,) if field.type.startswith("tuple") else example
         told = [value] if field.type.startswith("tuple") else value
         assert presets._read(field.name, told, presets.KINDS[field.name]) == expected
 
