@@ -1,7 +1,12 @@
-"""What tests make: small networks' filters and small pictures."""
+"""What tests make: small networks' filters, small pictures and numbers, and the usual objective."""
 
+import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.losses.objective import objective
+from nst_jax.losses.pixels import Smoothness
+from nst_jax.losses.statistics import blended, style_targets
+from nst_jax.losses.terms import Content, Style
 from nst_jax.networks.vgg import random_weights
 from nst_jax.networks.weights import CAFFE, Weights
 from nst_jax.pictures.images import resize
@@ -26,3 +31,37 @@ def smooth_picture(height, width, seed):
     coarse = resize(generator.uniform(size=(4, 5, 3)), height, width)
     grain = generator.uniform(-0.1, 0.1, size=(height, width, 3))
     return np.clip(coarse + grain, 0, 1).astype("f4")
+
+
+def draw(*shape, seed=0):
+    """Random numbers in float64, for loops."""
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def f4(x):
+    """The same on the device, for the functions."""
+    return jnp.asarray(x, jnp.float32)
+
+
+def usual_objective(
+    net,
+    photograph,
+    paintings,
+    *,
+    content_layers,
+    style_layers,
+    content_weight=1.0,
+    style_weight=1.0,
+    tv_weight=0.0,
+    tv_chroma=1.0,
+    convention="gatys2015",
+    moments=0.0,
+    octaves=1,
+    blend=None,
+):
+    """Content, style and smoothness, from pictures [H, W, 3] as they are; ``blend`` weighs the paintings."""
+    content = Content.of(net, photograph, content_layers, convention)
+    each = [style_targets(net, one, tuple(style_layers), moments > 0, octaves=octaves) for one in paintings]
+    style = Style.of(net, blended(each, f4(blend or [1] * len(each))), style_layers, convention, moments)
+    terms = [(content_weight, content), (style_weight, style), (tv_weight, Smoothness(jnp.float32(tv_chroma)))]
+    return objective(net, terms, photograph.shape[:2])

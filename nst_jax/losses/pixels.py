@@ -114,7 +114,7 @@ def outside_sum(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
 
 @flax.struct.dataclass
 class Smoothness:
-    """The total variation, see ``total_variation``.
+    """The total variation, see ``total_variation``. Raises NSTError for an unknown kind.
 
     Attributes:
       chroma: how many times as strong differences of colour are in it, a scalar.
@@ -129,6 +129,9 @@ class Smoothness:
     wrap: bool = flax.struct.field(pytree_node=False, default=False)
     name: ClassVar[str] = "tv"
     taps: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    def __post_init__(self) -> None:
+        check_choice("kind of total variation", self.kind, TV_KINDS)
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences between neighbours, and the number of values."""

@@ -5,20 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from support import draw, f4
 
+from nst_jax.errors import NSTError
 from nst_jax.losses import formulas
 
 CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
-
-
-def draw(*shape, seed=0):
-    """Random numbers in float64, for the loops."""
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def f4(x):
-    """The same on the device, for the functions."""
-    return jnp.asarray(x, jnp.float32)
 
 
 def loop_gram(x):
@@ -54,20 +46,6 @@ def loop_style(gram, target, convention):
     if convention == "gatys2016":
         return square / n**2
     return square / loop_square(target, np.zeros_like(target))
-
-
-def loop_variation(image):
-    height, width, _ = image.shape
-    total = 0.0
-    for row in range(height):
-        for column in range(width):
-            for channel in range(3):
-                here = float(image[row, column, channel])
-                if row + 1 < height:
-                    total += (float(image[row + 1, column, channel]) - here) ** 2
-                if column + 1 < width:
-                    total += (float(image[row, column + 1, channel]) - here) ** 2
-    return total / (height * width * 3)
 
 
 def test_gram_equals_loops():
@@ -127,126 +105,6 @@ def test_the_papers_style_loss_in_its_own_terms():
     expected = loop_square(g, a) / (4 * 3**2 * 20**2)
     found = formulas.style_loss(formulas.gram(f4(x)), formulas.gram(f4(painting)), "gatys2015")
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(5, 7, 3), (1, 4, 3), (4, 1, 3), (1, 1, 3)])
-def test_variation_equals_loops(shape):
-    image = draw(*shape)
-    np.testing.assert_allclose(formulas.total_variation(f4(image)), loop_variation(image), rtol=1e-5)
-
-
-def test_chroma_is_what_is_beside_grey():
-    image = np.random.default_rng(0).uniform(size=(4, 5, 3))
-    found = np.asarray(formulas.strong_chroma(f4(image), 3.0))
-    grey = (image[..., :1] + image[..., 1:2] + image[..., 2:]) / 3
-    np.testing.assert_allclose(found.mean(-1), grey[..., 0], rtol=1e-5)
-    np.testing.assert_allclose(found - grey, 3 * (image - grey), atol=1e-6)
-    np.testing.assert_allclose(formulas.strong_chroma(f4(image), 1.0), image, atol=1e-6)
-    np.testing.assert_allclose(formulas.strong_chroma(f4(image), 0.0), np.tile(grey, 3), atol=1e-6)
-
-
-def test_variation_of_flat_and_of_larger_images():
-    assert formulas.total_variation(f4(np.full((4, 6, 3), 0.3))) == 0
-    checks = (np.indices((8, 8)).sum(axis=0) % 2)[..., None].repeat(3, axis=-1)
-    assert formulas.total_variation(f4(np.tile(checks, (8, 8, 1)))) == pytest.approx(
-        2, rel=0.02
-    )  # does not grow with it
-
-
-KINDS = ("squares", "absolute", "isotropic", "neighbours")
-
-
-def loop_kind(image, kind, wrap=False):
-    """The kinds of total variation, one value at a time; what is beyond the border does not count unless it wraps."""
-    height, width, channels = image.shape
-
-    def difference(y, x, c, down, across):
-        y, x, there, beside = y, x, y + down, x + across
-        if wrap:
-            there, beside = there % height, beside % width
-        elif not (0 <= there < height and 0 <= beside < width):
-            return 0.0
-        return image[there, beside, c] - image[y, x, c]
-
-    def magnitude(square):
-        return np.sqrt(square + formulas.SMALL_STEP**2) - formulas.SMALL_STEP
-
-    total = 0.0
-    for y, x, c in np.ndindex(*image.shape):
-        down, across = difference(y, x, c, 1, 0), difference(y, x, c, 0, 1)
-        slants = difference(y, x, c, 1, 1), difference(y, x, c, 1, -1)
-        total += {
-            "squares": down**2 + across**2,
-            "absolute": magnitude(down**2) + magnitude(across**2),
-            "isotropic": magnitude(down**2 + across**2),
-            "neighbours": 2 / 3 * (down**2 + across**2) + 1 / 6 * (slants[0] ** 2 + slants[1] ** 2),
-        }[kind]
-    return total / image.size
-
-
-@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_kinds_of_variation_equal_loops(kind, wrap):
-    for shape in ((5, 7, 3), (1, 4, 3), (4, 1, 3), (1, 1, 3)):
-        image = draw(*shape)
-        found = formulas.total_variation(f4(image), kind, wrap)
-        np.testing.assert_allclose(found, loop_kind(image, kind, wrap), rtol=1e-5, atol=1e-9)
-
-
-@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradients_of_the_kinds_of_variation(kind, wrap):
-    """Also of a flat image, and of a chequered one whose differences are all alike."""
-    image, direction = draw(4, 5, 3), draw(4, 5, 3, seed=1)
-    with jax.enable_x64(True):
-        gradient = jax.grad(formulas.total_variation)
-        found = np.vdot(gradient(jnp.asarray(image), kind, wrap), direction)
-        flat = np.asarray(gradient(jnp.full((4, 5, 3), 0.5), kind, wrap))
-        spread = np.asarray(gradient(jnp.full((4, 5, 3), 0.5, jnp.float32), kind, wrap))
-    expected = reference.slope(lambda image: loop_kind(image, kind, wrap), image, direction)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert not flat.any()
-    assert not spread.any()
-    assert formulas.total_variation(jnp.full((4, 5, 3), 0.5), kind, wrap) == 0
-
-
-def picture(rows):
-    """[H, W] repeated over the channels, float32."""
-    return f4(np.repeat(np.asarray(rows, float)[..., None], 3, axis=-1))
-
-
-def test_what_each_kind_of_variation_is_for():
-    variation = formulas.total_variation
-    edge, ramp = picture([[0.0] * 5 + [1.0] * 5] * 10), picture([np.linspace(0, 1, 10)] * 10)
-    assert variation(edge, "squares") > 5 * variation(ramp, "squares")
-    assert variation(edge, "absolute") == pytest.approx(float(variation(ramp, "absolute")), rel=0.05)
-    assert variation(edge, "isotropic") == pytest.approx(float(variation(ramp, "isotropic")), rel=0.05)
-
-    y, x = 10 * np.indices((60, 60))
-    upright, slanted = picture(x), picture((x + y) / np.sqrt(2))  # equally steep, and far from the small step
-    assert variation(slanted, "absolute") == pytest.approx(np.sqrt(2) * float(variation(upright, "absolute")), rel=0.1)
-    assert variation(slanted, "isotropic") == pytest.approx(float(variation(upright, "isotropic")), rel=0.03)
-
-    y, x = np.indices((60, 60))
-    smooth, upright = picture(np.sin(x / 10) * np.cos(y / 12)), picture(np.sin(np.pi / 2 * x + 0.4))
-    slanted = picture(np.sin(np.pi / 2 * (x + y) / np.sqrt(2) + 0.4))  # stripes, as wide as the upright ones
-    assert variation(smooth, "neighbours") == pytest.approx(float(variation(smooth)), rel=0.03)
-    assert variation(slanted, "neighbours") == pytest.approx(float(variation(upright, "neighbours")), rel=0.03)
-    assert variation(slanted) > 1.08 * variation(upright)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_kind_of_variation_grows_with_the_image(kind):
-    image = f4(draw(8, 8, 3))
-    small, large = (formulas.total_variation(jnp.tile(image, (n, n, 1)), kind, True) for n in (1, 3))
-    np.testing.assert_allclose(small, large, rtol=1e-5)
-
-
-def test_outside_is_the_mean_square_beyond_the_range():
-    image = f4([[[-0.5, 0.0, 0.25], [1.0, 1.25, 0.5]]])
-    assert formulas.outside(image) == pytest.approx((0.25 + 0.0625) / 6)
-    np.testing.assert_allclose(jax.grad(formulas.outside)(image), f4([[[-1, 0, 0], [0, 0.5, 0]]]) / 6, atol=1e-7)
-    assert formulas.outside(f4(np.clip(draw(4, 4, 3), 0, 1))) == 0
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -321,17 +179,6 @@ def test_gradients_equal_finite_differences(convention):
                     np.testing.assert_allclose(np.vdot(gradient, direction), expected, rtol=1e-6, atol=1e-8)
 
 
-def test_gradient_of_the_variation():
-    image, direction = draw(4, 5, 3), draw(4, 5, 3, seed=1)
-    with jax.enable_x64(True):
-        gradient = np.asarray(jax.grad(formulas.total_variation)(jnp.asarray(image)))
-        flat = np.asarray(jax.grad(formulas.total_variation)(jnp.full((4, 5, 3), 0.5)))
-    np.testing.assert_allclose(
-        np.vdot(gradient, direction), reference.slope(loop_variation, image, direction), rtol=1e-6
-    )
-    assert not flat.any()
-
-
 def test_gram_gradient_is_that_of_the_formula():
     x, slope = f4(draw(2, 4, 3, 5)), f4(draw(2, 5, 5))
     wanted = jax.vjp(lambda x: jnp.einsum("bhwi,bhwj->bij", x, x) / 12, x)[1](slope)[0]
@@ -383,3 +230,56 @@ def test_losses_of_bfloat16_responses_are_those_in_float32(convention):
     for statistics, given in ((formulas.gram(x), None), (grams, guides)):
         one, other = (formulas.moments(each, statistics, guides=given) for each in (x, exact_x))
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_moments_are_means_and_deviations():
+    """Over all positions, or of each region by the squares of its guide; of mapped responses with a metric."""
+    x, guides, map = draw(4, 5, 3), np.abs(draw(2, 4, 5, seed=1)), draw(3, 7, seed=2)
+    metric = formulas.Metric(f4(map @ map.T), f4(map))
+
+    def expected(x, share):
+        mean = np.einsum("hw,hwn->n", share, x) / share.sum()
+        return [mean, np.sqrt(np.einsum("hw,hwn->n", share, (x - mean) ** 2) / share.sum())]
+
+    whole = formulas.moments(f4(x), formulas.gram(f4(x)))
+    np.testing.assert_allclose(whole, expected(x, np.ones((4, 5))), rtol=1e-4, atol=1e-5)
+    each = formulas.moments(f4(x), formulas.guided_gram(f4(x), f4(guides)), metric, f4(guides))
+    for found, guide in zip(each, guides, strict=True):
+        np.testing.assert_allclose(found, expected(x @ map, guide**2), rtol=1e-3, atol=1e-4)
+
+
+PARTS = {"rows": (np.s_[:2, :], np.s_[2:, :]), "columns": (np.s_[:, :4], np.s_[:, 4:])}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_what_adds_up_over_positions(parts):
+    x, target, guides, map = draw(5, 6, 3), draw(5, 6, 3, seed=1), np.abs(draw(2, 5, 6, seed=2)), draw(3, 7, seed=3)
+    metric = formulas.Metric(f4(map @ map.T), f4(map))
+    functions = {
+        "correlations": lambda part: formulas.correlations(f4(x[part])),
+        "sums": lambda part: formulas.sums(f4(x[part])),
+        "sums of regions": lambda part: formulas.sums(f4(x[part]), f4(guides[:, *part])),
+        "distance": lambda part: formulas.content_distance(f4(x[part]), f4(target[part])),
+        "guided distance": lambda part: formulas.content_distance(
+            f4(x[part]), f4(target[part]), metric, f4(guides[0][part])
+        ),
+    }
+    for name, function in functions.items():
+        one, other = (function(part) for part in PARTS[parts])
+        np.testing.assert_allclose(one + other, function(np.s_[:, :]), rtol=1e-5, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(functions["correlations"](np.s_[:, :]) / 30, loop_gram(x), rtol=1e-5, atol=1e-6)
+
+
+REFUSED = {
+    "content_loss": lambda: formulas.content_loss(jnp.ones((2, 2, 3)), jnp.ones((2, 2, 3)), "mse"),
+    "content_scale": lambda: formulas.content_scale(jnp.ones((2, 2, 3)), "mse"),
+    "style_loss": lambda: formulas.style_loss(jnp.eye(3), jnp.eye(3), "mse"),
+    "moments_loss": lambda: formulas.moments_loss(jnp.ones((2, 3)), jnp.ones((2, 3)), "mse"),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("function", REFUSED)
+def test_an_unknown_convention_is_refused(function):
+    with pytest.raises(NSTError, match="unknown convention 'mse': choose one of gatys2015, gatys2016, crowson, norm"):
+        REFUSED[function]()
