@@ -2,16 +2,22 @@
 
 import dataclasses
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import random_filters, smooth_picture
+from support import random_filters, smooth_picture, usual_objective
 
 from nst_jax.errors import NSTError
-from nst_jax.losses import formulas, objective, statistics
+from nst_jax.losses import formulas, objective, pixels, statistics
+from nst_jax.losses.pixels import Range, Smoothness
+from nst_jax.losses.terms import Style
 from nst_jax.networks import vgg
+from nst_jax.options.config import Config
+from nst_jax.pictures.images import Picture
+from nst_jax.runs import goals
 
 CONVENTIONS = ("gatys2015", "gatys2016", "normalized")
 
@@ -37,7 +43,7 @@ PHOTOGRAPH, PAINTING, OTHER, IMAGE = (
 
 
 def build(weights, options, paintings=(PAINTING,), **more):
-    return objective.build(
+    return usual_objective(
         vgg.network(weights, options.pooling),
         PHOTOGRAPH,
         list(paintings),
@@ -50,6 +56,24 @@ def build(weights, options, paintings=(PAINTING,), **more):
         convention=options.loss,
         **more,
     )
+
+
+def weighed(goal, **weights):
+    """The objective with other weights of the terms named."""
+    return goal.replace(terms=tuple((jnp.asarray(weights.get(term.name, weight)), term) for weight, term in goal.terms))
+
+
+def with_term(goal, other, weight=None):
+    """The objective with another term in the place of that of its name, or beside them all."""
+    if weight is not None:
+        return goal.replace(terms=(*goal.terms, (jnp.float32(weight), other)))
+    return goal.replace(terms=tuple((w, other if term.name == other.name else term) for w, term in goal.terms))
+
+
+def term_of(goal, name):
+    """The term of a name."""
+    (found,) = (term for _, term in goal.terms if term.name == name)
+    return found
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -141,7 +165,11 @@ def test_octaves_are_the_mean_over_halved_pictures_by_their_pixels(tiny):
     both = style(IMAGE, PAINTING) + style(smaller(IMAGE), smaller(PAINTING)) / 4
     np.testing.assert_allclose(terms["style"], both / (1 + 1 / 4), rtol=1e-4)
     wanted = statistics.style_targets(net, PAINTING, ("conv1_1",), octaves=3)
-    assert [set(each) for each in wanted["coarser"]] == [{"style_targets", "moment_targets"}] * 2
+    assert [set(each) for each in wanted] == [{"conv1_1"}] * 3
+    for octave, picture in enumerate([PAINTING, smaller(PAINTING), smaller(smaller(PAINTING))]):
+        seen = reference.responses(weights, picture, "conv1_1")["conv1_1"]
+        np.testing.assert_allclose(wanted[octave]["conv1_1"].gram, reference.gram(seen), rtol=1e-4)
+        assert wanted[octave]["conv1_1"].moments is None
 
 
 def test_content_and_style_of_themselves_are_zero(tiny):
@@ -151,13 +179,13 @@ def test_content_and_style_of_themselves_are_zero(tiny):
     assert same(PHOTOGRAPH)[1]["style"] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("off", ["content_weight", "style_weight", "tv_weight"])
+@pytest.mark.parametrize("off", ["content", "style", "tv"])
 def test_a_weight_of_zero_leaves_the_term_but_not_its_part(tiny, off):
-    goal = build(random_filters(tiny), Options())
-    total, terms = goal.replace(**{off: jnp.float32(0)})(IMAGE)
-    name = off.removesuffix("_weight")
-    assert terms[name] == goal(IMAGE)[1][name] > 0
-    np.testing.assert_allclose(total, goal(IMAGE)[0] - getattr(goal, off) * terms[name], rtol=1e-5)
+    options = Options()
+    goal = build(random_filters(tiny), options)
+    total, terms = weighed(goal, **{off: 0.0})(IMAGE)
+    assert terms[off] == goal(IMAGE)[1][off] > 0
+    np.testing.assert_allclose(total, goal(IMAGE)[0] - getattr(options, f"{off}_weight") * terms[off], rtol=1e-5)
 
 
 def test_a_layer_weight_of_zero_equals_no_layer(tiny):
@@ -187,13 +215,16 @@ def test_targets_are_responses_and_mean_gram_matrices(tiny):
     goal = build(weights, Options(), [PAINTING, OTHER])
     net = vgg.network(weights)
     np.testing.assert_allclose(
-        goal.content_targets["conv2_1"],
+        term_of(goal, "content").targets["conv2_1"],
         vgg.features(net, PHOTOGRAPH, ["conv2_1"])["conv2_1"],
         rtol=1e-4,
         atol=1e-5,
     )
     grams = [formulas.gram(vgg.features(net, painting, ["pool2"])["pool2"]) for painting in (PAINTING, OTHER)]
-    np.testing.assert_allclose(goal.style_targets["pool2"], (grams[0] + grams[1]) / 2, rtol=1e-4, atol=1e-5)
+    (found,) = term_of(goal, "style").targets
+    np.testing.assert_allclose(found["pool2"].gram, (grams[0] + grams[1]) / 2, rtol=1e-4, atol=1e-5)
+    blended = term_of(build(weights, Options(), [PAINTING, OTHER], blend=(3, 1)), "style").targets[0]["pool2"].gram
+    np.testing.assert_allclose(blended, 0.75 * grams[0] + 0.25 * grams[1], rtol=1e-4, atol=1e-5)
 
 
 def test_round_trip_as_a_pytree(tiny):
@@ -232,16 +263,32 @@ def test_everything_that_a_run_varies_is_a_leaf(tiny):
 def test_vmap_over_the_style_weight_equals_separate_calls(tiny):
     goal = build(random_filters(tiny), Options())
     ratios = jnp.array([0.0, 1.0, 30.0])
-    together, terms = jax.vmap(lambda ratio: goal.replace(style_weight=ratio)(IMAGE))(ratios)
-    separate = [goal.replace(style_weight=ratio)(IMAGE)[0] for ratio in ratios]
+    together, terms = jax.jit(jax.vmap(lambda ratio: weighed(goal, style=ratio)(IMAGE)))(ratios)
+    separate = [weighed(goal, style=ratio)(IMAGE)[0] for ratio in ratios]
     np.testing.assert_allclose(together, separate, rtol=1e-5)
     assert terms["style"].shape == (3,)
 
 
 def test_vmap_over_images(tiny):
     goal = build(random_filters(tiny), Options())
-    together, _ = jax.vmap(goal)(jnp.stack([IMAGE, PHOTOGRAPH]))
+    together, _ = jax.jit(lambda images: jax.vmap(goal)(images))(jnp.stack([IMAGE, PHOTOGRAPH]))
     np.testing.assert_allclose(together, [goal(IMAGE)[0], goal(PHOTOGRAPH)[0]], rtol=1e-5)
+
+
+def goals_of(weights, options):
+    """The same as ``build``, from the options of a run that is bounded; its goals and its options."""
+    config = Config(
+        network=weights.network, size=max(IMAGE.shape), pixel_range="bounded", padding="zeros", style_octaves=1,
+        content_weight=options.content_weight, style_weight=options.style_weight, tv_weight=options.tv_weight,
+        tv_chroma=options.tv_chroma, loss=options.loss,
+        content_layers=tuple(f"{tap}:{weight}" for tap, weight in options.content_layer_weights.items()),
+        style_layers=tuple(f"{tap}:{weight}" for tap, weight in options.style_layer_weights.items()),
+    ).for_network(weights.network)  # fmt: skip
+    photograph, painting = (
+        Picture(np.asarray(pixels), None, "array", "", pixels.shape[1::-1]) for pixels in (PHOTOGRAPH, PAINTING)
+    )
+    net = vgg.network(weights, options.pooling)
+    return goals.Goals(net, photograph, [painting], IMAGE.shape[:2], config, [None]), config
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -249,42 +296,53 @@ def test_pixels_beyond_the_range_are_penalised_in_the_losss_own_unit(tiny, conve
     """Times what a picture costs to which no filter responds: the penalty weighs as much in every convention."""
     weights, options = random_filters(tiny), Options(loss=convention)
     free = build(weights, options)
-    bounded = free.replace(bounded=True)
+    made, config = goals_of(weights, options)
+    bounded = made.objective(config)
     image = 1.5 * IMAGE - 0.2
     total, terms = bounded(image)
     assert "range" not in free(image)[1]
-    assert terms["range"] == formulas.outside(image) > 0
-    nothing = jax.tree.map(jnp.zeros_like, (free.content_targets, free.style_targets))
+    assert terms["range"] == pixels.outside(image) > 0
+    content, (style,) = term_of(free, "content"), term_of(free, "style").targets
+    targets = content.targets, {tap: found.gram for tap, found in style.items()}
+    nothing = jax.tree.map(jnp.zeros_like, targets)
     unit = sum(
-        weight * layer_weight * loss(zeros[tap], target, convention)
-        for loss, weight, layer_weights, zeros, targets in (
-            (formulas.content_loss, 0.5, options.content_layer_weights, nothing[0], free.content_targets),
-            (formulas.style_loss, 3.0, options.style_layer_weights, nothing[1], free.style_targets),
+        weight * layer_weight * loss(zeros[tap], statistics[tap], convention)
+        for loss, weight, layer_weights, zeros, statistics in (
+            (formulas.content_loss, 0.5, options.content_layer_weights, nothing[0], targets[0]),
+            (formulas.style_loss, 3.0, options.style_layer_weights, nothing[1], targets[1]),
         )
-        for (tap, layer_weight), target in zip(layer_weights.items(), statistics.values(), strict=True)
+        for tap, layer_weight in layer_weights.items()
     )
-    np.testing.assert_allclose(bounded.unit(), unit, rtol=1e-4)
-    np.testing.assert_allclose(total, free(image)[0] + objective.RANGE_WEIGHT * unit * terms["range"], rtol=1e-4)
+    found = goals.unit_loss(0.5, term_of(bounded, "content"), 3.0, term_of(bounded, "style"))
+    np.testing.assert_allclose(found, unit, rtol=1e-4)
+    np.testing.assert_allclose(total, free(image)[0] + goals.RANGE_WEIGHT * unit * terms["range"], rtol=1e-4)
     np.testing.assert_allclose(bounded(IMAGE)[0], free(IMAGE)[0], rtol=1e-6)
     if convention == "normalized":
-        assert bounded.unit() == pytest.approx(0.5 * (0.3 + 0.7) + 3.0 * (0.2 + 2.0), rel=1e-4)
+        assert found == pytest.approx(0.5 * (0.3 + 0.7) + 3.0 * (0.2 + 2.0), rel=1e-4)
 
 
 def test_the_penalty_follows_the_weights_of_a_lane(tiny):
-    goal = build(random_filters(tiny), Options()).replace(bounded=True)
-    ratios = jnp.array([0.0, 1.0, 30.0])
-    together, _ = jax.vmap(lambda ratio: goal.replace(style_weight=ratio)(2 * IMAGE))(ratios)
-    separate = [goal.replace(style_weight=ratio)(2 * IMAGE)[0] for ratio in ratios]
-    np.testing.assert_allclose(together, separate, rtol=1e-5)
+    made, config = goals_of(random_filters(tiny), Options())
+    ratios = 0.0, 1.0, 30.0
+    lanes = [made.objective(dataclasses.replace(config, style_weight=ratio)) for ratio in ratios]
+    weights = [{term.name: weight for weight, term in lane.terms} for lane in lanes]
+    units = [1 * 0.5 + ratio * (0.2 + 2.0) for ratio in ratios]
+    np.testing.assert_allclose([each["range"] for each in weights], goals.RANGE_WEIGHT * np.array(units), rtol=1e-4)
+    shared = lanes[0]
+    together, _ = jax.vmap(lambda own: weighed(shared, **own)(2 * IMAGE))(
+        jax.tree.map(lambda *each: jnp.stack(each), *weights)
+    )
+    np.testing.assert_allclose(together, [lane(2 * IMAGE)[0] for lane in lanes], rtol=1e-5)
 
 
 def test_the_kind_of_variation_is_part_of_the_program(tiny):
     options = Options()
-    goal, strong = build(random_filters(tiny), options), formulas.strong_chroma(IMAGE, options.tv_chroma)
+    goal, strong = build(random_filters(tiny), options), pixels.strong_chroma(IMAGE, options.tv_chroma)
     for kind in ("squares", "absolute", "isotropic", "neighbours"):
         for tileable in (False, True):
-            terms = goal.replace(tv_kind=kind, tileable=tileable)(IMAGE)[1]
-            np.testing.assert_allclose(terms["tv"], formulas.total_variation(strong, kind, tileable), rtol=1e-5)
+            smoothness = term_of(goal, "tv").replace(kind=kind, wrap=tileable)
+            terms = with_term(goal, smoothness)(IMAGE)[1]
+            np.testing.assert_allclose(terms["tv"], pixels.total_variation(strong, kind, tileable), rtol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
@@ -305,3 +363,114 @@ def test_gradient_equals_finite_differences(tiny, convention, pooling):
 def test_unknown_layer(tiny):
     with pytest.raises(NSTError, match="unknown layer 'conv3_1'"):
         build(random_filters(tiny), Options(style_layer_weights={"conv3_1": 1.0}))
+
+
+# ---------------------------------------------------------------- of any terms
+
+
+@flax.struct.dataclass
+class Loudness:
+    """The mean response at one layer, at half the size: a term that the package does not know."""
+
+    layer: str = flax.struct.field(pytree_node=False)
+    name: str = flax.struct.field(pytree_node=False, default="loudness")
+
+    @property
+    def taps(self):
+        return (), (self.layer,)
+
+    def statistics(self, seen):
+        return seen[1].responses[self.layer].sum(), jnp.float32(seen[1].responses[self.layer].size)
+
+    def value(self, sums):
+        return sums[0] / sums[1]
+
+
+def test_each_layer_is_asked_for_once_at_each_size(tiny):
+    content, style, tv = (term for _, term in build(random_filters(tiny), Options(), octaves=2).terms)
+    assert content.taps == (("conv1_2", "conv2_1"),)
+    assert list(style.taps) == [("conv1_1", "pool2")] * 2
+    taps_of = objective.taps_of
+    assert taps_of([]) == taps_of([tv]) == taps_of([Range(), tv]) == [()]
+    assert taps_of([content, tv]) == [("conv1_2", "conv2_1")]
+    assert taps_of([content, style, tv]) == [("conv1_2", "conv2_1", "conv1_1", "pool2"), ("conv1_1", "pool2")]
+    assert taps_of([style, content]) == [("conv1_1", "pool2", "conv1_2", "conv2_1"), ("conv1_1", "pool2")]
+    assert taps_of([tv, Loudness("pool2")]) == [(), ("pool2",)]
+    assert taps_of([style, Loudness("pool2"), Loudness("conv1_2")]) == [
+        ("conv1_1", "pool2"),
+        ("conv1_1", "pool2", "conv1_2"),
+    ]
+
+
+def test_terms_see_the_image_and_what_they_ask_for_at_each_size(tiny):
+    goal = with_term(build(random_filters(tiny), Options()), Loudness("conv1_2"), weight=2.0)
+    whole, half = goal.seen(IMAGE)
+    assert set(whole.responses) == {"conv1_2", "conv2_1", "conv1_1", "pool2"}
+    assert set(half.responses) == {"conv1_2"}
+    np.testing.assert_array_equal(whole.image, IMAGE)
+    np.testing.assert_allclose(half.image, reference.halved(IMAGE), rtol=1e-6)
+    expected = reference.responses(random_filters(tiny), reference.halved(IMAGE), "conv1_2")["conv1_2"]
+    np.testing.assert_allclose(half.responses["conv1_2"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_another_term_is_added_with_its_weight(tiny):
+    goal = build(random_filters(tiny), Options())
+    total, terms = with_term(goal, Loudness("conv1_2"), weight=2.0)(IMAGE)
+    expected = reference.responses(random_filters(tiny), reference.halved(IMAGE), "conv1_2")["conv1_2"].mean()
+    np.testing.assert_allclose(terms["loudness"], expected, rtol=1e-4)
+    np.testing.assert_allclose(total, goal(IMAGE)[0] + 2 * expected, rtol=1e-5)
+    assert set(terms) == {"content", "style", "tv", "loudness", "total"}
+
+
+def test_an_image_is_seen_only_where_a_term_asks(tiny):
+    """Without taps no layer runs: not even the network's numbers are needed."""
+    net = vgg.network(random_filters(tiny)).replace(params={})
+    goal = objective.objective(net, [(3.0, Smoothness(jnp.float32(1))), (1.0, Range())], IMAGE.shape[:2])
+    total, terms = goal(2 * IMAGE)
+    assert set(terms) == {"tv", "range", "total"}
+    np.testing.assert_allclose(total, 3 * pixels.total_variation(2 * IMAGE) + pixels.outside(2 * IMAGE), rtol=1e-6)
+
+
+def test_the_total_is_made_of_the_statistics(tiny):
+    goal = build(random_filters(tiny), Options(), octaves=2, moments=2.0)
+    total, terms = goal.total(goal.statistics(IMAGE))
+    assert total == goal(IMAGE)[0]
+    assert terms == goal(IMAGE)[1]
+    assert list(terms) == ["content", "style", "tv", "total"]
+
+
+def test_two_terms_of_one_name_are_refused(tiny):
+    net = vgg.network(random_filters(tiny))
+    with pytest.raises(NSTError, match="two terms are called 'range': give each term a name of its own"):
+        objective.objective(net, [(1.0, Range()), (1.0, Smoothness(jnp.float32(1))), (2.0, Range())])
+    with pytest.raises(NSTError, match="two terms are called 'total'"):
+        objective.objective(net, [(1.0, Loudness("pool2", "total"))])
+    apart = objective.objective(net, [(1.0, Loudness("conv1_1", "one")), (1.0, Loudness("pool2", "other"))])
+    assert set(apart(IMAGE)[1]) == {"one", "other", "total"}
+
+
+def build_style(net, taps):
+    """A style that asks for layers; of no painting."""
+    nothing = {tap: statistics.Statistics(jnp.eye(3), None) for tap in taps}
+    return Style.of(net, (nothing,), dict.fromkeys(taps, 1.0))
+
+
+def test_filters_are_transformed_once_for_a_size():
+    """Those on the way to what the terms ask for at the full size; none where no size is told."""
+    net = vgg.network(vgg.random_weights("vgg19"), lowering="cpu")
+    style = build_style(net, ("conv2_2",))
+    assert objective.objective(net, [(1.0, style)]).network.filters == {}
+    assert set(objective.objective(net, [(1.0, style)], (64, 96)).network.filters) == {"conv2_2"}
+    assert objective.objective(net, [(1.0, style)], (16, 16)).network.filters == {}
+    assert objective.objective(net, [(1.0, Loudness("conv2_2"))], (64, 96)).network.filters == {}
+
+
+def test_what_is_frozen_is_seen_as_the_photograph_and_not_changed(tiny):
+    frozen = jnp.zeros(IMAGE.shape[:2]).at[:, :5].set(1).at[:, 5:7].set(0.25)
+    goal = build(random_filters(tiny), Options())
+    held = goal.replace(frozen=(frozen, PHOTOGRAPH))
+    mixed = IMAGE.at[:, :5].set(PHOTOGRAPH[:, :5]).at[:, 5:7].set(0.25 * PHOTOGRAPH[:, 5:7] + 0.75 * IMAGE[:, 5:7])
+    np.testing.assert_allclose(held(IMAGE)[0], goal(mixed)[0], rtol=1e-5)
+    slope = jax.jit(jax.grad(lambda image: held(image)[0]))(IMAGE)
+    assert not slope[:, :5].any()
+    assert slope[:, 5:].all()
