@@ -1,5 +1,7 @@
 """What tests make: small networks' filters, small pictures and numbers, and the usual objective."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -7,12 +9,16 @@ from nst_jax.losses.objective import objective
 from nst_jax.losses.pixels import Smoothness
 from nst_jax.losses.statistics import blended, style_targets
 from nst_jax.losses.terms import Content, Style
+from nst_jax.networks import vgg
 from nst_jax.networks.vgg import random_weights
 from nst_jax.networks.weights import CAFFE, Weights
 from nst_jax.pictures.images import resize
 
 #: The real networks' widths, and those of the small ones that take their place.
 NARROW = {3: 3, 64: 4, 128: 5, 256: 6, 512: 7}
+
+#: ``vgg.network`` as a run on a CPU has it: the few channels of small networks go by strides, wide ones by tiles.
+network = functools.partial(vgg.network, lowering="cpu")
 
 
 def random_filters(network, seed=0, preprocessing=CAFFE):

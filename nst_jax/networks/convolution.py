@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nst_jax.choices import PADDINGS, Lowering, Padding, check_choice
+from nst_jax.choices import LOWERINGS, PADDINGS, Lowering, Padding, check_choice
 from nst_jax.networks.winograd import transformed, winograd
 
 Way = Literal["xla", "winograd", "strides"]
@@ -45,7 +45,11 @@ def fastest_on_cpu(height: int, width: int, inputs: int, outputs: int, precision
 
 
 def way_of(lowering: Lowering, size: tuple[int, int], inputs: int, outputs: int, precision: str) -> Way:
-    """How a layer's convolution at (height, width) is done: XLA's way, or with the lowering "cpu" the fastest there."""
+    """How a layer's convolution at (height, width) is done: XLA's way, or with the lowering "cpu" the fastest there.
+
+    Raises NSTError for an unknown lowering.
+    """
+    check_choice("lowering", lowering, LOWERINGS)
     return fastest_on_cpu(*size, inputs, outputs, precision) if lowering == "cpu" else "xla"
 
 

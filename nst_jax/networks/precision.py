@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nst_jax import layers
-from nst_jax.choices import Precision, PrecisionWish
+from nst_jax.choices import PRECISION_WISHES, Precision, PrecisionWish, check_choice
 
 #: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that does at all.
 WIDE = 256
@@ -16,7 +16,11 @@ def gains(network: str, platform: str, processor_gains: bool) -> bool:
 
 
 def precisions_of(wish: PrecisionWish, faster_in_bfloat16: bool) -> tuple[Precision, ...]:
-    """What a wish allows, the fastest first: for "auto" bfloat16 is always the last, as it takes less memory."""
+    """What a wish allows, the fastest first: for "auto" bfloat16 is always the last, as it takes less memory.
+
+    Raises NSTError for an unknown wish.
+    """
+    check_choice("precision", wish, PRECISION_WISHES)
     if wish != "auto":
         return (wish,)
     return ("bfloat16",) if faster_in_bfloat16 else ("float32", "bfloat16")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import random_filters, smooth_picture, usual_objective
+from support import network, random_filters, smooth_picture, usual_objective
 
 from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, objective, pixels, statistics
@@ -44,7 +44,7 @@ PHOTOGRAPH, PAINTING, OTHER, IMAGE = (
 
 def build(weights, options, paintings=(PAINTING,), **more):
     return usual_objective(
-        vgg.network(weights, options.pooling),
+        network(weights, options.pooling),
         PHOTOGRAPH,
         list(paintings),
         content_layers=options.content_layer_weights,
@@ -132,7 +132,7 @@ def test_crowsons_losses_and_moments_equal_numpy(tiny, convention, moments):
 
 def test_a_stand_ins_moments_and_crowsons_loss_are_those_of_the_mapped_responses(stand_in):
     weights = random_filters(stand_in)
-    net = vgg.network(weights)
+    net = network(weights)
     raw = vgg.responses(net, IMAGE, ["conv1_1"])["conv1_1"]
     mapped = vgg.features(net, IMAGE, ["conv1_1"])["conv1_1"]
     metric = statistics.metrics_of(net, ["conv1_1"])["conv1_1"]
@@ -146,7 +146,7 @@ def test_a_stand_ins_moments_and_crowsons_loss_are_those_of_the_mapped_responses
 
 def test_octaves_are_the_mean_over_halved_pictures_by_their_pixels(tiny):
     weights, options = random_filters(tiny), Options()
-    net = vgg.network(weights)
+    net = network(weights)
 
     def style(image, painting):
         seen, wanted = (reference.responses(weights, np.asarray(each), "pool2") for each in (image, painting))
@@ -213,7 +213,7 @@ def test_the_same_style_twice_counts_once(tiny):
 def test_targets_are_responses_and_mean_gram_matrices(tiny):
     weights = random_filters(tiny)
     goal = build(weights, Options(), [PAINTING, OTHER])
-    net = vgg.network(weights)
+    net = network(weights)
     np.testing.assert_allclose(
         term_of(goal, "content").targets["conv2_1"],
         vgg.features(net, PHOTOGRAPH, ["conv2_1"])["conv2_1"],
@@ -287,7 +287,7 @@ def goals_of(weights, options):
     photograph, painting = (
         Picture(np.asarray(pixels), None, "array", "", pixels.shape[1::-1]) for pixels in (PHOTOGRAPH, PAINTING)
     )
-    net = vgg.network(weights, options.pooling)
+    net = network(weights, options.pooling)
     return goals.Goals(net, photograph, [painting], IMAGE.shape[:2], config, [None]), config
 
 
@@ -424,7 +424,7 @@ def test_another_term_is_added_with_its_weight(tiny):
 
 def test_an_image_is_seen_only_where_a_term_asks(tiny):
     """Without taps no layer runs: not even the network's numbers are needed."""
-    net = vgg.network(random_filters(tiny)).replace(params={})
+    net = network(random_filters(tiny)).replace(params={})
     goal = objective.objective(net, [(3.0, Smoothness(jnp.float32(1))), (1.0, Range())], IMAGE.shape[:2])
     total, terms = goal(2 * IMAGE)
     assert set(terms) == {"tv", "range", "total"}
@@ -440,7 +440,7 @@ def test_the_total_is_made_of_the_statistics(tiny):
 
 
 def test_two_terms_of_one_name_are_refused(tiny):
-    net = vgg.network(random_filters(tiny))
+    net = network(random_filters(tiny))
     with pytest.raises(NSTError, match="two terms are called 'range': give each term a name of its own"):
         objective.objective(net, [(1.0, Range()), (1.0, Smoothness(jnp.float32(1))), (2.0, Range())])
     with pytest.raises(NSTError, match="two terms are called 'total'"):
@@ -457,7 +457,7 @@ def build_style(net, taps):
 
 def test_filters_are_transformed_once_for_a_size():
     """Those on the way to what the terms ask for at the full size; none where no size is told."""
-    net = vgg.network(vgg.random_weights("vgg19"), lowering="cpu")
+    net = network(vgg.random_weights("vgg19"))
     style = build_style(net, ("conv2_2",))
     assert objective.objective(net, [(1.0, style)]).network.filters == {}
     assert set(objective.objective(net, [(1.0, style)], (64, 96)).network.filters) == {"conv2_2"}

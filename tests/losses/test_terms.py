@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from support import network, random_filters, smooth_picture
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
@@ -29,7 +29,7 @@ MOMENTS = 2.5
 @pytest.fixture(params=["tiny", "stand_in"])
 def net(request):
     """A network with layers of its own, and one whose layers stand for wider ones."""
-    return vgg.network(random_filters(request.getfixturevalue(request.param)))
+    return network(random_filters(request.getfixturevalue(request.param)))
 
 
 def grids(net, picture, regions, seed):
@@ -196,7 +196,7 @@ def test_names_are_the_losses_and_layers_are_asked_for_by_size(net):
 
 
 def test_without_layers_there_is_no_content_and_no_style(tiny):
-    net = vgg.network(random_filters(tiny))
+    net = network(random_filters(tiny))
     content = Content.of(net, None, {})
     style = Style.of(net, statistics.style_targets(net, PAINTING, ()), {})
     assert taps_of([content, style]) == [()]
@@ -208,7 +208,7 @@ def test_without_layers_there_is_no_content_and_no_style(tiny):
 @pytest.mark.parametrize("empty", [False, True])
 def test_an_unknown_convention_is_refused(tiny, empty):
     """Where a term is made, also of one without layers."""
-    net, weights = vgg.network(random_filters(tiny)), {} if empty else WEIGHTS[tiny]
+    net, weights = network(random_filters(tiny)), {} if empty else WEIGHTS[tiny]
     with pytest.raises(NSTError, match="unknown convention 'mse': choose one of gatys2015, gatys2016, crowson, norm"):
         Content.of(net, PHOTOGRAPH, weights, "mse")
     targets = statistics.style_targets(net, PAINTING, tuple(weights))
@@ -217,7 +217,7 @@ def test_an_unknown_convention_is_refused(tiny, empty):
 
 
 def test_an_unknown_layer_is_refused(tiny):
-    net = vgg.network(random_filters(tiny))
+    net = network(random_filters(tiny))
     with pytest.raises(NSTError, match="unknown layer 'conv3_1'"):
         Content.of(net, PHOTOGRAPH, {"conv3_1": 1.0})
     with pytest.raises(NSTError, match="unknown layer 'conv3_1'"):

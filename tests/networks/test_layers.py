@@ -50,6 +50,32 @@ def test_unknown_names_list_the_valid_ones():
         layers.until("vgg19", ["conv1_1", "relu4_2"])
 
 
+def test_walk_tells_the_size_of_each_response():
+    """Each pooling halves it, and an odd last row or column is dropped."""
+    sizes = {row.name: size for row, size in layers.walk(layers.table("vgg19"), 101, 66)}
+    assert list(sizes) == [row.name for row in layers.table("vgg19")]
+    expected = {"conv1": (101, 66), "conv2": (50, 33), "conv3": (25, 16), "conv4": (12, 8), "conv5": (6, 4)}
+    for name, size in sizes.items():
+        if name.startswith("conv"):
+            assert size == expected[name.split("_")[0]]
+    assert [sizes[f"pool{block}"] for block in range(1, 6)] == [(50, 33), (25, 16), (12, 8), (6, 4), (3, 2)]
+
+
+def test_walk_goes_as_far_as_its_rows_and_keeps_them():
+    rows = layers.until("vgg19", ["conv2_1"])
+    found = list(layers.walk(rows, 8, 6))
+    assert [row for row, _ in found] == list(rows)
+    assert [size for _, size in found] == [(8, 6), (8, 6), (4, 3), (4, 3)]
+    assert list(layers.walk((), 8, 6)) == []
+
+
+def test_walk_leaves_one_position_of_the_smallest_side():
+    for tap in ("conv1_2", "pool1", "conv4_2", "conv5_1", "pool5"):
+        side = layers.smallest_side("vgg19", [tap])
+        *_, (_, size) = layers.walk(layers.until("vgg19", [tap]), side, side)
+        assert size == (1, 1)
+
+
 def test_blocks_end_with_a_pooling():
     rows = layers.until("vgg19", ["conv3_2"])
     blocks = layers.blocks(rows)

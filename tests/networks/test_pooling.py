@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from nst_jax.errors import NSTError
 from nst_jax.networks.pooling import pool
 
 SIZES = [(2, 4, 6, 3), (1, 7, 5, 2), (6, 9, 1), (2, 2, 3, 4, 5)]
@@ -59,3 +60,9 @@ def test_the_gradient_of_a_batch_of_networks_is_that_of_each(pooling):
     x = numbers((3, 2, 4, 6, 2), "float32")
     gradient = jax.grad(lambda x: (pool(x, pooling) ** 2).sum())
     np.testing.assert_array_equal(jax.vmap(gradient)(x), jnp.stack([gradient(each) for each in x]))
+
+
+@pytest.mark.parametrize("pooling", ["median", "mean", ""])
+def test_an_unknown_pooling_is_refused(pooling):
+    with pytest.raises(NSTError, match=f"unknown pooling '{pooling}': choose one of avg, max"):
+        pool(numbers((4, 4, 2), "float32"), pooling)

@@ -6,14 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import network, usual_objective
 
 import nst_jax
 from nst_jax import layers
 from nst_jax.cli import stylize
 from nst_jax.errors import NSTError
-from nst_jax.losses import formulas, objective
+from nst_jax.losses import formulas
 from nst_jax.networks import weights_file
-from nst_jax.networks.vgg import features, network, random_weights
+from nst_jax.networks.vgg import features, random_weights
 
 FILE = Path(nst_jax.__file__).parent / "data" / "slim.h5"
 TAPS = layers.tap_names("slim")
@@ -63,7 +64,7 @@ def test_losses_are_those_of_the_mapped_responses(convention):
     net = network(weights_file.find_weights("slim"))
     photograph, painting, image = map(picture, range(3))
     weight = dict.fromkeys(TAPS, 1.0)
-    goal = objective.build(
+    goal = usual_objective(
         net, photograph, [painting], content_layers={"conv4_2": 1.0}, style_layers=weight, content_weight=1.0,
         style_weight=1.0, convention=convention,
     )  # fmt: skip

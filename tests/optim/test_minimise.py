@@ -1,18 +1,19 @@
 """Adam and L-BFGS against the algorithms written once more in NumPy, and the run around them when things go wrong."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
 from reference import inverse_hessian
-from support import random_filters, smooth_picture
+from support import network, random_filters, smooth_picture, usual_objective
 
-from nst_jax.losses import objective
-from nst_jax.networks import vgg
-from nst_jax.optim import minimise as optimize
+from nst_jax.errors import NSTError
+from nst_jax.optim import minimise as module
 from nst_jax.optim.minimise import Stop, minimise
-from nst_jax.optim.steps import Method
+from nst_jax.optim.steps import Method, init
 
 ADAM, LBFGS = Method("adam"), Method("lbfgs", 20)
 SPREAD = np.linspace(1, 30, 12)
@@ -183,8 +184,8 @@ def transfer_loss(goal, x):
 
 @pytest.fixture
 def goal(tiny):
-    return objective.build(
-        vgg.network(random_filters(tiny)),
+    return usual_objective(
+        network(random_filters(tiny)),
         jnp.asarray(smooth_picture(16, 20, 0)),
         [jnp.asarray(smooth_picture(18, 14, 1))],
         content_layers={"conv2_1": 1.0},
@@ -220,29 +221,79 @@ def test_lbfgs_does_not_stall_on_a_style_transfer(goal):
 
 
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_chunks_give_the_same_as_single_steps(monkeypatch, method, backend):
-    """Both bodies of a chunk: steps written out for a CPU, a scan elsewhere."""
-
-    def function(argument, x):  # a new one, so that nothing compiled for the other backend is taken
-        return quadratic(argument, x)
-
+@pytest.mark.parametrize(("chunk", "lengths"), [(5, [5, 5, 1, 1]), (12, [12]), (50, [1] * 12)])
+def test_chunks_give_the_same_as_single_steps(method, chunk, lengths):
+    """Both bodies of a chunk: a single step, and a scan over several."""
     single, outcome = trace(method, quadratic, MIDDLE, START, 12, rate=0.5)
-    lengths = []
-    monkeypatch.setattr(optimize, "chunk_length", lambda remaining: lengths.append(remaining) or min(remaining, 5))
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    chunked, again = trace(method, function, MIDDLE, START, 12, rate=0.5)
-    assert lengths == [12, 7, 2]
+    chunked, seen = [], []
+
+    def on_chunk(told):
+        chunked.extend(told.terms["total"])
+        seen.append(len(told.terms["total"]))
+
+    again = minimise(method, quadratic, MIDDLE, START, steps=12, rate=0.5, on_chunk=on_chunk, chunk=chunk)
+    assert seen == lengths
     np.testing.assert_allclose(chunked, single, rtol=1e-4)
     np.testing.assert_allclose(again.x, outcome.x, rtol=1e-4, atol=1e-5)
     assert again.steps == again.evaluations == 12
 
 
-def test_few_chunk_lengths_are_compiled(monkeypatch):
-    assert {optimize.chunk_length(remaining) for remaining in range(1, 200)} == {1}
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert {optimize.chunk_length(remaining) for remaining in range(1, 200)} == {1, optimize.CHUNK}
-    assert all(optimize.chunk_length(remaining) <= remaining for remaining in range(1, 200))
+@pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
+def test_lanes_in_chunks_give_the_same_as_each_alone(method):
+    """Also where their steps differ: the chunks are as long as the shortest way that is left."""
+
+    def function(argument, x):
+        return quadratic(argument[1], x)
+
+    own, starts, steps, lengths = jnp.stack([MIDDLE, 2 * MIDDLE]), jnp.stack([START, START + 1]), [9, 6], []
+    found = minimise(
+        method, function, (jnp.float32(0), own), starts, steps=steps, rate=0.5, lanes=True, chunk=4,
+        on_chunk=lambda chunk: lengths.append(len(chunk.terms["total"])),
+    )  # fmt: skip
+    assert lengths == [4, 1, 1, 1, 1, 1]
+    assert found.steps == found.evaluations == steps
+    for lane, (middle, start) in enumerate(zip(own, starts, strict=True)):
+        alone = minimise(method, quadratic, middle, start, steps=steps[lane], rate=0.5)
+        np.testing.assert_allclose(found.x[lane], alone.x, rtol=1e-3, atol=1e-4)
+
+
+def test_a_single_step_is_no_loop_and_several_are_one():
+    """On a CPU convolutions are slow inside a loop."""
+
+    def program(length):
+        state = init(LBFGS, START, 1.0)
+        return str(jax.make_jaxpr(lambda state: module.run_chunk(LBFGS, quadratic, MIDDLE, state, length))(state))
+
+    assert "scan[" not in program(1)
+    assert program(7).count("scan[") == 1
+
+
+def test_few_chunk_lengths_are_compiled():
+    assert {module.chunk_length(remaining, 1) for remaining in range(1, 200)} == {1}
+    assert {module.chunk_length(remaining, 50) for remaining in range(1, 200)} == {1, 50}
+    assert all(module.chunk_length(remaining, 50) <= remaining for remaining in range(1, 200))
+    lengths, left = [], 107
+    while left:
+        lengths.append(module.chunk_length(left, 50))
+        left -= lengths[-1]
+    assert lengths == [50, 50] + [1] * 7
+
+
+@pytest.mark.parametrize(("steps", "chunk"), [(3, 1), (9, 4), (8, 4), (3, 4)])
+def test_what_is_compiled_before_is_what_a_run_needs(steps, chunk):
+    """From the shapes alone; then the run traces nothing more."""
+    traces = []
+
+    def function(argument, x):
+        traces.append(1)
+        return quadratic(argument, x)
+
+    shapes = jax.ShapeDtypeStruct(MIDDLE.shape, MIDDLE.dtype), jax.ShapeDtypeStruct(START.shape, START.dtype)
+    module.compile_chunks(LBFGS, function, *shapes, steps, chunk)
+    before = len(traces)
+    assert before == len({module.chunk_length(left, chunk) for left in range(steps, 0, -chunk)})
+    minimise(LBFGS, function, MIDDLE, START, steps=steps, rate=1.0, chunk=chunk)
+    assert len(traces) == before
 
 
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
@@ -306,14 +357,14 @@ def test_another_argument_compiles_nothing():
     minimise(LBFGS, function, MIDDLE, START, steps=3, rate=1.0)
     once = len(traces)
     minimise(LBFGS, function, 2 * MIDDLE, START + 1, steps=7, rate=0.5)
-    optimize.evaluate(LBFGS, function, MIDDLE, START)
+    module.evaluate(LBFGS, function, MIDDLE, START)
     assert len(traces) == once
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
 def test_evaluate_gives_the_terms_at_the_point(method, compiled):
-    terms = optimize.evaluate(method, quadratic, MIDDLE, START, compiled=compiled)
+    terms = module.evaluate(method, quadratic, MIDDLE, START, compiled=compiled)
     assert terms["total"] == pytest.approx(float(quadratic(MIDDLE, START)[0]), rel=1e-6)
     assert terms["size"] == pytest.approx(float(jnp.sum(START**2)), rel=1e-6)
 
@@ -324,7 +375,7 @@ def test_evaluate_gives_the_terms_of_each_lane(compiled):
         return quadratic(argument[1], x)
 
     own, starts = jnp.stack([MIDDLE, 2 * MIDDLE]), jnp.stack([START, START + 1])
-    terms = optimize.evaluate(LBFGS, function, (jnp.float32(0), own), starts, lanes=True, compiled=compiled)
+    terms = module.evaluate(LBFGS, function, (jnp.float32(0), own), starts, lanes=True, compiled=compiled)
     expected = [float(quadratic(middle, start)[0]) for middle, start in zip(own, starts, strict=True)]
     assert terms["total"] == pytest.approx(expected, rel=1e-6)
 
@@ -378,9 +429,9 @@ def test_giving_up_at_a_start_that_is_not_finite(method):
     outcome = minimise(
         method, cliff, nowhere, jnp.ones(3), steps=9, rate=1.0, on_chunk=lambda chunk: notes.append(chunk.note)
     )
-    assert (outcome.steps, outcome.evaluations, outcome.reason) == (0, optimize.RECOVERIES + 1, "not finite")
+    assert (outcome.steps, outcome.evaluations, outcome.reason) == (0, module.RECOVERIES + 1, "not finite")
     np.testing.assert_array_equal(outcome.x, jnp.ones(3))
-    assert len(notes) == optimize.RECOVERIES
+    assert len(notes) == module.RECOVERIES
     assert all("not finite" in note for note in notes)
 
 
@@ -399,7 +450,7 @@ def test_giving_up_gives_the_best_point_seen():
     )
     assert outcome.reason == "not finite"
     assert outcome.steps == len(values) < 500
-    assert outcome.evaluations == outcome.steps + optimize.RECOVERIES + 1
+    assert outcome.evaluations == outcome.steps + module.RECOVERIES + 1
     assert float(cliff(hole, outcome.x)[0]) == pytest.approx(float(min(values)), rel=1e-5)
     assert min(values) < 0.1 * values[0]
 
@@ -458,6 +509,29 @@ def test_averaging_gives_the_weighted_mean_of_the_points_taken(method):
     )
     weights = 0.7 ** np.arange(len(points))[::-1]
     expected = np.tensordot(weights, points, 1) / weights.sum()
-    found = minimise(method._replace(averaging=0.7), quadratic, MIDDLE, START, steps=6, rate=0.3).x
+    found = minimise(dataclasses.replace(method, averaging=0.7), quadratic, MIDDLE, START, steps=6, rate=0.3).x
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert np.abs(found - points[-1]).max() > 1e-3
+
+
+# ---------------------------------------------------------------- the choice of a method
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(NSTError, match="unknown optimizer 'sgd': choose one of lbfgs, adam"):
+        Method("sgd")
+
+
+def test_bounds_are_adams_alone():
+    assert Method("adam", bounds=(0.0, 1.0)).bounds == (0.0, 1.0)
+    with pytest.raises(NSTError, match="lbfgs cannot be clamped to bounds: leave them out, or take adam"):
+        Method("lbfgs", bounds=(0.0, 1.0))
+
+
+def test_a_method_is_a_constant_of_its_program():
+    """Equal ones are the same program, and none changes."""
+    assert Method("adam") == Method("adam", averaging=0.0) != Method("adam", averaging=0.9)
+    assert hash(Method("lbfgs", 20)) == hash(Method("lbfgs"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LBFGS.history = 3
