@@ -9,7 +9,7 @@ import pytest
 from nst_jax import choices, layers
 from nst_jax.errors import NSTError
 from nst_jax.options import config
-from nst_jax.options.config import Config
+from nst_jax.options.config import Complete, Config
 from nst_jax.options.preset_table import PRESET_CHANGES
 from nst_jax.options.presets import preset
 
@@ -106,6 +106,8 @@ def test_every_option_has_a_description():
         ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
         ({"keep_colors": "luminance", "palette": Path("a.png")}, "--keep-colors luminance keeps the photograph's own"),
         ({"pooling": "median"}, "unknown pooling 'median': choose one of avg, max"),
+        ({"padding": "mirror"}, "unknown padding 'mirror': choose one of zeros, replicate, reflect, wrap, replicate-f"),
+        ({"precision": "half"}, "unknown precision 'half': choose one of auto, float32, bfloat16"),
         ({"content_layers": ("relu4_2",)}, "unknown layer 'relu4_2'"),
         ({"network": "vgg16", "style_layers": ("conv3_4",)}, "unknown layer 'conv3_4': the layers of vgg16 are"),
         ({"style_layers": ("conv1_1:x",)}, "--style-layers has 'conv1_1:x': write NAME:WEIGHT"),
@@ -154,3 +156,50 @@ def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
     assert Config(tv_kind="absolute", tv_weight=5.0).for_network("slim").tv_weight == 5.0
     paper = preset("gatys2015").for_network("slim")
     assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)
+
+
+def test_the_taps_are_the_layers_in_use_each_once():
+    assert Config().taps == ("conv4_2", *FIVE)
+    both = Config(content_layers=("conv3_1:2", "conv4_2"), style_layers=("conv1_1", "conv3_1", "pool4:0"))
+    assert both.taps == ("conv3_1", "conv4_2", "conv1_1", "pool4")
+    assert Config(content_layers=()).taps == FIVE
+    assert Config(style_layers=()).taps == ("conv4_2",)
+    assert both.for_network("vgg19").taps == both.taps
+
+
+@pytest.mark.parametrize("network", ["vgg16", "vgg19", "slim"])
+@pytest.mark.parametrize("name", sorted(PRESET_CHANGES))
+def test_for_a_network_nothing_is_left_open(name, network):
+    """But for what it means to be without; what was given stays as it was."""
+    given, complete = preset(name), preset(name).for_network(network)
+    assert type(complete) is Complete and isinstance(complete, Config)
+    open_ended = {"weights", "strength", "steps", "palette", "freeze"}
+    for field in dataclasses.fields(Complete):
+        value, wish = getattr(complete, field.name), getattr(given, field.name)
+        assert value is not None or field.name in open_ended, field.name
+        assert field.name == "network" or wish is None or value == wish, field.name
+    assert [field.name for field in dataclasses.fields(Complete)] == [
+        field.name for field in dataclasses.fields(Config)
+    ]
+    assert complete.to_json() == Config(**vars(complete)).to_json()
+    assert complete.loss_weights["style_weight"] == complete.style_weight
+    assert type(dataclasses.replace(complete, steps=3)) is Complete
+
+
+def test_what_tiles_wraps_around():
+    assert Config(tileable=True).padding == Config.padding
+    assert Config(tileable=True).for_network("vgg19").padding == "wrap"
+    assert Config().for_network("vgg19").padding == Config.padding
+
+
+@pytest.mark.parametrize(
+    "changes", [{"style_weight": float("nan")}, {"network": "resnet"}, {"style_octaves": 0}, {"tv_kind": "cubes"}]
+)
+def test_complete_options_are_checked_as_others_are(changes):
+    with pytest.raises(NSTError):
+        dataclasses.replace(Config().for_network("vgg19"), **changes)
+
+
+def test_options_are_completed_for_a_network_that_there_is():
+    with pytest.raises(NSTError, match="unknown network 'vgg11'"):
+        Config().for_network("vgg11")
