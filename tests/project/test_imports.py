@@ -10,6 +10,7 @@ import pytest
 import nst_jax
 
 PACKAGE = Path(nst_jax.__file__).parent
+PROJECT = Path(__file__).resolve().parents[2]
 TREES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -132,3 +133,73 @@ def test_importing_the_package_is_cheap():
     code = "import sys, nst_jax, nst_jax.config, nst_jax.cli.stylize; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def import_graph(folder):
+    """Who imports whom in the package at ``folder``, {module: modules}, read from the source.
+
+    Imports inside functions and those for types count too. The package's own ``__init__`` is no part of it: whoever
+    imports a module has loaded it already.
+    """
+    paths = {
+        ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(folder.rglob("*.py"))
+    }
+    del paths[folder.name]
+    graph = {}
+    for module, path in paths.items():
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, "imports are written in full"
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                named |= inner & paths.keys() if inner <= paths.keys() else {*inner, node.module}
+        graph[module] = named & paths.keys()
+    return graph
+
+
+def circles(graph):
+    """For each module that imports itself by way of others, the shortest such way."""
+    found = []
+    for module in graph:
+        ways = [(module, inner) for inner in sorted(graph[module])]
+        seen = set()
+        while ways:
+            way = ways.pop(0)
+            if way[-1] == module:
+                found.append(" -> ".join(way))
+                break
+            if way[-1] not in seen:
+                seen.add(way[-1])
+                ways += [(*way, inner) for inner in sorted(graph[way[-1]])]
+    return found
+
+
+def test_circles_are_found_wherever_they_are_imported(tmp_path):
+    """At the top, in a function, for types alone, by way of a third module; not through the package itself."""
+    package = tmp_path / "house"
+    (package / "room").mkdir(parents=True)
+    for name, text in {
+        "__init__": "from house import above, room",
+        "above": "from house import below\nfrom house.room import chair",
+        "below": "import house",
+        "room/__init__": "",
+        "room/chair": "def sit():\n    from house.room import table",
+        "room/table": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from house.room.lamp import Lamp",
+        "room/lamp": "import house.room.chair",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    graph = import_graph(package)
+    assert graph["house.above"] == {"house.below", "house.room.chair"}
+    assert circles(graph) == [
+        "house.room.chair -> house.room.table -> house.room.lamp -> house.room.chair",
+        "house.room.lamp -> house.room.chair -> house.room.table -> house.room.lamp",
+        "house.room.table -> house.room.lamp -> house.room.chair -> house.room.table",
+    ]
+
+
+@pytest.mark.parametrize("package", ["nst_jax", "convert_weights", "scripts/slim_training"])
+def test_nobody_imports_in_a_circle(package):
+    assert circles(import_graph(PROJECT / package)) == []
