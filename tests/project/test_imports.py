@@ -104,6 +104,10 @@ def test_nobody_but_the_commands_prints_or_is_imported_from_them(module):
             assert ast.unparse(node.func) not in {"print", "sys.stdout.write", "sys.stderr.write", "input"}
 
 
+def test_ctrl_c_is_handled_in_one_place():
+    assert {module for module, tree in TREES.items() if "signal" in imports(tree)} == {"cli.command"}
+
+
 def undocumented(tree, prefix=""):
     """The public functions, classes and methods without a docstring."""
     for node in tree.body:
