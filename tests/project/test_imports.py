@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md, read from the source: who may import whom, who may print, what is documented."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,11 @@ def test_nobody_but_the_commands_prints_or_is_imported_from_them(module):
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in {"print", "sys.stdout.write", "sys.stderr.write", "input"}
+
+
+def test_no_folder_or_file_of_the_developers_ships():
+    for path in PACKAGE.rglob("*.py"):
+        assert not re.search(r"NST_JAX_SHARED|\bpaper_\w+", path.read_text()), path
 
 
 def test_ctrl_c_is_handled_in_one_place():
