@@ -110,6 +110,13 @@ def test_no_folder_or_file_of_the_developers_ships():
         assert not re.search(r"NST_JAX_SHARED|\bpaper_\w+", path.read_text()), path
 
 
+def test_the_pictures_of_a_folder_are_listed_in_one_place():
+    sources = [
+        path for folder in ("nst_jax", "convert_weights", "scripts") for path in (PROJECT / folder).rglob("*.py")
+    ]
+    assert [path.name for path in sources if ".iterdir()" in path.read_text()] == ["folders.py"]
+
+
 def test_ctrl_c_is_handled_in_one_place():
     assert {module for module, tree in TREES.items() if "signal" in imports(tree)} == {"cli.command"}
 

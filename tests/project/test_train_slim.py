@@ -241,6 +241,15 @@ def test_the_bank_gives_batches_apart_and_renews_what_is_old(data, tutor):
     np.testing.assert_array_equal(held.rows["age"][first.items], [0, 1])
 
 
+def test_what_is_no_picture_is_passed_over(data):
+    """As for paintings: hidden files, folders, and what has another extension."""
+    for name in ("notes.txt", "._a.png"):
+        (data / "images" / "train" / name).write_text("no picture")
+    (data / "images" / "train" / "more.png").mkdir()
+    pictures = Pictures(data / "images", SIZE, np.random.default_rng(0))
+    assert [len(pictures.kinds[kind]) for kind in KINDS] == [2, 2, 2]
+
+
 def test_the_same_seed_gives_the_same_run_and_it_goes_on(options, capsys):
     """A run equals another of the same seed; stopped half-way and started again, it does as many iterations."""
     ended = run.train(options, ticking())
@@ -307,7 +316,7 @@ def test_a_wrong_option_is_one_line(options, capsys, option, value, message):
 
 
 def test_wrong_files_are_one_line(options, capsys, tmp_path, monkeypatch):
-    assert f"no folder {tmp_path}/none/images/train" in refused(options, capsys, data=tmp_path / "none")
+    assert f"{tmp_path}/none/images/train is no folder" in refused(options, capsys, data=tmp_path / "none")
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert f"cannot write to {blocked}/checkpoints" in refused(options, capsys, out=blocked, bank=16, size=SIZE)
@@ -318,7 +327,7 @@ def test_wrong_files_are_one_line(options, capsys, tmp_path, monkeypatch):
     assert "c.png is not a picture" in refused(options, capsys)
     for path in (options.data / "images" / "style").iterdir():
         path.unlink()
-    assert f"no pictures in {options.data / 'images' / 'style'}" in refused(options, capsys)
+    assert f"{options.data / 'images' / 'style'} is a folder without pictures" in refused(options, capsys)
     monkeypatch.setenv(weights_file.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
     assert "no weights for vgg19" in refused(options, capsys)
 
