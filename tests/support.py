@@ -1,5 +1,6 @@
-"""What tests make: small networks' filters and small pictures."""
+"""What tests make: small networks' filters and small pictures; and what they count: programs compiled."""
 
+import jax.monitoring
 import numpy as np
 
 from nst_jax.networks.vgg import random_weights
@@ -26,3 +27,19 @@ def smooth_picture(height, width, seed):
     coarse = resize(generator.uniform(size=(4, 5, 3)), height, width)
     grain = generator.uniform(-0.1, 0.1, size=(height, width, 3))
     return np.clip(coarse + grain, 0, 1).astype("f4")
+
+
+def compiled_by(function):
+    """How many programs a call compiles."""
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)  # the library's own stays
+    return len(seen)

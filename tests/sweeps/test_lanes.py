@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli import sweep as door
 from nst_jax.errors import NSTError
@@ -23,7 +23,6 @@ from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import memory, stylize
-from nst_jax.runs.compiling import compile_seconds
 from nst_jax.sweeps import folder as gallery
 from nst_jax.sweeps import grid
 from nst_jax.sweeps import lanes as sweep
@@ -134,13 +133,16 @@ def test_lanes_may_differ_in_all_that_varies(config, filters):
 
 
 def test_everything_is_compiled_once(config, filters):
-    """Another sweep of as many lanes, of the same shapes, compiles nothing."""
-    run(sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
-    before = compile_seconds()
-    other = dataclasses.replace(config, style_weight=3.0)
-    results = run(sweep.prepare(OTHER[:20], [OTHER, STYLE[:22]], small_grid(other).lanes, weights=filters))
-    assert results[0].losses["total"] > 0
-    assert results[0].seconds["compile"] == pytest.approx(compile_seconds() - before)
+    """Another sweep of as many lanes, of the same shapes, compiles nothing; one of another optimiser does."""
+
+    def sweep_of(content, styles, **changes):
+        lanes = small_grid(dataclasses.replace(config, **changes)).lanes
+        run(sweep.prepare(content, styles, lanes, weights=filters))
+
+    assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER])) > 0
+    others = [smooth_picture(*picture.shape[:2], seed) for seed, picture in enumerate((CONTENT, STYLE, OTHER), 5)]
+    assert compiled_by(lambda: sweep_of(others[0], others[1:], style_weight=3.0)) == 0
+    assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER], history=5)) > 0
 
 
 def test_one_program_for_all_lanes(config, filters):
