@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -71,6 +72,7 @@ def _one_line(box: str, program: str) -> str:
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
     """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
     keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, whose pictures are what counts
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except NSTError as error:
