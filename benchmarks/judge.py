@@ -207,6 +207,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             told = judged(photograph_at(content, shape), painting, alike)
             pair = {"content": Path(content).stem, "style": Path(style).stem, "size": f"{shape[1]} x {shape[0]}"}
             print(" x ".join((pair["content"], pair["style"])), pair["size"], sep=", ")
-            print(table(told, ("picture", *MEASURES)), end="\n\n")
+            named = [row | {"picture": Path(row["picture"]).name} for row in told]
+            print(table(named, ("picture", *MEASURES)), end="\n\n")
             rows += [pair | row for row in told]
     return {"rows": rows}
