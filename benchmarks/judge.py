@@ -35,7 +35,7 @@ from benchmarks.harness import Row, table
 from benchmarks.pictures import path_of, pictures
 from benchmarks.slim import chroma_grain
 from benchmarks.strokes import CROP, PLANES, STEP, Strokes, crops, scales_of
-from nst_jax import images
+from nst_jax.pictures import images
 
 MEASURES = ("strokes", "structure", "colours", "chroma_grain")
 #: Windows of the structure, their deviation in pixels, and its variance C of the lightness, (1/100)².

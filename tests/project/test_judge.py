@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import smooth_picture
+from support import smooth_picture
 
 from benchmarks import __main__ as command
 from benchmarks import judge, strokes
-from nst_jax import images
+from nst_jax.pictures import images
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NECKARFRONT, NIGHT = "paper_neckarfront_tuebingen", "paper_starry_night_vangogh_1889"
 #: Of ../shared/design/quality.md: strokes, structure and colours of another judge. None: it did not tell.
 TOLD = {
