@@ -1,4 +1,4 @@
-"""What all commands share: options from a dataclass, one line for a mistake, exit statuses."""
+"""What all commands share: options from a dataclass, one line for a mistake, Ctrl-C, exit statuses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -67,6 +68,28 @@ def _one_line(box: str, program: str) -> str:
     text = re.sub(r"\s+", " ", " ".join(kept)).strip() or "the options cannot be read"
     text = re.sub(r"^Error parsing [A-Z]\w*: ", "", text)  # a check of the dataclass's own
     return f"{text}; {program} --help lists the options"
+
+
+@contextlib.contextmanager
+def interruptible(told: str) -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether there was a Ctrl-C, the first of which prints ``told`` and does no more.
+
+    A second one does not wait for the step to end: it raises KeyboardInterrupt.
+    """
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+        print(told, file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield lambda: interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,7 @@ class Config:
 
     preset: str = "default"
     """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
-    crowson and spst (two other tools), or a TOML file of one's own"""
+    crowson and spst (two other tools), or a .toml file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -109,7 +109,8 @@ class Config:
     pooling: Pooling = "avg"
     """pooling of the network: avg or max"""
     padding: Padding = "replicate-first"
-    """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
+    """what the network sees beyond the border: zeros; replicate-first: the picture goes on, its responses do not, at no
+    cost; replicate, reflect or wrap, a fifth slower"""
     tileable: bool = False
     """make a result that tiles without a seam: everything wraps around at its border"""
     pixel_range: PixelRange = "free"

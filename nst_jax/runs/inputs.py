@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,7 +109,10 @@ def load_painting(source: Source, scale: float, config: Complete) -> Picture:
 
 
 def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> Picture:
-    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one."""
+    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one.
+
+    The sha256 of an array is that of its type, its shape and its values.
+    """
     if isinstance(source, str | os.PathLike):
         return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
     if isinstance(source, Picture):
@@ -122,7 +126,9 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float
             raise NSTError(f"an image of shape {list(pixels.shape)} is not RGB: give [height, width, 3]")
         if not (pixels.min() >= 0 and pixels.max() <= 1):
             raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
-        origin = Picture(pixels, None, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
+        values = np.ascontiguousarray(pixels)
+        digest = hashlib.sha256(f"{values.dtype} {values.shape} ".encode() + values.tobytes()).hexdigest()
+        origin = Picture(pixels, None, Path("array"), digest, (pixels.shape[1], pixels.shape[0]))
     height, width = pixels.shape[:2]
     size = images.scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
     if size == (height, width):

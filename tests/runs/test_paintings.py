@@ -283,6 +283,8 @@ def test_a_folder_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(NSTError, match=r" is a folder without pictures: give one with \.jpg, .* files"):
         styles.pictures_of(tmp_path)
+    with pytest.raises(NSTError, match="notes.txt is no folder: give one with pictures"):
+        styles.pictures_in(tmp_path / "notes.txt")
 
 
 # ---------------------------------------------------------------- scales

@@ -547,10 +547,51 @@ def test_a_folder_is_continued(tmp_path, prepared):
     again = gallery.Gallery(tmp_path, ready, layout, resume=True)
     assert again.unfinished() == [0, 2]
     (tmp_path / "lane-003.json").write_text("{ half")
+    again = gallery.Gallery(tmp_path, ready, layout, resume=True)
     assert again.unfinished() == [0, 2, 3]
     fill(again, [0, 2, 3])
     assert again.unfinished() == []
     assert (tmp_path / "lane-001.png").stat().st_mtime_ns == before["lane-001.png"]
+
+
+def test_a_report_is_read_once_when_the_folder_is_opened(tmp_path, prepared, monkeypatch):
+    """Not after each batch, nor for the overview; results.json has the lanes in order whenever they finished."""
+    made, ready = prepared
+    layout, read, read_text = grid.grid_layout(made, "title"), [], Path.read_text
+
+    def counted(path, *arguments, **options):
+        if path.name.startswith("lane-"):
+            read.append(path.name)
+        return read_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    folder = gallery.Gallery(tmp_path, ready, layout)
+    for lane in (3, 1):
+        fill(folder, [lane])
+        folder.save_results()
+    folder.save_overview()
+    assert read == []
+    assert [entry["lane"] for entry in json.loads((tmp_path / "results.json").read_text())] == [1, 3]
+    before = {name: (tmp_path / name).read_bytes() for name in ("results.json", "index.html")}
+    again = gallery.Gallery(tmp_path, ready, layout, resume=True)
+    again.save_overview()
+    assert read == [f"lane-{lane:03d}.json" for lane in range(4)]
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_folder_of_other_arrays_is_refused(tmp_path, prepared, filters):
+    """Pictures that were given as arrays are told apart as files are."""
+    made, ready = prepared
+    layout = grid.grid_layout(made, "title")
+    gallery.Gallery(tmp_path, ready, layout)
+    gallery.Gallery(tmp_path, ready, layout, resume=True)
+    for content, style, message in [
+        (OTHER, STYLE, "the content picture is another"),
+        (CONTENT, OTHER, "style of lane 0 is another picture"),
+    ]:
+        other = sweep.prepare(content, [style], made.lanes, weights=filters)
+        with pytest.raises(NSTError, match=f"holds a sweep of other settings: {message}; give another --output"):
+            gallery.Gallery(tmp_path, other, layout, resume=True)
 
 
 @pytest.mark.parametrize(
