@@ -29,7 +29,7 @@ from nst_jax.networks.weights import Weights
 from nst_jax.optim import minimise, steps
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
-from nst_jax.runs.stylize import loss_of
+from nst_jax.runs.goals import loss_of
 
 TURN = 50
 MARKS = (100, 300)

@@ -24,7 +24,7 @@ from convert_weights.normalize import normalize, pictures_in
 from nst_jax.options.presets import preset
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
-from nst_jax.runs import stylize
+from nst_jax.runs.stylize import stylize
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RESCALED = "filters of mean activation 1"
@@ -65,7 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         cells.append([])
         for caption, changes in values:
             held = rescaled if caption.startswith(RESCALED) else weights
-            result = stylize.stylize(photograph, painting, dataclasses.replace(config, **changes), weights=held)
+            result = stylize(photograph, painting, dataclasses.replace(config, **changes), weights=held)
             told = judge(result.image)
             rows.append({"choice": choice, "value": caption, **told})
             numbers = f"style {told['style_rel']:.3f}, content {told['content_rel']:.2f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -16,16 +17,21 @@ from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
-from nst_jax.runs import stylize
+from nst_jax.runs.goals import Goals, loss_of
+from nst_jax.runs.inputs import as_picture
+from nst_jax.runs.machine import here
 
-value_and_gradient = jax.jit(jax.value_and_grad(stylize.loss_of, argnums=1, has_aux=True))
+value_and_gradient = jax.jit(jax.value_and_grad(loss_of, argnums=1, has_aux=True))
 
 
 def objective_of(weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config) -> Objective:
-    """Our objective of two pictures [H, W, 3] as they are."""
-    config = config.for_network(weights.network)
-    net = network(weights, config.pooling, config.padding, config.precision)
-    return stylize.objective_of(net, photograph, [painting], config)
+    """Our objective of two pictures [H, W, 3] as they are, as a run on this machine has it."""
+    size, machine = photograph.shape[:2], here()
+    complete = dataclasses.replace(config, size=max(size), style_octaves=1).for_network(weights.network)
+    precision = machine.precisions(complete.precision, weights.network)[0]
+    net = network(weights, complete.pooling, complete.padding, precision, machine.lowering)
+    pair = [as_picture(pixels, max(pixels.shape), enlarge=False) for pixels in (photograph, painting)]
+    return Goals(net, pair[0], pair[1:], size, complete, [None]).objective(complete)
 
 
 def our_step(weights: Weights, photograph: np.ndarray, painting: np.ndarray, config: Config) -> Call:

@@ -19,7 +19,7 @@ from benchmarks.harness import Row, table
 from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
 from benchmarks.processes import device_peak_bytes, in_child, peak_bytes
 from nst_jax.options.config import Config
-from nst_jax.runs import stylize
+from nst_jax.runs.stylize import stylize
 
 COLUMNS = ("network", "size", "variant", "peak MiB", "loaded MiB", "device peak MiB", "run bytes per pixel")
 
@@ -67,7 +67,7 @@ def run_here(network: str, size: int, variant: str, options: argparse.Namespace)
     plain = Config(network=network, size=size, steps=options.steps, coarse_steps=(1,))
     jax.block_until_ready(jax.numpy.zeros(1))  # the device's own beginnings do not count
     before = peak_bytes()
-    stylize.stylize(photograph, painting, variants.ours(plain)[variant], weights=weights)
+    stylize(photograph, painting, variants.ours(plain)[variant], weights=weights)
     after, device = peak_bytes(), device_peak_bytes()
     pixels = photograph.shape[0] * photograph.shape[1]
     return {

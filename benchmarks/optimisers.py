@@ -27,7 +27,8 @@ from nst_jax.networks.weights import Weights
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method, init
 from nst_jax.options.config import Config
-from nst_jax.runs import stylize
+from nst_jax.runs.goals import loss_of
+from nst_jax.runs.machine import here
 
 COLUMNS = ("network", "variant", "size", "contender", "seconds", "over adam", "500 steps", "first")
 
@@ -46,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """The rows of the table, which it prints as they come."""
-    calls = options.calls or minimise.chunk_length(minimise.CHUNK)
+    calls = options.calls or here().chunk
     methods = {"adam": Method("adam")} | {f"lbfgs {pairs}": Method("lbfgs", pairs) for pairs in options.histories}
     rows: list[Row] = []
     for network in options.networks:
@@ -80,8 +81,8 @@ def steps_of(
     def call(times: int) -> float:
         nonlocal state
         while times:
-            length = minimise.chunk_length(times)
-            state, terms = minimise.run_chunk(method, stylize.loss_of, goal, state, length)
+            length = minimise.chunk_length(times, calls)
+            state, terms = minimise.run_chunk(method, loss_of, goal, state, length)
             times -= length
         return float(jax.block_until_ready(terms)["total"][-1])
 

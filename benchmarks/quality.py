@@ -40,7 +40,9 @@ from nst_jax.options.preset_table import PRESET_CHANGES
 from nst_jax.options.presets import preset
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
-from nst_jax.runs import inputs, scales, stylize
+from nst_jax.runs import scales
+from nst_jax.runs.start import cover
+from nst_jax.runs.stylize import stylize
 
 MEASURES = ("D", "D_full", "D_half", "D_quarter", "content_rel", "chroma_grain", "cost", "seconds")
 SCALES = {"D_full": 1, "D_half": 2, "D_quarter": 4}
@@ -63,7 +65,10 @@ class ScaleJudge:
         """Of a picture reduced by ``factor``, the Gram matrices of the five style layers."""
         height, width = (max(16, round(side / factor)) for side in image.shape[:2])
         reduced = jnp.asarray(images.resize(image, height, width))
-        return statistics.style_targets(self.net, reduced, Config.style_layers)["style_targets"]
+        return {
+            tap: found.gram
+            for tap, found in statistics.style_targets(self.net, reduced, Config.style_layers)[0].items()
+        }
 
 
 def distance(found: dict[str, Any], wanted: dict[str, Any]) -> float:
@@ -119,7 +124,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         photograph, painting = pictures(*pair, options.size)
         content, style = (Path(one).stem for one in pair)
         if options.aspect:
-            photograph = inputs.cover(photograph, round(options.size / options.aspect), options.size)
+            photograph = cover(photograph, round(options.size / options.aspect), options.size)
         judge = ScaleJudge(teacher, photograph, painting)
         cells.append([Cell(photograph, content), Cell(painting, style)])
         for name, config in asked.items():
@@ -158,7 +163,7 @@ def made(
     if path is not None and path.exists() and images.read_metadata(path).get("options") == told:
         return images.load_image(path).pixels, float(images.read_metadata(path)["seconds"])
     started = time.perf_counter()
-    image = stylize.stylize(photograph, painting, config, weights=teacher).image
+    image = stylize(photograph, painting, config, weights=teacher).image
     seconds = time.perf_counter() - started
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ from benchmarks.variants import PLAIN, TORCH, float32, plain
 from nst_jax.choices import flag
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.pictures.images import load_image
-from nst_jax.runs import stylize as transfer
+from nst_jax.runs.goals import loss_of
 
 MEASURES = ("picture", "compile", "evaluations", "target", "times torch", "lowest / target", "written / target")
 COLUMNS = ("network", "size", "contender", *MEASURES)
@@ -151,7 +151,7 @@ class Judge:
 
     def loss(self, pixels: np.ndarray) -> float:
         """Of an image [H, W, 3]."""
-        return float(jax.jit(transfer.loss_of)(self.goal, jnp.asarray(pixels))[0])
+        return float(jax.jit(loss_of)(self.goal, jnp.asarray(pixels))[0])
 
     def __call__(self, path: Path) -> float:
         """The loss of a picture's file."""

@@ -24,7 +24,7 @@ from nst_jax.networks.weights_file import choose_weights
 from nst_jax.options.config import Config
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
-from nst_jax.runs import stylize
+from nst_jax.runs.stylize import stylize
 
 DRAWN = (("examples/townhouses.jpg", "examples/swirls.jpg"), ("examples/landscape.jpg", "examples/mosaic.jpg"))
 #: The longest side to which results are reduced to be compared, in pixels.
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             photograph, painting = pictures(*pair, size)
             started = time.perf_counter()
             config = dataclasses.replace(base, size=size)
-            found.append(stylize.stylize(photograph, painting, config, weights=held).image)
+            found.append(stylize(photograph, painting, config, weights=held).image)
             seconds = time.perf_counter() - started
             far = difference(found[-1], found[0]) / difference(photograph, found[0])
             content, style = (Path(one).stem for one in pair)

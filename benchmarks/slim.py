@@ -32,7 +32,8 @@ from nst_jax.networks.weights_file import choose_weights, find_weights
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
 from nst_jax.pictures import images
-from nst_jax.runs import stylize
+from nst_jax.runs.goals import loss_of
+from nst_jax.runs.stylize import stylize
 
 MORE_PAIRS = (
     ("chicago_skyline", "vangogh_wheatfield_cypresses"),
@@ -58,7 +59,7 @@ class Judge:
 
     def __init__(self, teacher: Weights, photograph: np.ndarray, painting: np.ndarray) -> None:
         goal = objective_of(teacher, photograph, painting, float32(preset("gatys2015")))
-        self.terms = lambda image: jax.jit(stylize.loss_of)(goal, jnp.asarray(image, jnp.float32))[1]
+        self.terms = lambda image: jax.jit(loss_of)(goal, jnp.asarray(image, jnp.float32))[1]
         self.style = float(self.terms(photograph)["style"])
         noise = np.random.default_rng(0).uniform(size=photograph.shape)
         self.content = float(self.terms(noise)["content"])
@@ -107,7 +108,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         for name, held in weights.items():
             config = changed(Config(size=options.size, network=held.network), options.set if name != "vgg19" else [])
             started = time.perf_counter()
-            result = stylize.stylize(photograph, painting, config, weights=held)
+            result = stylize(photograph, painting, config, weights=held)
             seconds = time.perf_counter() - started
             told = {"content": content, "style": style, "network": name, "seconds": seconds}
             rows.append(told | judge(result.image))

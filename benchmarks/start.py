@@ -29,7 +29,7 @@ COLUMNS = ("what", "network", "size", "cache", "seconds")
 IDLE = {
     "python": (["-c", "pass"], 0),
     "import nst_jax": (["-c", "import nst_jax"], 0),
-    "import nst_jax.transfer": (["-c", "import nst_jax.transfer"], 0),
+    "import nst_jax.runs.stylize": (["-c", "import nst_jax.runs.stylize"], 0),
     "--help": ([*STYLIZE, "--help"], 0),
     "mistake": ([*STYLIZE, "--no-such-option"], 2),
 }

@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-import jax
-
 from benchmarks import variants
 from benchmarks.contenders import steps
 from benchmarks.harness import Call, Row, interleaved, share_device, table
 from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
 from benchmarks.variants import plain
+from nst_jax.runs.machine import here
 
 COLUMNS = ("network", "size", "variant", "seconds", "speed", "loss error", "first")
 
@@ -38,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """The rows of the table, which it prints as they come."""
     share_device()
-    calls = options.calls or (1 if jax.default_backend() == "cpu" else 10)
+    calls = options.calls or (1 if here().platform == "cpu" else 10)
     rows: list[Row] = []
     for size in options.sizes:
         photograph, painting = pictures(options.content, options.style, size)

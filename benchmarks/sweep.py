@@ -19,10 +19,10 @@ from benchmarks.harness import Row, table
 from benchmarks.pictures import PAIRS, add_weights, pictures, weights_of
 from benchmarks.processes import device_peak_bytes, in_child, peak_bytes
 from nst_jax.options.presets import preset
-from nst_jax.runs import stylize
 from nst_jax.runs.compiling import compile_seconds
+from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps.grid import cumulative, grid
-from nst_jax.sweeps.lanes import prepare
+from nst_jax.sweeps.lanes import prepare_lanes
 
 RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 WAYS = ("batched", "one after the other")
@@ -74,12 +74,12 @@ def run_here(options: argparse.Namespace) -> Row:
     photograph, painting = pictures(*PAIRS[2], options.size)
     started = time.perf_counter()
     if options.here == "batched":
-        sweep = prepare(photograph, [painting], lanes, weights=weights)
+        sweep = prepare_lanes(photograph, [painting], lanes, weights=weights)
         plan = sweep.plan(len(lanes), options.at_once)
         results = [result for batch in sweep.run(range(len(lanes)), plan) for _, result in batch]
         more = {"at once": plan.batch, "estimated bytes": plan.batch * plan.lane_bytes}
     else:
-        results = [stylize.stylize(photograph, painting, lane.config, weights=weights) for lane in lanes]
+        results = [stylize(photograph, painting, lane.config, weights=weights) for lane in lanes]
         more = {}
     seconds = time.perf_counter() - started
     return {

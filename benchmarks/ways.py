@@ -19,7 +19,7 @@ from benchmarks.pictures import pictures
 from benchmarks.slim import ALL_PAIRS, changed
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
-from nst_jax.runs import stylize
+from nst_jax.runs.stylize import stylize
 
 #: What each way changes.
 WAYS: dict[str, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             asked = changed(Config(size=options.size, network="vgg19", **WAYS[way]), options.set)
             for _ in range(options.repeats):
                 started = time.perf_counter()
-                result = stylize.stylize(*pair, asked, weights=held)
+                result = stylize(*pair, asked, weights=held)
                 seconds = time.perf_counter() - started
             last = last_steps(result.trace, asked.steps)
             curve = [(row["seconds"], row["total"]) for row in last]

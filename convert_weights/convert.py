@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert_weights import families
+from convert_weights import preprocessings
 from convert_weights.registry import detect
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights, check_arrays
@@ -37,11 +37,11 @@ def convert(
     check_arrays(found.network, arrays, where=str(path))
     sha256 = file_sha256(path)
     if preprocessing is not None:
-        chosen, reason = families.PREPROCESSINGS[preprocessing], "as given with --preprocessing"
+        chosen, reason = preprocessings.PREPROCESSINGS[preprocessing], "as given with --preprocessing"
     elif found.preprocessing is not None:
         chosen, reason = found.preprocessing, found.reason
     else:
-        chosen, reason = families.decide(arrays, sha256, path)
+        chosen, reason = preprocessings.decide(arrays, sha256, path)
     metadata = {
         "source_file": path.name,
         "source_sha256": sha256,
@@ -49,9 +49,11 @@ def convert(
         **found.metadata,
         "preprocessing_reason": reason,
     }
-    if credit := families.credit(arrays):
+    if credit := preprocessings.credit(arrays):
         metadata["licence"] = credit
-    return Weights(found.network, arrays, chosen, metadata), f"preprocessing {families.describe(chosen)}: {reason}"
+    return Weights(
+        found.network, arrays, chosen, metadata
+    ), f"preprocessing {preprocessings.describe(chosen)}: {reason}"
 
 
 def _float32(array: np.ndarray, where: str) -> np.ndarray:

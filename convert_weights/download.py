@@ -17,7 +17,7 @@ from typing import Any
 
 import platformdirs
 
-from convert_weights.families import OXFORD_CREDIT, TORCHVISION_CREDIT
+from convert_weights.preprocessings import OXFORD_CREDIT, TORCHVISION_CREDIT
 from nst_jax.errors import NSTError
 
 CACHE_VARIABLE = "NST_JAX_CACHE"

@@ -51,7 +51,7 @@ class _Reader:
 
     def words(self, data: memoryview) -> list[int]:
         """32-bit whole numbers."""
-        return np.frombuffer(data, f"{self.order}i4").tolist()
+        return [int(word) for word in np.frombuffer(data, f"{self.order}i4")]
 
     def elements(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
         """The elements in ``data``: each one's type and data."""

@@ -18,10 +18,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from convert_weights.found import convolutions
+from convert_weights.layer_names import convolutions
+from nst_jax.choices import Pooling
 from nst_jax.networks.vgg import Network, features, network
 from nst_jax.networks.weights import Weights
 from nst_jax.pictures import images
+from nst_jax.runs.machine import here
 
 #: Pictures are reduced to this shorter side, and their middle square is taken: what the networks were trained with.
 SIDE = 224
@@ -30,7 +32,7 @@ SIDE = 224
 def normalize(
     weights: Weights,
     pictures: Sequence[Path],
-    pooling: str = "avg",
+    pooling: Pooling = "avg",
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> Weights:
     """Weights whose every filter has the mean activation 1 over ``pictures``.
@@ -43,7 +45,9 @@ def normalize(
 
     Raises NSTError for a picture that cannot be read.
     """
-    means = mean_activations(network(weights, pooling), (square(path) for path in progress(pictures)))
+    means = mean_activations(
+        network(weights, pooling, lowering=here().lowering), (square(path) for path in progress(pictures))
+    )
     arrays = rescale(weights.arrays, means)
     note = f"mean activation 1 over {len(pictures)} pictures ({SIDE} x {SIDE} pixels, {pooling} pooling)"
     return dataclasses.replace(weights, arrays=arrays, metadata={**weights.metadata, "normalized": note})

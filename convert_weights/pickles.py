@@ -15,9 +15,12 @@ import numpy as np
 
 from nst_jax.errors import NSTError
 
+#: What is made of a persistent id.
+Persistent = Callable[[Any], Any] | None
+
 
 class _ArrayUnpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], names: Mapping[str, Any], persistent: Callable | None, where: object) -> None:
+    def __init__(self, file: IO[bytes], names: Mapping[str, Any], persistent: Persistent, where: object) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 wrote bytes as text
         self._names, self._persistent, self._where = names, persistent, where
 
@@ -35,7 +38,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         return self._persistent(pid)
 
 
-def load(file: IO[bytes], names: Mapping[str, Any], where: object, persistent: Callable | None = None) -> Any:
+def load(file: IO[bytes], names: Mapping[str, Any], where: object, persistent: Persistent = None) -> Any:
     """One pickle from an open file.
 
     Args:
@@ -60,7 +63,7 @@ class Dtype:
     def __init__(self, text: str, *_: Any) -> None:
         self.text, self.order = text, "<"
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.order = state[1]
 
 
@@ -70,7 +73,7 @@ class Array:
     def __init__(self, *_: Any) -> None:
         self.value: Any = None
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, data = state
         if dtype.text.startswith("O"):
             self.value = data[0] if shape == () else data

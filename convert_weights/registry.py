@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from convert_weights.formats import keras, matconvnet, numpy_files, own, safetensors, torch_pth
-from convert_weights.found import Found
+from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
 
 HEAD_BYTES = 512

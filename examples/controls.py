@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nst_jax.options.config import KEPT_COLORS, PADDINGS, TV_KINDS, Config
+from nst_jax.choices import KEPT_COLORS, PADDINGS, TV_KINDS
+from nst_jax.options.config import Config
 from nst_jax.options.preset_table import PRESET_CHANGES
 from nst_jax.options.presets import preset
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
-from nst_jax.runs import stylize
+from nst_jax.runs.stylize import stylize
 
 HERE = Path(__file__).parent
 SIZE, ACROSS = 160, 6
@@ -126,7 +127,7 @@ def config_of(control: Control) -> Config:
 def made(control: Control) -> np.ndarray:
     """The picture of one control; what is transparent in it stands on paper."""
     config = config_of(control)
-    result = stylize.stylize(control.photograph, control.paintings, config)
+    result = stylize(control.photograph, control.paintings, config)
     image = result.image
     if result.alpha is not None:
         image = image * result.alpha[..., None] + 1 - result.alpha[..., None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+from nst_jax.version import __version__ as __version__
 
 _HOMES = {
     "Config": "options.config",
@@ -28,11 +28,11 @@ _HOMES = {
     "gram": "losses.formulas",
     "content_loss": "losses.formulas",
     "style_loss": "losses.formulas",
-    "total_variation": "losses.formulas",
+    "total_variation": "losses.pixels",
     "Objective": "losses.objective",
     "minimise": "optim.minimise",
     "stylize": "runs.stylize",
-    "Result": "runs.stylize",
+    "Result": "runs.result",
     "Progress": "runs.progress",
     "Stop": "optim.minimise",
     "save": "runs.report",

@@ -1,10 +1,40 @@
-"""Checks of what an option may be, each with the one line that says what would be right. Plain Python."""
+"""The closed choices, each a type and a tuple of its values, and the checks of options. Plain Python.
+
+A wrong value gets one line that says what would be right.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 from nst_jax.errors import NSTError
+
+Optimizer = Literal["lbfgs", "adam"]
+Pooling = Literal["avg", "max"]
+Convention = Literal["gatys2015", "gatys2016", "crowson", "normalized"]
+Padding = Literal["zeros", "replicate", "reflect", "wrap", "replicate-first"]
+#: Of products and responses. "auto" is a wish: which of the two it is, the machine decides.
+Precision = Literal["float32", "bfloat16"]
+PrecisionWish = Literal["auto", "float32", "bfloat16"]
+#: How convolutions are done: by XLA's own, or at each layer in the way that is fastest on a CPU.
+Lowering = Literal["xla", "cpu"]
+TvKind = Literal["squares", "absolute", "isotropic", "neighbours"]
+PixelRange = Literal["free", "bounded"]
+KeptColors = Literal["none", "luminance", "cholesky", "pca", "histogram"]
+
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+PRECISION_WISHES: tuple[PrecisionWish, ...] = get_args(PrecisionWish)
+LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
+TV_KINDS: tuple[TvKind, ...] = get_args(TvKind)
+PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
+KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
+#: The starts that are no picture's file.
+STARTS = ("content", "style", "noise", "gray")
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ of the third pooling. The fully connected layers are left out, as in Gatys, Ecke
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from nst_jax.errors import NSTError
 
@@ -94,6 +94,14 @@ def until(network: str, taps: Iterable[str]) -> tuple[Layer, ...]:
     return rows[: deepest + 1]
 
 
+def walk(rows: Sequence[Layer], height: int, width: int) -> Iterator[tuple[Layer, tuple[int, int]]]:
+    """Each of the rows with (height, width) of its response to a picture of ``height`` and ``width``."""
+    for row in rows:
+        if row.kind == "pool":
+            height, width = height // 2, width // 2
+        yield row, (height, width)
+
+
 def blocks(rows: Sequence[Layer]) -> list[tuple[Layer, ...]]:
     """The rows in their blocks, each up to and with a pooling; the last one may end without."""
     ends = [index + 1 for index, row in enumerate(rows) if row.kind == "pool" or index + 1 == len(rows)]
@@ -102,4 +110,4 @@ def blocks(rows: Sequence[Layer]) -> list[tuple[Layer, ...]]:
 
 def smallest_side(network: str, taps: Iterable[str]) -> int:
     """The fewest pixels that a picture's shorter side may have for every tap to keep at least one position."""
-    return 2 ** sum(row.kind == "pool" for row in until(network, taps))
+    return int(2 ** sum(row.kind == "pool" for row in until(network, taps)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from convert_weights.found import Arrays, Found, by_paper_names
+from convert_weights.layer_names import Arrays, Found, by_paper_names
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from convert_weights import mat5
-from convert_weights.families import CAFFE_RGB
-from convert_weights.found import Arrays, Found, by_paper_names
+from convert_weights.layer_names import Arrays, Found, by_paper_names
+from convert_weights.preprocessings import CAFFE_RGB
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Preprocessing
 

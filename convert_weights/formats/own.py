@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 
 from convert_weights.formats.keras import DAMAGED, SIGNATURE
-from convert_weights.found import Found
+from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights_file import FORMAT, load_weights
 

@@ -10,11 +10,12 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convert_weights.formats import torch_names
-from convert_weights.found import Found
+from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
 
 NAME = "safetensors"
@@ -57,7 +58,7 @@ def read(path: Path, network: str | None) -> Found:
         return torch_names.found(spans, tensor, network, path)
 
 
-def _span(entry: dict) -> tuple[str, tuple[int, ...], int, int]:
+def _span(entry: dict[str, Any]) -> tuple[str, tuple[int, ...], int, int]:
     """dtype, shape, begin and end of a header's entry. Raises ValueError for numbers that cannot be."""
     begin, end = map(int, entry["data_offsets"])
     shape = tuple(map(int, entry["shape"]))

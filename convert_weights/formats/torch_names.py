@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert_weights.found import NETWORKS, Arrays, Found, by_paper_names, closest_network, feature_indices
+from convert_weights.layer_names import NETWORKS, Arrays, Found, by_paper_names, closest_network, feature_indices
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from convert_weights import pickles
 from convert_weights.formats import torch_names
-from convert_weights.found import Found
+from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
 
 NAME = "torch state dict"
@@ -82,7 +82,7 @@ def _read_zip(path: Path, network: str | None) -> Found:
             if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
                 raise NSTError(f"{path} was written on a big-endian machine: save it again on a little-endian one")
             with archive.open(members[0]) as file:
-                state = pickles.load(file, _names(), path, _storage)  # type: ignore[arg-type]
+                state = pickles.load(file, _names(), path, _storage)
             return _found(state, lambda storage: archive.read(f"{folder}data/{storage.key}"), network, path)
     except NSTError:
         raise
@@ -130,7 +130,7 @@ def _read_legacy(path: Path, network: str | None) -> Found:
 def _names() -> dict[str, Any]:
     """What a state dict's pickle may name, made anew for each pickle."""
 
-    def tensor(storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any) -> _Tensor:
+    def tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> _Tensor:
         return _Tensor(storage, offset, tuple(size), tuple(stride))
 
     def parameter(data: _Tensor, *_: Any) -> _Tensor:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -35,7 +36,8 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
     try:
         with contextlib.redirect_stderr(told):
             given: dict[str, Any] = {} if default is None else {"default": default}
-            return tyro.cli(kind, prog=program, args=list(arguments), config=(FlagCreatePairsOff,), **given)
+            options: Options = tyro.cli(kind, prog=program, args=list(arguments), config=(FlagCreatePairsOff,), **given)
+            return options
     except SystemExit as end:
         if not end.code:
             raise
@@ -93,6 +95,7 @@ def interruptible(told: str) -> Iterator[Callable[[], bool]]:
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
     """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
     keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, whose pictures are what counts
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except NSTError as error:

@@ -76,16 +76,14 @@ def command(arguments: Sequence[str]) -> int:
     lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
 
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax.runs import stylize  # JAX is loaded only for a command line that holds
-    from nst_jax.sweeps import folder  # JAX is loaded only for a command line that holds
-    from nst_jax.sweeps import lanes as sweep  # JAX is loaded only for a command line that holds
+    from nst_jax.runs.result import origin_of  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps import folder
+    from nst_jax.sweeps.lanes import prepare_lanes
 
     folder.check_folder(output, options.resume)
-    prepared = sweep.prepare(content, styles, lanes)
+    prepared = prepare_lanes(content, styles, lanes)
     height, width = prepared.sizes[-1]
-    text = paragraphs(
-        wanted, prepared.union, stylize.origin_of(prepared.weights, prepared.net.precision), (width, height)
-    )
+    text = paragraphs(wanted, prepared.union, origin_of(prepared.weights, prepared.precision), (width, height))
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
     return run_lanes(folder.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
-from nst_jax.choices import check_whole
+from nst_jax.choices import STARTS, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import INTERRUPTED, interruptible, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.errors import NSTError
-from nst_jax.options.config import STARTS, Config
+from nst_jax.options.config import Config
 from nst_jax.options.folders import pictures_of
 from nst_jax.options.preset_table import is_preset_file
 
@@ -62,15 +62,15 @@ def command(arguments: Sequence[str]) -> int:
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
-    from nst_jax.networks.weights_file import choose_weights
-    from nst_jax.pictures import images  # JAX is loaded only for a command line that holds
-    from nst_jax.runs import report as runs  # JAX is loaded only for a command line that holds
-    from nst_jax.runs import stylize  # JAX is loaded only for a command line that holds
+    from nst_jax.pictures.images import save_image  # JAX is loaded only for a command line that holds
+    from nst_jax.runs import report as written
     from nst_jax.runs.plan import prepare
+    from nst_jax.runs.progress import Stop
+    from nst_jax.runs.stylize import paint
 
-    weights = choose_weights(options.network, options.weights)
+    prepared = prepare(options.content, options.style, options.config())
     if options.dry_run:
-        print(plan_lines(prepare(options.content, options.style, options.config(), weights=weights)))
+        print(plan_lines(prepared))
         save_preset(options)
         return 0
 
@@ -81,22 +81,20 @@ def command(arguments: Sequence[str]) -> int:
         def on_progress(progress: Progress) -> None:
             nonlocal begun
             if not begun:  # not before: a mistake of the caller's gets one line and no other
-                print(network_line(weights.network), file=sys.stderr)
+                print(network_line(prepared.config.network), file=sys.stderr)
             begun = True
             show(progress)
             if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
-                images.save_image(preview_path(options.output, progress.step), progress.image())
+                save_image(preview_path(options.output, progress.step), progress.image())
             if interrupted():
-                raise stylize.Stop
+                raise Stop
 
-        result = stylize.stylize(
-            options.content, options.style, options.config(), weights=weights, on_progress=on_progress
-        )
+        result = paint(prepared, on_progress)
     for note in result.notes:
         print(f"{PROGRAM}: note: {note}", file=sys.stderr)
-    runs.save(options.output, result)
+    written.save(options.output, result)
     if options.report:
-        runs.save_report(options.report, runs.report(result, options.output))
+        written.save_report(options.report, written.report(result, options.output))
     save_preset(options)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
     print(f"{options.output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
@@ -109,7 +107,7 @@ def command(arguments: Sequence[str]) -> int:
 def defaults(arguments: Sequence[str]) -> Stylize:
     """The command's defaults: those of the preset that ``arguments`` name."""
     required = {"content": MISSING, "style": MISSING}
-    return Stylize(**vars(named_preset(arguments)), **required)  # type: ignore[arg-type]
+    return Stylize(**vars(named_preset(arguments)), **required)
 
 
 def check_files(options: Stylize) -> None:
@@ -145,13 +143,12 @@ def save_preset(options: Stylize) -> None:
     if options.save_preset:
         from nst_jax.options import presets
 
-        presets.save(options.save_preset, options.config())
+        presets.save_preset(options.save_preset, options.config())
 
 
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
-    from nst_jax.networks.vgg import precision_of
-    from nst_jax.runs.inputs import notes_of
+    from nst_jax.runs.result import notes_of
 
     config, plan = prepared.config, prepared.plan
     scales = [
@@ -160,7 +157,7 @@ def plan_lines(prepared: Prepared) -> str:
         for (height, width), count in zip(each.sizes, each.counts, strict=True)
     ]
     again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
-    smaller = ", to fit" if plan.precision != precision_of(config.precision, config.network) else ""
+    smaller = ", to fit" if plan.precision != prepared.machine.precisions(config.precision, config.network)[0] else ""
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
         f"precision: {plan.precision}{smaller}",

@@ -23,7 +23,7 @@ from nst_jax.sweeps.grid import grid as make_grid
 if TYPE_CHECKING:
     from nst_jax.runs.progress import Progress
     from nst_jax.sweeps.folder import Gallery
-    from nst_jax.sweeps.lanes import Plan
+    from nst_jax.sweeps.lanes import Batches
 
 PROGRAM = "nst-sweep"
 REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISSING}
@@ -105,10 +105,10 @@ def command(arguments: Sequence[str]) -> int:
     )
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax.sweeps import folder as gallery  # JAX is loaded only for a command line that holds
-    from nst_jax.sweeps import lanes as sweep  # JAX is loaded only for a command line that holds
+    from nst_jax.sweeps.lanes import prepare_lanes
 
     gallery.check_folder(options.output, options.resume)
-    prepared = sweep.prepare(options.content, paintings, grid.lanes)
+    prepared = prepare_lanes(options.content, paintings, grid.lanes)
     title = f"{options.content.stem}: {len(grid.lanes)} runs"
     folder = gallery.Gallery(options.output, prepared, grid_layout(grid, title), resume=options.resume)
     return run_lanes(folder, options.lanes_at_once, PROGRAM)
@@ -116,7 +116,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
-    from nst_jax.runs import stylize
+    from nst_jax.runs.progress import Stop
 
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
@@ -130,7 +130,7 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
             def on_progress(progress: Progress) -> None:
                 show(progress)
                 if interrupted():
-                    raise stylize.Stop
+                    raise Stop
 
             for results in folder.sweep.run(todo, plan, on_progress):
                 for lane, result in results:
@@ -148,7 +148,7 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     return 1 if broken else 0
 
 
-def plan_line(plan: Plan, lanes: int) -> str:
+def plan_line(plan: Batches, lanes: int) -> str:
     """How many lanes run at once, and what memory that is thought to take."""
     batches, devices = -(-lanes // plan.batch), len(plan.devices)
     each = plan.batch // devices * plan.lane_bytes / 2**30

@@ -18,7 +18,7 @@ normalized    Σ (F − P)² / Σ P²              Σ (G/M − A/M)² / Σ (A/M)
 ============  =============================  =================================
 
 The first is the paper's, the second the one of the code that its authors released, the third that of Crowson's tool
-(``objective.UNIT`` tells in which unit). The last has no units: it means the same at every size, for every network and
+(``terms.UNIT`` tells in which unit). The last has no units: it means the same at every size, for every network and
 every painting.
 
 Beside its Gram matrix a layer has the mean μ and the deviation σ of each filter's responses (Galerne et al. 2024); how
@@ -30,15 +30,17 @@ distance of mapped responses is dᵀ M d, and that of their Gram matrices tr(M D
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nst_jax.choices import CONVENTIONS, Convention, check_choice
+
 #: Keeps the normalized losses finite for a target that is zero everywhere.
 TINY = 1e-12
-#: Differences between neighbours that are much smaller than this count as squares where others count as they are.
-SMALL_STEP = 1 / 255
 
 
 def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
@@ -50,9 +52,14 @@ def gram(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
     Returns [N, N], float32, symmetric and positive semidefinite, in the square of the responses' unit. Differentiable
     in reverse, also twice; not forward.
     """
-    height, width, filters = features.shape[-3:]
-    rows = features.reshape(*features.shape[:-3], height * width, filters)
-    return _correlations(rows) / (height * width)
+    height, width, _ = features.shape[-3:]
+    return correlations(features) / (height * width)
+
+
+def correlations(features: Float[Array, "*b h w n"]) -> Float[Array, "*b n n"]:
+    """G_ij = Σ_k F_ik F_jk, which adds up over positions; else as ``gram``."""
+    *batch, height, width, filters = features.shape
+    return _correlations(features.reshape(*batch, height * width, filters))
 
 
 def guided_gram(features: Float[Array, "h w n"], guides: Float[Array, "r h w"]) -> Float[Array, "r n n"]:
@@ -132,37 +139,66 @@ def squared_gram_distance(
 def content_loss(
     responses: Float[Array, "h w n"],
     target: Float[Array, "h w n"],
-    convention: str = "gatys2015",
+    convention: Convention = "gatys2015",
     metric: Metric | None = None,
     guide: Float[Array, "h w"] | None = None,
 ) -> Float[Array, ""]:
     """How far the responses are from the photograph's: L_content (2015, equation 1), see the module for conventions.
 
-    ``guide`` says how much each position counts, 0 to 1.
+    ``guide`` says how much each position counts, 0 to 1. Raises NSTError for an unknown convention.
     """
-    height, width, filters = target.shape
-    positions: Array | int = height * width
-    if guide is not None:
-        responses, target = (jnp.sqrt(guide)[..., None] * each for each in (responses, target))
-        positions = jnp.sum(guide)
-    distance = squared_distance(responses, target, metric)
+    distance = content_distance(responses, target, metric, guide)
+    return content_value(distance, content_scale(target, convention, metric, guide))
+
+
+def content_distance(
+    responses: Float[Array, "h w n"],
+    target: Float[Array, "h w n"] | float,
+    metric: Metric | None = None,
+    guide: Float[Array, "h w"] | None = None,
+) -> Float[Array, ""]:
+    """Σ T (F − P)², with T the ``guide``: the part of ``content_loss`` that adds up over positions."""
+    if guide is None:
+        return squared_distance(responses, target, metric)
+    share = jnp.sqrt(guide)[..., None]
+    return squared_distance(share * responses, share * target, metric)
+
+
+def content_scale(
+    target: Float[Array, "h w n"],
+    convention: Convention = "gatys2015",
+    metric: Metric | None = None,
+    guide: Float[Array, "h w"] | None = None,
+) -> Float[Array, ""]:
+    """What ``content_distance`` is divided by: 2, the number of values, or Σ P²; of the photograph alone."""
+    check_choice("convention", convention, CONVENTIONS)
     if convention == "gatys2015":
-        return distance / 2
+        half: Array = jnp.float32(2)
+        return half
     if convention in ("gatys2016", "crowson"):
-        return distance / (positions * (metric.channels if metric else filters))
-    return distance / (squared_distance(target, 0.0, metric) + TINY)
+        height, width, filters = target.shape
+        positions = height * width if guide is None else jnp.sum(guide)
+        values: Array = jnp.float32(positions * (metric.channels if metric else filters))
+        return values
+    return content_distance(target, 0.0, metric, guide) + TINY
+
+
+def content_value(distance: Float[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
+    """L_content from what adds up over positions and what it is divided by."""
+    return distance / scale
 
 
 def style_loss(
     statistics: Float[Array, "n n"],
     target: Float[Array, "n n"],
-    convention: str = "gatys2015",
+    convention: Convention = "gatys2015",
     metric: Metric | None = None,
 ) -> Float[Array, ""]:
     """How far a layer's Gram matrix is from the painting's: E_l (2015, equation 4), see the module for conventions.
 
-    Both matrices are ``gram``'s: divided by their number of positions.
+    Both matrices are ``gram``'s: divided by their number of positions. Raises NSTError for an unknown convention.
     """
+    check_choice("convention", convention, CONVENTIONS)
     distance = squared_gram_distance(statistics, target, metric)
     filters = metric.channels if metric else len(target)
     if convention == "gatys2015":
@@ -190,10 +226,21 @@ def moments(
       metric: of responses that stand for others; μ and σ are those of the others.
       guides: the regions' T_r, whose squares weigh the positions; then the result is [R, 2, N].
     """
+    height, width, _ = features.shape
+    weights = height * width if guides is None else jnp.sum(guides**2, (1, 2))[:, None]
+    return moments_of(sums(features, guides) / weights, statistics, metric)
+
+
+def sums(features: Float[Array, "h w n"], guides: Float[Array, "r h w"] | None = None) -> Float[Array, "*r n"]:
+    """Σ_k F_ik over the positions, or Σ_k T_rk² F_ik for each region."""
     features = _exact(features)
-    mean = features.mean((0, 1))
-    if guides is not None:
-        mean = jnp.einsum("rhw,hwn->rn", guides**2, features) / jnp.sum(guides**2, (1, 2))[:, None]
+    return features.sum((0, 1)) if guides is None else jnp.einsum("rhw,hwn->rn", guides**2, features)
+
+
+def moments_of(
+    mean: Float[Array, "*r n"], statistics: Float[Array, "*r n n"], metric: Metric | None = None
+) -> Float[Array, "*r 2 N"]:
+    """``moments`` from the mean of the responses and their Gram matrix over its positions."""
     if metric is None:
         second = jnp.diagonal(statistics, axis1=-2, axis2=-1)
     else:
@@ -204,87 +251,21 @@ def moments(
 
 
 def moments_loss(
-    found: Float[Array, "2 N"], target: Float[Array, "2 N"], convention: str = "gatys2016"
+    found: Float[Array, "2 N"], target: Float[Array, "2 N"], convention: Convention = "gatys2016"
 ) -> Float[Array, ""]:
     """How far means and deviations are from the painting's.
 
     Σ (μ − μ_s)² / Σ μ_s² and the same of σ in the normalized convention; N Σ (μ − μ_s)² + N Σ (σ − σ_s)² else, a
     quarter of it for gatys2015, so that the layer weights 1000/N² leave them the mean squares of Galerne et al. (2024).
+    Raises NSTError for an unknown convention.
     """
+    check_choice("convention", convention, CONVENTIONS)
     distances = jnp.sum(jnp.square(found - target), -1)
     if convention == "normalized":
         return jnp.sum(distances / (jnp.sum(jnp.square(target), -1) + TINY))
     return target.shape[-1] * jnp.sum(distances) / (4 if convention == "gatys2015" else 1)
 
 
-def strong_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
-    """The image with its chroma, what it has beside the mean of its three values, so many times as strong.
-
-    Grain of colour is what the eye minds and the responses hardly see: in the total variation it may count more.
-    """
-    grey = image.mean(-1, keepdims=True)
-    return grey + factor * (image - grey)
-
-
-def total_variation(
-    image: Float[Array, "h w 3"],
-    kind: str = "squares",
-    wrap: bool = False,
-    visible: Float[Array, "h w"] | None = None,
-) -> Float[Array, ""]:
-    """How much neighbours differ in an image in [0, 1]; 0 for a flat image. Not in the papers.
-
-    With the differences d↓ and d→ of each value from the ones below and right of it, and the mean over all values
-    (so that it does not grow with the image), the kinds are
-
-    ==========  =====================================================================================================
-    squares     mean of d↓² + d→²
-    absolute    mean of |d↓| + |d→|: an edge costs what a ramp of the same height costs, and so it may stay
-    isotropic   mean of √(d↓² + d→²), the same whichever way an edge runs (Rudin, Osher and Fatemi 1992)
-    neighbours  mean of ⅔ (d↓² + d→²) + ⅙ (d↘² + d↙²), as squares, but the same whichever way a fine pattern runs
-                (the stencil of nine points of Crowson's style-transfer-pytorch, whose border repeats itself)
-    ==========  =====================================================================================================
-
-    where |d| stands for √(d² + ε²) − ε with ε = ``SMALL_STEP``, and √(d↓² + d→²) likewise. Differences to beyond the
-    border are 0, or with ``wrap`` those to the other side. ``visible`` says how much each pixel counts, 0 to 1, in the
-    mean; a pair of neighbours counts by the product.
-    """
-    height, width, _ = image.shape
-    count = image.size if visible is None else 3 * jnp.sum(visible)
-
-    def squares(down: int, right: int) -> Array:
-        """d² to the value so far down and right, weighed."""
-
-        def neighbour(array: Array) -> Array:
-            return jnp.roll(array, (-down, -right), (0, 1))
-
-        rows, columns = jnp.arange(height)[:, None] + down, jnp.arange(width) + right
-        weight = (rows < height) & (columns >= 0) & (columns < width) | wrap
-        if visible is not None:
-            weight = weight * visible * neighbour(visible)
-        return jnp.square(neighbour(image) - image) * weight[..., None]
-
-    down, across = squares(1, 0), squares(0, 1)
-    if kind == "absolute":
-        return (jnp.sum(_magnitude(down)) + jnp.sum(_magnitude(across))) / count
-    if kind == "isotropic":
-        return jnp.sum(_magnitude(down + across)) / count
-    straight = (jnp.sum(down) + jnp.sum(across)) / count
-    if kind == "squares":
-        return straight
-    return 2 / 3 * straight + (jnp.sum(squares(1, 1)) + jnp.sum(squares(1, -1))) / (6 * count)
-
-
-def _magnitude(square: Array) -> Array:
-    """√(s + ε²) − ε of a square s, without the loss of digits: its gradient exists at 0."""
-    return square / (jnp.sqrt(square + SMALL_STEP**2) + SMALL_STEP)
-
-
-def outside(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
-    """How far values are beyond [0, 1]: the mean over all of the squared distance from it. Not in the papers."""
-    return jnp.mean(jnp.square(image - jnp.clip(image, 0, 1)))
-
-
-def sum_of(terms) -> Array:
+def sum_of(terms: Iterable[Array]) -> Array:
     """The sum of arrays of one shape, 0 for none."""
     return sum(terms, start=jnp.float32(0))

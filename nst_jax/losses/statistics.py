@@ -1,10 +1,14 @@
-"""What an image is held against: the photograph's responses, and the paintings' Gram matrices, means and deviations."""
+"""The statistics of a style: what of the responses at a layer adds up over positions, and what is made of the sums.
+
+``Sums`` of the parts of a picture are added to those of the whole; ``Statistics``, which are compared, are theirs
+divided by the number of positions.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +18,60 @@ from nst_jax.losses import formulas
 from nst_jax.losses.formulas import Metric
 from nst_jax.networks.vgg import Network, linear_map, once, responses
 
-#: A style at one layer: its Gram matrix, and its means and deviations or None; of regions with their axis in front.
-Statistics = tuple[Array, Array | None]
-#: What ``style_targets`` gives, by the names of ``Objective``'s fields.
-Targets = dict[str, Any]
+
+class Sums(NamedTuple):
+    """What adds up over the positions of a layer; of R regions with their axis in front.
+
+    Attributes:
+      positions: their number, [].
+      weights: Σ T_r² of the regions' guides, [R]; None without regions.
+      first: Σ F or Σ T_r² F, [n] or [R, n]; None where only Gram matrices count.
+      second: Σ F Fᵀ or Σ T_r² F Fᵀ, [n, n] or [R, n, n].
+    """
+
+    positions: Array
+    weights: Array | None
+    first: Array | None
+    second: Array
 
 
-def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps: Sequence[str]) -> dict[str, Array]:
+class Statistics(NamedTuple):
+    """A style at one layer; of R regions with their axis in front.
+
+    Attributes:
+      gram: the Gram matrix over its positions, G / M, [n, n] or [R, n, n].
+      moments: means and deviations, [2, N] or [R, 2, N]; None where they do not count.
+    """
+
+    gram: Array
+    moments: Array | None
+
+
+#: The statistics of a painting: at each of its sizes, the full one and that halved once, twice, …, by layer.
+StyleTargets = tuple[dict[str, Statistics], ...]
+
+
+def sums_of(response: Float[Array, "h w n"], guides: Float[Array, "r h w"] | None, moments: bool) -> Sums:
+    """The sums of the responses at a layer, of each region where there are guides; the first too if ``moments``."""
+    positions = jnp.float32(response.shape[0] * response.shape[1])
+    first = formulas.sums(response, guides) if moments else None
+    if guides is None:
+        return Sums(positions, None, first, formulas.correlations(response))
+    return Sums(positions, jnp.sum(guides**2, (1, 2)), first, formulas.correlations(guides[..., None] * response))
+
+
+def statistics_of(sums: Sums, metric: Metric | None) -> Statistics:
+    """The statistics of a layer from its sums; the moments where there are first ones."""
+    gram, weights = sums.second / sums.positions, sums.positions
+    if sums.weights is not None:
+        weights = sums.weights[:, None]
+        gram /= (sums.weights / sums.positions)[:, None, None]
+    if sums.first is None:
+        return Statistics(gram, None)
+    return Statistics(gram, formulas.moments_of(sums.first / weights, gram, metric))
+
+
+def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
     """P^l, the photograph's responses, at each of ``taps``."""
     return jax.jit(responses, static_argnums=2)(once(net), photograph, tuple(taps)) if taps else {}
 
@@ -28,14 +79,6 @@ def content_targets(net: Network, photograph: Float[Array, "h w 3"] | None, taps
 def of_paintings(net: Network, tileable: bool) -> Network:
     """The network as it sees paintings: where the image tiles and a painting does not, its border mirrors it."""
     return dataclasses.replace(net, padding="reflect") if tileable else net
-
-
-def statistics_of(
-    response: Float[Array, "h w n"], metric: Metric | None, guides: Float[Array, "r h w"] | None, moments: bool
-) -> Statistics:
-    """The Gram matrix of the responses at a layer, of each region where there are guides, and the moments if wanted."""
-    grams = formulas.gram(response) if guides is None else formulas.guided_gram(response, guides)
-    return grams, formulas.moments(response, grams, metric, guides) if moments else None
 
 
 def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
@@ -58,26 +101,22 @@ def style_targets(
     moments: bool = False,
     guides: Mapping[str, Array] | None = None,
     octaves: int = 1,
-) -> Targets:
-    """What ``Objective`` wants of a painting at each of ``taps``, under the names of its fields.
+) -> StyleTargets:
+    """The statistics of a painting at each of ``taps``: its own, and those of the painting halved, for each octave.
 
-    Its Gram matrices over their positions, A^l / M^l, and where ``moments`` are wanted its means and deviations; and
-    those of the painting halved, for each of the other ``octaves``. With ``guides``, [R, H', W'] at each of ``taps``,
-    those of each region of the painting, [R, …].
+    Means and deviations are there where ``moments`` are wanted. With ``guides``, [R, H', W'] at each of ``taps``, they
+    are those of each region of the painting, [R, …].
     """
     metrics = metrics_of(net, taps)
-    found: list[Targets] = []
+    found: list[dict[str, Statistics]] = []
     for octave in range(octaves):
         if octave:
             painting = halved(painting)
             guides = guides and halved_guides(guides)
         seen = responses(once(net), painting, taps) if taps else {}
-        each = {
-            tap: statistics_of(seen[tap], metrics.get(tap), guides[tap] if guides else None, moments) for tap in taps
-        }
-        grams = {tap: statistics[0] for tap, statistics in each.items()}
-        found.append({"style_targets": grams, "moment_targets": {tap: each[tap][1] for tap in taps if moments}})
-    return {**found[0], "coarser": tuple(found[1:])}
+        sums = {tap: sums_of(seen[tap], guides[tap] if guides else None, moments) for tap in taps}
+        found.append({tap: statistics_of(each, metrics.get(tap)) for tap, each in sums.items()})
+    return tuple(found)
 
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
@@ -87,10 +126,11 @@ def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
 
 
 @jax.jit
-def blended(targets: Sequence[Targets], blend: Float[Array, " paintings"]) -> Any:
+def blended(targets: Sequence[StyleTargets], blend: Float[Array, " paintings"]) -> StyleTargets:
     """The mean of several paintings' ``style_targets``, weighted by ``blend``."""
 
     def mean(*each: Array) -> Array:
         return formulas.sum_of(weight * array for weight, array in zip(blend, each, strict=True)) / jnp.sum(blend)
 
-    return jax.tree.map(mean, *targets)
+    found: StyleTargets = jax.tree.map(mean, *targets)
+    return found

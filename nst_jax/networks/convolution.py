@@ -1,27 +1,27 @@
-"""The 3×3 convolution behind every layer, with several lowerings that give the same numbers at different speeds.
+"""The 3×3 convolution behind every layer, in several ways that give the same numbers at different speeds.
 
 ``xla``
     XLA's own convolution. On a GPU or TPU it is the fast one; on a CPU it is for few channels.
 ``winograd``
-    By tiles: a quarter of the multiplications. On a CPU it is the fast one for many channels; see ``nst_jax.winograd``
-    for its error.
+    By tiles: a quarter of the multiplications. On a CPU it is the fast one for many channels; see
+    ``nst_jax.networks.winograd`` for its error.
 ``strides``
     XLA's own, with neighbours in a row made channels: for the few channels of a picture, on a CPU.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nst_jax.choices import PADDINGS, Lowering, Padding, check_choice
 from nst_jax.networks.winograd import transformed, winograd
 
-LOWERINGS = ("xla", "winograd", "strides")
+Way = Literal["xla", "winograd", "strides"]
+WAYS: tuple[Way, ...] = get_args(Way)
 #: NumPy's names of the ways a picture can go on beyond its border.
 BEYOND = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 #: The fewest channels, in times out, and the fewest products over all positions, for which Winograd's transforms are
@@ -33,35 +33,27 @@ STRIDE_CHANNELS = 64
 STRIDE = 4
 
 
-def choose(height: int, width: int, inputs: int, outputs: int, dtype: str) -> str:
-    """The fastest lowering for [height, width, inputs] to so many ``outputs`` on JAX's default device."""
-    if jax.default_backend() != "cpu" or dtype not in WINOGRAD_CHANNELS:
+def fastest_on_cpu(height: int, width: int, inputs: int, outputs: int, precision: str) -> Way:
+    """The way that is fastest on a CPU from [height, width, inputs] to so many ``outputs``."""
+    if precision not in WINOGRAD_CHANNELS:
         return "xla"
     channels = inputs * outputs
-    if channels <= STRIDE_CHANNELS and dtype == "float32":
+    if channels <= STRIDE_CHANNELS and precision == "float32":
         return "strides"
-    pays = channels >= WINOGRAD_CHANNELS[dtype] and height * width * channels >= WINOGRAD_WORK
+    pays = channels >= WINOGRAD_CHANNELS[precision] and height * width * channels >= WINOGRAD_WORK
     return "winograd" if pays else "xla"
 
 
-def gains_by_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 faster than float32, as far as Linux tells: by AMX, on Arm, on AMD.
-
-    Intel's AVX-512 alone has such products too, at some seven tenths of the speed of float32's.
-    """
-    try:
-        told = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    fast = "avx512_bf16|amx_bf16|bf16" if "AuthenticAMD" in told else "amx_bf16|bf16"
-    return re.search(rf"\b({fast})\b", told) is not None
+def way_of(lowering: Lowering, size: tuple[int, int], inputs: int, outputs: int, precision: str) -> Way:
+    """How a layer's convolution at (height, width) is done: XLA's way, or with the lowering "cpu" the fastest there."""
+    return fastest_on_cpu(*size, inputs, outputs, precision) if lowering == "cpu" else "xla"
 
 
 def convolve(
     x: Float[Array, "b h w i"],
     kernel: Float[Array, "3 3 i o"],
-    padding: str = "zeros",
-    lowering: str = "",
+    padding: Padding = "zeros",
+    way: Way = "xla",
     filters: Float[Array, "36 i o"] | None = None,
 ) -> Float[Array, "b h w o"]:
     """Σ kernel[r, s] · x[y + r − 1, x + s − 1], the size kept.
@@ -70,20 +62,24 @@ def convolve(
       x: responses, in the type that the result has.
       kernel: the filters.
       padding: "zeros", "replicate", "reflect" or "wrap": what lies beyond the border.
-      lowering: one of ``LOWERINGS``; "" for ``choose``'s.
+      way: one of ``WAYS``.
       filters: the kernel as "winograd" takes it, ``winograd.transformed``, where that has been done before.
+
+    Raises NSTError for an unknown padding or way.
     """
-    lowering = lowering or choose(x.shape[1], x.shape[2], kernel.shape[2], kernel.shape[3], x.dtype.name)
-    convolved: Any = {"xla": _xla, "winograd": winograd, "strides": _strides}[lowering]
-    if lowering != "winograd":
+    check_choice("way of a convolution", way, WAYS)
+    check_choice("padding", padding, tuple(each for each in PADDINGS if each != "replicate-first"))
+    convolved: Any = {"xla": _xla, "winograd": winograd, "strides": _strides}[way]
+    if way != "winograd":
         kernel = kernel.astype(x.dtype)
     else:
         kernel = transformed(kernel, x.dtype.name) if filters is None else filters
     if padding == "zeros":
-        return convolved(x, kernel)
+        same: Array = convolved(x, kernel)
+        return same
     beyond: Any = BEYOND[padding]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), beyond)
-    return _xla(x, kernel, edges="VALID") if lowering == "xla" else convolved(x, kernel)[:, 1:-1, 1:-1]
+    return _xla(x, kernel, edges="VALID") if way == "xla" else convolved(x, kernel)[:, 1:-1, 1:-1]
 
 
 def _xla(x: Array, kernel: Array, *, step: int = 1, edges: Any = "SAME") -> Array:

@@ -13,13 +13,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nst_jax.choices import POOLINGS, Pooling, check_choice
 
-def pool(x: Float[Array, "*b h w c"], pooling: str) -> Float[Array, "*b h//2 w//2 c"]:
+
+def pool(x: Float[Array, "*b h w c"], pooling: Pooling) -> Float[Array, "*b h//2 w//2 c"]:
     """2×2 pooling of stride 2, by mean ("avg") or maximum ("max"); an odd last row or column is dropped.
 
     Where several values of a window are its maximum, the first of them, row by row, takes the whole slope.
     The 2015 paper: "replacing the max-pooling operation by average pooling improves the gradient flow".
+    Raises NSTError for another pooling.
     """
+    check_choice("pooling", pooling, POOLINGS)
     height, width = x.shape[-3] // 2 * 2, x.shape[-2] // 2 * 2
     pooled = _mean if pooling == "avg" else _maximum
     return pooled(x[..., :height, :width, :])

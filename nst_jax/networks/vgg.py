@@ -19,30 +19,37 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import layers
-from nst_jax.choices import check_choice
-from nst_jax.networks.convolution import choose, convolve, gains_by_bfloat16
+from nst_jax.choices import (
+    LOWERINGS,
+    PADDINGS,
+    POOLINGS,
+    PRECISIONS,
+    Lowering,
+    Padding,
+    Pooling,
+    Precision,
+    check_choice,
+)
+from nst_jax.networks.convolution import convolve, way_of
 from nst_jax.networks.pooling import pool
 from nst_jax.networks.weights import Preprocessing, Weights
 from nst_jax.networks.winograd import transformed
-from nst_jax.options.config import PADDINGS, PRECISIONS, check_pooling
-
-#: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that does at all.
-WIDE = 256
 
 
 class Convolution(nn.Module):
     """A 3×3 convolution with a bias, [B, H, W, I] to [B, H, W, channels]; see ``convolution`` for how it is done."""
 
     channels: int
-    padding: str = "zeros"
-    lowering: str = ""
+    padding: Padding = "zeros"
+    lowering: Lowering = "xla"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         filters: Array | None = self.get_variable("filters", "kernel")
-        return convolve(x, kernel, self.padding, self.lowering, filters) + bias.astype(x.dtype)
+        way = way_of(self.lowering, (x.shape[1], x.shape[2]), x.shape[3], self.channels, x.dtype.name)
+        return convolve(x, kernel, self.padding, way, filters) + bias.astype(x.dtype)
 
 
 class VGG(nn.Module):
@@ -52,18 +59,18 @@ class VGG(nn.Module):
       rows: the part of the network's table that is run.
       taps: the layers whose responses are returned.
       pooling: "avg" or "max".
-      padding: what the convolutions see beyond the border, one of ``config.PADDINGS``: "replicate-first" is replicate
+      padding: what the convolutions see beyond the border, one of ``choices.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
       precision: "float32" or "bfloat16", that of products and responses; sums over channels are float32.
-      lowering: of the convolutions, one of ``convolution.LOWERINGS``; "" for the fastest at each layer.
+      lowering: of the convolutions: "xla", or "cpu" for what is fastest on a CPU at each layer.
     """
 
     rows: tuple[layers.Layer, ...]
     taps: tuple[str, ...]
-    pooling: str = "avg"
-    padding: str = "zeros"
-    precision: str = "float32"
-    lowering: str = ""
+    pooling: Pooling = "avg"
+    padding: Padding = "zeros"
+    precision: Precision = "float32"
+    lowering: Lowering = "xla"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> dict[str, Float[Array, "b _h _w _c"]]:
@@ -104,26 +111,35 @@ class Network:
     std: Array
     name: str = flax.struct.field(pytree_node=False)
     bgr: bool = flax.struct.field(pytree_node=False)
-    pooling: str = flax.struct.field(pytree_node=False)
-    padding: str = flax.struct.field(pytree_node=False)
-    precision: str = flax.struct.field(pytree_node=False)
-    lowering: str = flax.struct.field(pytree_node=False, default="")
+    pooling: Pooling = flax.struct.field(pytree_node=False)
+    padding: Padding = flax.struct.field(pytree_node=False)
+    precision: Precision = flax.struct.field(pytree_node=False)
+    lowering: Lowering = flax.struct.field(pytree_node=False, default="xla")
     remat: bool = flax.struct.field(pytree_node=False, default=False)
     filters: dict[str, dict[str, Array]] = dataclasses.field(default_factory=dict)
 
 
-def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", precision: str = "float32") -> Network:
+def network(
+    weights: Weights,
+    pooling: Pooling = "avg",
+    padding: Padding = "zeros",
+    precision: Precision = "float32",
+    lowering: Lowering = "xla",
+    remat: bool = False,
+) -> Network:
     """Puts loaded weights on the device.
 
     Args:
       weights: which network, and its numbers.
-      pooling, padding, precision: see ``VGG``; "auto" for ``precision`` takes the faster one on JAX's default device.
+      pooling, padding, precision, lowering: see ``VGG``; a CPU wants the lowering "cpu", any other device "xla".
+      remat: see ``Network``.
 
-    Raises NSTError for an unknown pooling, padding or precision.
+    Raises NSTError for an unknown pooling, padding, precision or lowering.
     """
-    check_pooling(pooling)
+    check_choice("pooling", pooling, POOLINGS)
     check_choice("padding", padding, PADDINGS)
     check_choice("precision", precision, PRECISIONS)
+    check_choice("lowering", lowering, LOWERINGS)
     preprocessing = weights.preprocessing
     return Network(
         params=jax.tree.map(jnp.asarray, {name: dict(parts) for name, parts in weights.arrays.items()}),
@@ -134,22 +150,10 @@ def network(weights: Weights, pooling: str = "avg", padding: str = "zeros", prec
         bgr=preprocessing.channel_order == "BGR",
         pooling=pooling,
         padding=padding,
-        precision=precision_of(precision, weights.network),
+        precision=precision,
+        lowering=lowering,
+        remat=remat,
     )
-
-
-def precision_of(precision: str, name: str) -> str:
-    """ "float32" or "bfloat16"; for "auto" that in which a network is faster on JAX's device (docs/performance.md)."""
-    return precisions_of(precision, name)[0]
-
-
-def precisions_of(precision: str, name: str) -> tuple[str, ...]:
-    """What ``precision`` allows, the fastest first: for "auto" bfloat16 is always the last, as it takes less memory."""
-    if precision != "auto":
-        return (precision,)
-    wide = max(row.channels for row in layers.table(name)) >= WIDE
-    gains = jax.default_backend() != "cpu" or (wide and gains_by_bfloat16())
-    return ("bfloat16",) if gains else ("float32", "bfloat16")
 
 
 def random_weights(name: str, seed: int = 0) -> Weights:
@@ -208,13 +212,11 @@ def once(net: Network) -> Network:
 
 def prepared(net: Network, taps: Iterable[str], height: int, width: int) -> Network:
     """The network with the filters that images of one size need on their way to ``taps``, see ``Network.filters``."""
-    if net.lowering:
+    if net.lowering != "cpu":
         return net
     filters = {}
-    for row in layers.until(net.name, tuple(taps)):
-        if row.kind == "pool":
-            height, width = height // 2, width // 2
-        elif choose(height, width, row.inputs, row.channels, net.precision) == "winograd":
+    for row, size in layers.walk(layers.until(net.name, taps), height, width):
+        if row.kind == "conv" and way_of("cpu", size, row.inputs, row.channels, net.precision) == "winograd":
             filters[row.name] = {"kernel": transformed(net.params[row.name]["kernel"], net.precision)}
     return dataclasses.replace(net, filters=filters)
 

@@ -8,9 +8,12 @@ float32 datasets ``kernel`` [3, 3, inputs, channels] (HWIO) and ``bias`` [channe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -77,38 +80,51 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
     of another network.
     """
     path = Path(path)
+    with _opened(path) as (file, data):
+        held = _network_of(file, path)
+        if network is not None and held != network:
+            raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
+        attributes = dict(file.attrs)
+        arrays = {name: {part: _values(group[part]) for part in group} for name, group in file.items()}
+        mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
+        preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
+        if preprocessing.channel_order not in ("RGB", "BGR"):
+            raise NSTError(f"{path} has the channel order {preprocessing.channel_order!r}: RGB or BGR is right")
+    check_arrays(held, arrays, where=str(path))
+    metadata = {key: str(value) for key, value in attributes.items() if isinstance(value, str)}
+    return Weights(held, arrays, preprocessing, metadata, hashlib.sha256(data.getbuffer()).hexdigest())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[h5py.File, io.BytesIO]]:
+    """A weights file, read once, and its bytes; whatever is wrong with it in the block is an NSTError."""
     if not path.exists():
         raise NSTError(f"no weights file at {path}")
     if path.is_dir():
         raise NSTError(f"{path} is a folder; give the weights file itself")
     try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            if attributes.get("format") != FORMAT:
-                raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
-            version = int(attributes["format_version"])
-            if version > FORMAT_VERSION:
-                raise NSTError(
-                    f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"
-                    " reads: upgrade nst_jax or convert the weights again"
-                )
-            held = str(attributes["network"])
-            if network is not None and held != network:
-                raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
-            arrays = {name: {part: _values(group[part]) for part in group} for name, group in file.items()}
-            mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
-            preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
-            if preprocessing.channel_order not in ("RGB", "BGR"):
-                raise NSTError(f"{path} has the channel order {preprocessing.channel_order!r}: RGB or BGR is right")
+        data = io.BytesIO(path.read_bytes())
+        with h5py.File(data, "r") as file:
+            yield file, data
     except NSTError:
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise NSTError(
             f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
         ) from error
-    check_arrays(held, arrays, where=str(path))
-    metadata = {key: str(value) for key, value in attributes.items() if isinstance(value, str)}
-    return Weights(held, arrays, preprocessing, metadata, file_sha256(path))
+
+
+def _network_of(file: h5py.File, path: Path) -> str:
+    """The name of the network whose weights a file holds. Raises NSTError for a file that is none of ours."""
+    if file.attrs.get("format") != FORMAT:
+        raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
+    version = int(file.attrs["format_version"])
+    if version > FORMAT_VERSION:
+        raise NSTError(
+            f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"
+            " reads: upgrade nst_jax or convert the weights again"
+        )
+    return str(file.attrs["network"])
 
 
 def _values(dataset: h5py.Dataset) -> np.ndarray:
@@ -152,5 +168,6 @@ def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = 
     if network != "auto":
         return network
     if file is not None:
-        return load_weights(file).network
+        with _opened(Path(file)) as (held, _):
+            return _network_of(held, Path(file))
     return "vgg19" if weights_path("vgg19").exists() else "slim"

@@ -71,7 +71,8 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    units: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return units
 
 
 @functools.partial(jax.jit, static_argnames="dtype")
@@ -79,7 +80,8 @@ def transformed(kernel: Float[Array, "3 3 i o"], dtype: str = "float32") -> Floa
     """The kernel in the basis of the tiles: [n · n, I, O], of columns and then rows."""
     _, evaluate, _ = bases()
     both = np.einsum("ir,js->jirs", evaluate, evaluate).reshape(-1, 9).astype(np.float32)
-    return (both @ kernel.astype(jnp.float32).reshape(9, -1)).reshape(-1, *kernel.shape[2:]).astype(dtype)
+    filters: Array = (both @ kernel.astype(jnp.float32).reshape(9, -1)).reshape(-1, *kernel.shape[2:]).astype(dtype)
+    return filters
 
 
 @jax.custom_vjp
@@ -177,7 +179,8 @@ def _products(which: str, left: Array, right: Array) -> Array:
 
 
 def _barrier(x: Array) -> Array:
-    return jax.lax.optimization_barrier(x)
+    same: Array = jax.lax.optimization_barrier(x)
+    return same
 
 
 def _summed(matrix: np.ndarray, parts: Sequence[Array], axis: int = 0) -> Array:

@@ -150,7 +150,8 @@ def _over_all(left: PyTree, right: PyTree) -> Array:
     """Products with vectors that lie in several arrays: the sum of those of each, in float32 at least."""
     kind = jnp.result_type(jnp.float32, *jax.tree.leaves(right))
     each = jax.tree.map(lambda one, other: _dot(one.astype(kind), other.astype(kind)), left, right)
-    return functools.reduce(jnp.add, jax.tree.leaves(each))
+    total: Array = functools.reduce(jnp.add, jax.tree.leaves(each))
+    return total
 
 
 def _dot(left: Array, right: Array) -> Array:

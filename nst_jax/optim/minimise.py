@@ -20,8 +20,6 @@ from jaxtyping import Array
 
 from nst_jax.optim.steps import Function, Method, State, init, result, step
 
-#: The most steps between two looks of the host.
-CHUNK = 50
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
 RECOVERIES = 3
 SAFER = 0.25
@@ -34,7 +32,10 @@ def _start(method: Method, x: Array, rate: PerRun, lanes: bool) -> State:
     """``init``, for each lane where there are lanes; then placed on the devices as ``x`` is."""
     if not lanes:
         return init(method, x, float(rate))
-    return jax.device_put(jax.vmap(functools.partial(init, method))(x, jnp.asarray(rate, jnp.float32)), x.sharding)
+    state: State = jax.device_put(
+        jax.vmap(functools.partial(init, method))(x, jnp.asarray(rate, jnp.float32)), x.sharding
+    )
+    return state
 
 
 @functools.partial(jax.jit, static_argnames=("method", "function", "length", "lanes"), donate_argnames="state")
@@ -45,8 +46,8 @@ def run_chunk(
 
     Returns the state and the terms of every evaluation, [length] each, or [length, lanes].
 
-    On a CPU the steps are written out one after the other: inside a loop, XLA runs convolutions there four to five
-    times slower than outside (jax 0.10).
+    A single step is no loop. On a CPU longer chunks do not pay: inside a loop, XLA runs convolutions there four to
+    five times slower than outside (jax 0.10).
     """
 
     def body(state: State, _: None) -> tuple[State, Any]:
@@ -55,28 +56,26 @@ def run_chunk(
         shared, own = argument
         return jax.vmap(lambda own, state: step(method, function, (shared, own), state))(own, state)
 
-    if jax.default_backend() != "cpu":
+    if length > 1:
         return jax.lax.scan(body, state, length=length)
-    terms = []
-    for _ in range(length):
-        state, latest = body(state, None)
-        terms.append(latest)
-    return state, jax.tree.map(lambda *each: jnp.stack(each), *terms)
+    state, terms = body(state, None)
+    return state, jax.tree.map(lambda each: each[None], terms)
 
 
-def chunk_length(remaining: int) -> int:
-    """How many of the ``remaining`` steps to take in one program; few lengths occur, as each is compiled.
+def chunk_length(remaining: int, chunk: int) -> int:
+    """How many of the ``remaining`` steps to take in one program: ``chunk``, and the rest of the steps one by one.
 
-    On a CPU a step takes longer than a look of the host, so a chunk is one step. Elsewhere it is ``CHUNK``, and the
-    rest of the steps one by one.
+    So few lengths occur, as each is compiled.
     """
-    return 1 if jax.default_backend() == "cpu" or remaining < CHUNK else CHUNK
+    return chunk if remaining >= chunk else 1
 
 
-def compile_chunks(method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, steps: int) -> None:
+def compile_chunks(
+    method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, steps: int, chunk: int = 1
+) -> None:
     """Compiles the programs that ``minimise`` runs for so many steps; of ``argument`` and ``x`` only shapes count."""
     state = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
-    for length in {chunk_length(left) for left in range(steps, 0, -CHUNK)}:
+    for length in {chunk_length(left, chunk) for left in range(steps, 0, -chunk)}:
         run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
 
 
@@ -129,6 +128,7 @@ def minimise(
     inner: Any = None,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     lanes: bool = False,
+    chunk: int = 1,
 ) -> Outcome:
     """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
 
@@ -142,6 +142,7 @@ def minimise(
       inner: the optimiser's own state from which it goes on; it is given up. None for a new one.
       on_chunk: called between chunks; may raise ``Stop``.
       lanes: whether there are several runs, in one program.
+      chunk: the most steps in one program, between two looks of the host: 1 is best on a CPU, 50 on an accelerator.
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
@@ -157,7 +158,7 @@ def minimise(
     good = best = x
     shown = good
     while (active := ~given_up & (done < steps)).any():
-        length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)))
+        length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)), chunk)
         state, terms = run_chunk(method, function, argument, state, length, lanes)
         value = np.asarray(state.value)
         advanced = active & np.isfinite(value)
@@ -231,7 +232,10 @@ def evaluate(
 
 @functools.partial(jax.jit, static_argnames=("function", "lanes"))
 def _terms(function: Function, argument: Any, x: Array, lanes: bool) -> dict[str, Array]:
+    found: dict[str, Array]
     if not lanes:
-        return function(argument, x)[1]
-    shared, own = argument
-    return jax.vmap(lambda own, x: function((shared, own), x)[1])(own, x)
+        found = function(argument, x)[1]
+    else:
+        shared, own = argument
+        found = jax.vmap(lambda own, x: function((shared, own), x)[1])(own, x)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from nst_jax.choices import OPTIMIZERS, Optimizer, check_choice
+from nst_jax.errors import NSTError
 from nst_jax.optim.lbfgs import scale_by_compact_lbfgs
 
 #: L-BFGS takes a trial point whose value is at most this much of the expected decrease below (Armijo's condition).
@@ -20,7 +23,8 @@ BACKTRACK = 0.5
 Function = Callable[[Any, Array], tuple[Array, Any]]
 
 
-class Method(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Method:
     """Which optimiser, with its static settings.
 
     Attributes:
@@ -29,12 +33,19 @@ class Method(NamedTuple):
       averaging: the decay of the running mean of the points taken; 0 for none.
       bounds: the least and the greatest value that Adam's points may have, or None; L-BFGS, whose approximation
         clamping would spoil, must have none.
+
+    Raises NSTError for an unknown name, and for bounds of L-BFGS.
     """
 
-    name: str
-    history: int = 50
+    name: Optimizer
+    history: int = 20
     averaging: float = 0.0
     bounds: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("optimizer", self.name, OPTIMIZERS)
+        if self.bounds and self.name == "lbfgs":
+            raise NSTError("lbfgs cannot be clamped to bounds: leave them out, or take adam")
 
 
 class State(NamedTuple):
@@ -71,7 +82,8 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
     inner = _transform(method).init(x)
     mean = jnp.zeros_like(x) if method.averaging else zero
     state = State(x, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
-    return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
+    apart: State = jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
+    return apart
 
 
 def _transform(method: Method) -> optax.GradientTransformation:
@@ -139,10 +151,11 @@ def result(method: Method, state: State) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("height", "width"))
-def carried(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
+def moments_at(inner: optax.ScaleByAdamState, height: int, width: int) -> optax.ScaleByAdamState:
     """Adam's moments [..., H, W, C] for an image of another size; the second, which are squares, stay at 0 or above."""
 
-    def resized(moment: Array, method: str) -> Array:
-        return jax.image.resize(moment, (*moment.shape[:-3], height, width, moment.shape[-1]), method)
+    def at_size(moment: Array, method: str) -> Array:
+        larger: Array = jax.image.resize(moment, (*moment.shape[:-3], height, width, moment.shape[-1]), method)
+        return larger
 
-    return inner._replace(mu=resized(inner.mu, "cubic"), nu=jnp.maximum(resized(inner.nu, "linear"), 0))
+    return inner._replace(mu=at_size(inner.mu, "cubic"), nu=jnp.maximum(at_size(inner.nu, "linear"), 0))

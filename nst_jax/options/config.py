@@ -10,19 +10,32 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nst_jax import layers
-from nst_jax.choices import check_choice, check_weight, check_whole, flag, layer_weights
+from nst_jax.choices import (
+    CONVENTIONS,
+    KEPT_COLORS,
+    OPTIMIZERS,
+    PADDINGS,
+    PIXEL_RANGES,
+    POOLINGS,
+    PRECISION_WISHES,
+    TV_KINDS,
+    Convention,
+    KeptColors,
+    Optimizer,
+    Padding,
+    PixelRange,
+    Pooling,
+    PrecisionWish,
+    TvKind,
+    check_choice,
+    check_weight,
+    check_whole,
+    flag,
+    layer_weights,
+)
 from nst_jax.errors import NSTError
 from nst_jax.options.preset_table import PRESET_CHANGES, STYLE_LAYERS, is_preset_file
 
-OPTIMIZERS = ("lbfgs", "adam")
-POOLINGS = ("avg", "max")
-CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
-PADDINGS = ("zeros", "replicate", "reflect", "wrap", "replicate-first")
-PRECISIONS = ("auto", "float32", "bfloat16")
-STARTS = ("content", "style", "noise", "gray")
-TV_KINDS = ("squares", "absolute", "isotropic", "neighbours")
-PIXEL_RANGES = ("free", "bounded")
-KEPT_COLORS = ("none", "luminance", "cholesky", "pca", "histogram")
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
 #: Motifs are not made larger than so many times their usual size, for the same reason.
@@ -50,7 +63,7 @@ class Config:
     """weight of the style loss; beta of the paper in the paper presets; by default 6, with slim 23"""
     tv_weight: float | None = None
     """weight of the total variation, which smooths; by default 4, with slim 2, for absolute and isotropic a tenth"""
-    tv_kind: str = "squares"
+    tv_kind: TvKind = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
     tv_chroma: float | None = None
@@ -60,14 +73,14 @@ class Config:
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
-    loss: str = "normalized"
+    loss: Convention = "normalized"
     """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
     style_octaves: int | None = None
     """sizes of the picture at which its style is compared, each half the one before and counting by its pixels: more
     keep larger motifs; by default 2, with slim 1"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
-    optimizer: str = "lbfgs"
+    optimizer: Optimizer = "lbfgs"
     """lbfgs or adam"""
     steps: int | None = 80
     """steps at the full size, one evaluation of the loss and its gradient each; none: as --coarse-steps goes on"""
@@ -93,16 +106,16 @@ class Config:
     """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
     seed: int = 0
     """seed of the noise"""
-    pooling: str = "avg"
+    pooling: Pooling = "avg"
     """pooling of the network: avg or max"""
-    padding: str = "replicate-first"
+    padding: Padding = "replicate-first"
     """what the network sees beyond the border: zeros; replicate-first: the picture goes on, its responses do not, at no
     cost; replicate, reflect or wrap, a fifth slower"""
     tileable: bool = False
     """make a result that tiles without a seam: everything wraps around at its border"""
-    pixel_range: str = "free"
+    pixel_range: PixelRange = "free"
     """of the pixels while optimising: free, or bounded to [0, 1], by clamping (adam) or by a penalty (lbfgs)"""
-    precision: str = "auto"
+    precision: PrecisionWish = "auto"
     """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device, for a single
     picture bfloat16 too where only that fits the memory"""
     style_size: int = 0
@@ -112,7 +125,7 @@ class Config:
     painting; above 1 a painting is enlarged where it has to be"""
     style_blend: tuple[float, ...] = ()
     """weights of several paintings, one for each; by default they count alike"""
-    keep_colors: str = "none"
+    keep_colors: KeptColors = "none"
     """none; luminance: paint light and dark alone, in the photograph's colours; cholesky, pca or histogram: give the
     painting the photograph's colours first"""
     palette: Path | None = None
@@ -135,9 +148,9 @@ class Config:
             check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
         check_choice("loss", self.loss, CONVENTIONS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_pooling(self.pooling)
+        check_choice("pooling", self.pooling, POOLINGS)
         check_choice("padding", self.padding, PADDINGS)
-        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("precision", self.precision, PRECISION_WISHES)
         check_choice("tv kind", self.tv_kind, TV_KINDS)
         check_choice("pixel range", self.pixel_range, PIXEL_RANGES)
         if self.tileable and self.padding not in (Config.padding, "zeros", "wrap"):
@@ -189,10 +202,9 @@ class Config:
         if self.mask_colors and len(self.content_mask) != 1:
             count = len(self.content_mask)
             raise NSTError(f"--mask-colors with {count} --content-mask: give one picture that has those colours")
-        taps = {**self.content_layer_weights, **self.style_layer_weights}
-        if not taps:
+        if not self.taps:
             raise NSTError("no layer is given: --content-layers or --style-layers must name one at least")
-        layers.until("vgg19" if self.network == "auto" else self.network, taps)
+        layers.until("vgg19" if self.network == "auto" else self.network, self.taps)
 
     @property
     def content_layer_weights(self) -> dict[str, float]:
@@ -205,10 +217,15 @@ class Config:
         return layer_weights("style_layers", self.style_layers)
 
     @property
+    def taps(self) -> tuple[str, ...]:
+        """The layers in use: the content layers, then the style layers that are not among them."""
+        return tuple({**self.content_layer_weights, **self.style_layer_weights})
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """α, β and the weight of the total variation as they count, by the names of their options.
 
-        Complete only ``for_network``.
+        What is left to the network counts as 0 in options that are not ``Complete``.
         ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
         its weight beside the style that it smooths.
         """
@@ -220,18 +237,31 @@ class Config:
             "tv_weight": self.tv_weight or 0.0,
         }
 
-    def for_network(self, network: str) -> Config:
+    def for_network(self, network: str) -> Complete:
         """The same for a network, with its own values of what is not given, and wrapping if tileable."""
         own = dict(OWN[network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
-        missing: dict[str, Any] = {name: value for name, value in own.items() if getattr(self, name) is None}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(Config)}
+        values |= {name: value for name, value in own.items() if values[name] is None}
         if self.tileable:
-            missing["padding"] = "wrap"
-        return dataclasses.replace(self, network=network, **missing)
+            values["padding"] = "wrap"
+        return Complete(**values | {"network": network})
 
     def to_json(self) -> dict[str, object]:
         """The options as values that JSON knows."""
         return {key: _for_json(value) for key, value in vars(self).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Complete(Config):
+    """Options in which nothing is left to the network any more; ``Config.for_network`` makes them."""
+
+    style_weight: float = 0.0
+    tv_weight: float = 0.0
+    tv_chroma: float = 1.0
+    style_octaves: int = 1
+    coarsest: int = 1
+    coarse_steps: tuple[int, ...] = (0,)
 
 
 def _for_json(value: Any) -> Any:
@@ -265,8 +295,3 @@ TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 
 #: The factor between the ratio α/β at ``strength`` 0 and at 0.5, and between that at 0.5 and at 1.
 STRENGTH_RANGE = (100.0, 10.0)
-
-
-def check_pooling(pooling: str) -> None:
-    """Raises NSTError unless ``pooling`` is "avg" or "max"."""
-    check_choice("pooling", pooling, POOLINGS)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nst_jax.choices import flag
 from nst_jax.errors import NSTError
@@ -16,7 +16,10 @@ from nst_jax.options.config import Config
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
-def expand(styles: Sequence[Any], config: Config, *, mixed: bool = True) -> tuple[list[Any], Config]:
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def expand(styles: Sequence[Any], config: AnyConfig, *, mixed: bool = True) -> tuple[list[Any], AnyConfig]:
     """Folders among ``styles`` replaced by their pictures, and the options that then hold for each picture.
 
     A number of ``style_scale`` is that of all pictures of its folder, a weight of ``style_blend`` is shared by them;

@@ -45,11 +45,11 @@ def preset(name: str | os.PathLike[str]) -> Config:
     """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
     name = os.fspath(name)
     if is_preset_file(name):
-        return load(name)
+        return load_preset(name)
     return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
 
 
-def load(path: str) -> Config:
+def load_preset(path: str) -> Config:
     """The options of a preset's file. Raises NSTError, in one line that names the file, for what cannot be used."""
     try:
         with open(path, "rb") as file:
@@ -94,7 +94,7 @@ def _read(key: str, value: Any, kind: Any) -> Any:
     raise NSTError(f"{key} is {str(value)[:60]!r}: give {right}")
 
 
-def save(path: str | os.PathLike[str], config: Config) -> None:
+def save_preset(path: str | os.PathLike[str], config: Config) -> None:
     """Writes a preset's file, so that ``preset(path)`` gives the options of ``config`` again.
 
     It has the options in which ``config`` differs from a preset, the one that it differs from least. TOML knows no

@@ -53,7 +53,7 @@ def match(
         linear = _symmetric(theirs.covariance) @ np.linalg.inv(_symmetric(ours.covariance, FLAT))
     matched = (pixels - ours.mean) @ linear.T + theirs.mean
     if method != "histogram":
-        return matched
+        return np.asarray(matched)
     matched = matched.round(9)  # what only rounding tells apart shares a rank
     channels = [
         _match_ranks(matched[..., channel], target[..., channel], ours.shares, theirs.shares) for channel in range(3)
@@ -63,7 +63,8 @@ def match(
 
 def luminance(pixels: np.ndarray) -> np.ndarray:
     """Y of YIQ: [..., 3] → [...], in [0, 1] where the pixels are."""
-    return pixels @ YIQ[0].astype(pixels.dtype)
+    light: np.ndarray = pixels @ YIQ[0].astype(pixels.dtype)
+    return light
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -80,7 +81,8 @@ def with_chroma(image: np.ndarray, content: np.ndarray) -> np.ndarray:
     chroma = content - grey(content)
     room = np.where(chroma > 0, 1 - light, light)
     share = np.divide(room, np.abs(chroma), out=np.ones_like(light), where=np.abs(chroma) > room)
-    return np.clip(light + share.min(-1, keepdims=True) * chroma, 0, 1)
+    joined: np.ndarray = np.clip(light + share.min(-1, keepdims=True) * chroma, 0, 1)
+    return joined
 
 
 class _Statistics(NamedTuple):
@@ -110,7 +112,8 @@ def _eigen(covariance: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray
 def _symmetric(covariance: np.ndarray, least: float = 0.0) -> np.ndarray:
     """Σ^½, the symmetric root; of a grey picture too."""
     roots, vectors = _eigen(covariance, least)
-    return (vectors * roots) @ vectors.T
+    root: np.ndarray = (vectors * roots) @ vectors.T
+    return root
 
 
 def _lower(covariance: np.ndarray, least: float = 0.0) -> np.ndarray:
@@ -125,7 +128,8 @@ def _match_ranks(values: np.ndarray, target: np.ndarray, shares: np.ndarray, tar
     seen = target_shares > 0
     _, inverse, ranks = _ranks(values, shares)
     wanted, _, wanted_ranks = _ranks(target[seen], target_shares[seen])
-    return np.interp(ranks, wanted_ranks, wanted)[inverse].reshape(values.shape)
+    matched: np.ndarray = np.interp(ranks, wanted_ranks, wanted)[inverse].reshape(values.shape)
+    return matched
 
 
 def _ranks(values: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """Masks: which region of the picture takes which painting, what of a painting counts, what stays as it was.
 
 They are read and checked once, at the size of their pictures, and carried to every scale and to every layer's grid:
-there they are the guides of Gatys et al. 2017 (*Controlling Perceptual Factors in Neural Style Transfer*).
+there they are the guides of Gatys et al. 2017 (*Controlling Perceptual Factors in Neural Style Transfer*), see
+``runs.goals``.
 A mask inside the library is float32, [H, W], 0 (outside) to 1 (inside).
 """
 
@@ -10,16 +11,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageColor
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
-from nst_jax.losses.objective import Guidance
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
@@ -59,7 +57,8 @@ class Masks(NamedTuple):
         if self.frozen is None:
             return image
         where, photograph = frozen_at(*self.frozen, image.shape[-3:-1])
-        return where[..., None] * photograph + (1 - where[..., None]) * image
+        kept: np.ndarray = where[..., None] * photograph + (1 - where[..., None]) * image
+        return kept
 
 
 def needed(config: Config, photograph: Picture | None, paintings: Sequence[Picture]) -> bool:
@@ -164,7 +163,7 @@ def planes_of(mask: Picture, picture: Picture, size: tuple[int, int], colours: S
     for name, plane in zip(names, planes, strict=True):
         if plane.max() < BLACK:
             raise NSTError(f"{mask.path} has {name}, so that nothing is inside: draw the region")
-    return np.stack([resized(plane, *size) for plane in planes])
+    return np.stack([mask_at(plane, *size) for plane in planes])
 
 
 def rgb(colour: str) -> np.ndarray:
@@ -175,7 +174,7 @@ def rgb(colour: str) -> np.ndarray:
         raise NSTError(f"--mask-colors has {colour!r}: write a name such as red, or #ff0000") from None
 
 
-def resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+def mask_at(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     """A mask [H, W] at another size: antialiased, and without overshoot, so that what is white stays so."""
     if plane.shape == (height, width):
         return plane
@@ -183,47 +182,9 @@ def resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def guidance(
-    masks: Masks, network: str, size: tuple[int, int], content_taps: Iterable[str], style_taps: Iterable[str]
-) -> Guidance:
-    """What the objective of a picture of (height, width) ``size`` is told.
-
-    λ_r is the region's share of what is visible of the picture: so every pixel of a region is drawn to its style as
-    much as it would be without masks, and a small region is not painted stronger than a large one.
-    """
-    regions = [resized(region, *size) for region in masks.regions]
-    visible = None if masks.visible is None else resized(masks.visible, *size)
-    whole = np.prod(size) if visible is None else visible.sum()
-    content_guides = {} if visible is None else {tap: carried(visible, network, tap) for tap in content_taps}
-    return Guidance(
-        guides=on_device(guides(regions, network, style_taps)),
-        region_weights=jnp.asarray([region.sum() / whole for region in regions], jnp.float32),
-        content_guides=on_device(content_guides),
-        visible=on_device(visible),
-        frozen=on_device(masks.frozen and frozen_at(*masks.frozen, size)),
-    )
-
-
 def frozen_at(frozen: np.ndarray, photograph: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """``Masks.frozen`` at another (height, width)."""
-    return resized(frozen, *size), images.resize(photograph, *size)
-
-
-def painting_guides(
-    part: np.ndarray, network: str, size: tuple[int, ...], style_taps: Iterable[str]
-) -> dict[str, jax.Array]:
-    """The guides of a painting at (height, width) ``size``, from its entry in ``Masks.parts``; drawn back.
-
-    What a region's border sees of its surroundings would become part of its style. The picture's own regions do not
-    draw back: their borders would be painted less.
-    """
-    found = guides([resized(plane, *size) for plane in part], network, style_taps)
-    return on_device({tap: np.stack([withdrawn(grid) for grid in grids]) for tap, grids in found.items()})
-
-
-def on_device(arrays: Any) -> Any:
-    """A pytree of NumPy arrays as JAX's."""
-    return jax.tree.map(jnp.asarray, arrays)
+    return mask_at(frozen, *size), images.resize(photograph, *size)
 
 
 def guides(planes: Sequence[np.ndarray], network: str, taps: Iterable[str]) -> dict[str, np.ndarray]:
@@ -234,12 +195,11 @@ def guides(planes: Sequence[np.ndarray], network: str, taps: Iterable[str]) -> d
 
 def carried(plane: np.ndarray, network: str, tap: str) -> np.ndarray:
     """A mask on a layer's grid: the mean over the pixels that each position stands for, as the network pools."""
-    for row in layers.until(network, [tap]):
+    for row, (height, width) in layers.walk(layers.until(network, [tap]), *plane.shape):
         if row.kind == "pool":
-            height, width = plane.shape[0] // 2, plane.shape[1] // 2
             pooled = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
             # a region in the last row or column alone, which an odd size drops, stays at the border
-            plane = pooled if pooled.any() else resized(plane, height, width)
+            plane = pooled if pooled.any() else mask_at(plane, height, width)
     return plane
 
 

@@ -9,21 +9,31 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
+#: Whether this process keeps freed memory. Only then it gives it back: the process of a library's user is left alone.
+_keeps = False
+
 # glibc's numbers of its options, from <malloc.h>
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc, where that is the C library, for the rest of this process; call it before the first step."""
+    """Has glibc, where that is the C library, keep it for the rest of this process.
+
+    That is for a command, before its first step; a library does not do it to the process of its user.
+    """
+    global _keeps
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, -1)
         mallopt(M_TOP_PAD, 64 * 2**20)
+        _keeps = True
 
 
 def give_back_freed_memory() -> None:
-    """Has glibc give back what is free now: of a program's compiler, hundreds of megabytes."""
+    """Has glibc give back what is free now, of a program's compiler hundreds of megabytes, if this process keeps it."""
+    if not _keeps:
+        return
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

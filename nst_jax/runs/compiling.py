@@ -1,27 +1,45 @@
-"""How long a thread has spent compiling, as JAX itself reports it."""
+"""How long a run takes, and how much of that a thread spends compiling, as JAX itself reports it."""
 
 from __future__ import annotations
 
 import threading
+import time
 
 import jax.monitoring
 
 _clock = threading.local()
 
 
-def count(seconds: float) -> None:
-    """Adds to what this thread has spent."""
-    _clock.seconds = compile_seconds() + seconds
-
-
 def _listen(event: str, duration_secs: float, **_: object) -> None:
     if event.startswith("/jax/core/compile/"):  # tracing, lowering and the backend's compilation
-        count(duration_secs)
+        _clock.seconds = compile_seconds() + duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def compile_seconds() -> float:
-    """Seconds that this thread has spent tracing, lowering and compiling, or waiting for it; take differences."""
-    return getattr(_clock, "seconds", 0.0)
+    """Seconds that this thread has spent tracing, lowering and compiling; take differences."""
+    return float(getattr(_clock, "seconds", 0.0))
+
+
+class Clock:
+    """A run's seconds: made at its start, ``loaded`` when its pictures are there."""
+
+    def __init__(self) -> None:
+        self.started, self.compiled = time.perf_counter(), compile_seconds()
+        self.ready = self.started
+
+    def loaded(self) -> None:
+        """From now on it is not loading any more."""
+        self.ready = time.perf_counter()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of loading, compiling, running and in all, until now."""
+        ended, compiling = time.perf_counter(), compile_seconds() - self.compiled
+        return {
+            "load": self.ready - self.started,
+            "compile": compiling,
+            "run": max(0.0, ended - self.ready - compiling),
+            "total": ended - self.started,
+        }

@@ -1,4 +1,4 @@
-"""The pictures that go into a run: the photograph and the paintings at their sizes, the start."""
+"""The pictures that go into a run: the photograph and the paintings at their sizes and in their colours."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import numpy as np
 
 from nst_jax import layers
 from nst_jax.errors import NSTError
-from nst_jax.options.config import STARTS, Config
-from nst_jax.pictures import colors, images
-from nst_jax.pictures import tileable as seams
+from nst_jax.options.config import Complete
+from nst_jax.pictures import colors, images, tileable
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
 from nst_jax.runs import scales
@@ -44,7 +43,7 @@ class Pictures(NamedTuple):
 
 
 def load_pictures(
-    content: Source | None, style: Source | Sequence[Source], config: Config
+    content: Source | None, style: Source | Sequence[Source], config: Complete
 ) -> tuple[Picture | None, list[Picture]]:
     """The photograph at the size of the result, and the paintings at theirs, all with their aspect ratios.
 
@@ -61,7 +60,7 @@ def load_pictures(
     factors = config.style_scale * (len(styles) if len(config.style_scale) == 1 else 1)
     paintings = [load_painting(one, scale, config) for one, scale in zip(styles, factors, strict=True)]
     sizes = [(picture.path, *picture.pixels.shape[:2]) for picture in (photograph, *paintings) if picture]
-    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+    least = layers.smallest_side(config.network, config.taps)
     for name, height, width in [*sizes, ("the result", *scales.full_size(photograph, paintings, config))]:
         if min(height, width) < least:
             raise NSTError(
@@ -75,13 +74,13 @@ def load_pictures(
 
 
 def fitted_to_tile(
-    photograph: Picture | None, paintings: list[Picture], config: Config
+    photograph: Picture | None, paintings: list[Picture], config: Complete
 ) -> tuple[Picture | None, list[Picture]]:
     """The pictures of a result that tiles: the photograph periodic, at the result's size, and a note on that size."""
     first = photograph or paintings[0]
     wanted, size = images.fit_size(*first.size[::-1], config.size), scales.full_size(photograph, paintings, config)
     if size != wanted:
-        least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+        least = layers.smallest_side(config.network, config.taps)
         note = (
             f"made {size[1]} x {size[0]} pixels, not {wanted[1]} x {wanted[0]}: to tile, sides are multiples of {least}"
         )
@@ -89,7 +88,9 @@ def fitted_to_tile(
     if photograph is None:
         return None, [first, *paintings[1:]]
     alpha = None if first.alpha is None else images.resize(first.alpha, *size)
-    return dataclasses.replace(first, pixels=seams.periodic(images.resize(first.pixels, *size)), alpha=alpha), paintings
+    return dataclasses.replace(
+        first, pixels=tileable.periodic(images.resize(first.pixels, *size)), alpha=alpha
+    ), paintings
 
 
 def as_list(style: Source | Sequence[Source]) -> list[Source]:
@@ -97,7 +98,7 @@ def as_list(style: Source | Sequence[Source]) -> list[Source]:
     return [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
 
 
-def load_painting(source: Source, scale: float, config: Config) -> Picture:
+def load_painting(source: Source, scale: float, config: Complete) -> Picture:
     """A painting at its size where the result has its full one, with a note where ``scale`` makes it enlarge it."""
     painting = as_picture(source, config.style_size or config.size, enlarge=False, scale=scale)
     shown = max(painting.pixels.shape[:2])
@@ -136,13 +137,13 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float
     return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)
 
 
-def palette_picture(config: Config) -> Picture | None:
+def palette_picture(config: Complete) -> Picture | None:
     """The picture whose colours the paintings are given, or None. Raises NSTError for one that cannot be read."""
     return None if config.palette is None else as_picture(config.palette, config.size, enlarge=False)
 
 
 def recolored(
-    paintings: Sequence[Picture], photograph: Picture | None, palette: Picture | None, config: Config
+    paintings: Sequence[Picture], photograph: Picture | None, palette: Picture | None, config: Complete
 ) -> list[Picture]:
     """The paintings with the colours of the palette, or without one, of the photograph, as ``keep_colors`` tells.
 
@@ -164,110 +165,9 @@ def recolored(
     ]
 
 
-def as_painted(pixels: np.ndarray, config: Config) -> np.ndarray:
-    """A photograph or start as the run sees it: grey where luminance alone is painted."""
-    return colors.grey(pixels) if config.keep_colors == "luminance" else pixels
-
-
-def painted(photograph: Picture | None, config: Config) -> Picture | None:
-    """The photograph as the run sees it, see ``as_painted``."""
-    return photograph and dataclasses.replace(photograph, pixels=as_painted(photograph.pixels, config))
-
-
-def finished(image: np.ndarray, photograph: Picture | None, config: Config) -> np.ndarray:
-    """What a run made, [..., H, W, 3], as it is given out: with the photograph's chroma where luminance was painted."""
-    if config.keep_colors != "luminance" or photograph is None:
-        return image
-    return colors.with_chroma(image, images.resize(photograph.pixels, *image.shape[-3:-1]))
-
-
-def start_picture(config: Config) -> Picture | None:
-    """The picture of the file from which the run starts, or None. Raises NSTError for one that cannot be read."""
-    if config.init in STARTS:
-        return None
-    if not Path(config.init).exists():
-        raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
-    return images.load_image(config.init)
-
-
-def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
-    """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: (1 − s) start + s noise.
-
-    The start is the photograph, a painting, gray (0.5), noise, or ``start``, the file's picture; the noise is uniform
-    in [0, 1], and s is ``config.init_noise``. A painting or a file's picture is cut about its middle to the
-    photograph's aspect ratio, and for a result that tiles made periodic.
-    """
-    share, image = config.init_noise, _start(pictures, size, config)
-    return as_painted((1 - share) * image + share * noise(size, config.seed) if share else image, config)
-
-
-def noise(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Uniform noise in [0, 1], float32 [H, W, 3]."""
-    return np.random.default_rng(seed).uniform(size=(*size, 3)).astype(np.float32)
-
-
-def _start(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
-    """``start_image`` before noise is mixed in."""
-    photograph, paintings, start = pictures[:3]
-    if start is None and config.init == "noise":
-        return noise(size, config.seed)
-    if start is None and config.init == "gray":
-        return np.full((*size, 3), 0.5, np.float32)
-    if start is None and config.init == "content":
-        if photograph is None:
-            raise NSTError("there is no content picture to start from: choose --init noise")
-        return resized(photograph.pixels, *size, config.tileable)
-    if start is None and not paintings:
-        raise NSTError("there is no style picture to start from: choose --init noise or content")
-    image = cover((start or paintings[0]).pixels, *size)
-    return seams.periodic(image) if config.tileable else image
-
-
-def cover(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[H, W, 3] resized and cut about its middle to [height, width, 3], without stretching it."""
-    factor = max(height / pixels.shape[0], width / pixels.shape[1])
-    tall, wide = max(height, round(pixels.shape[0] * factor)), max(width, round(pixels.shape[1] * factor))
-    top, left = (tall - height) // 2, (wide - width) // 2
-    return images.resize(pixels, tall, wide)[top : top + height, left : left + width]
-
-
-def painting_at(painting: Picture, size: tuple[int, int], config: Config) -> jax.Array:
+def painting_at(painting: Picture, size: tuple[int, int], config: Complete) -> jax.Array:
     """A painting where the result has ``size``: reduced as the result is, but never below what the layers need."""
     height, width = painting.pixels.shape[:2]
-    least = layers.smallest_side(config.network, {**config.content_layer_weights, **config.style_layer_weights})
+    least = layers.smallest_side(config.network, config.taps)
     shrink = max(min(1, max(size) / config.size), least / min(height, width))
     return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
-
-
-def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) -> np.ndarray:
-    """[H, W, 3] or [lanes, H, W, 3] with another height and width; one that tiles, if ``tileable``, still does."""
-    resize = seams.resize_tile if tileable else images.resize
-    if image.ndim == 3:
-        return resize(image, height, width)
-    return np.stack([resize(one, height, width) for one in image])
-
-
-def seamless(image: np.ndarray) -> np.ndarray:
-    """[H, W, 3] or [lanes, H, W, 3] that tile, each without a seam that is steeper than its inside."""
-    return seams.even_seam(image) if image.ndim == 3 else np.stack([seams.even_seam(one) for one in image])
-
-
-def roles_of(pictures: Pictures) -> list[tuple[str, Picture]]:
-    """Each input with its role: "content", "style", "init", "palette", or one of ``Masks.files``."""
-    roles = [("content", pictures.photograph), *(("style", painting) for painting in pictures.paintings)]
-    roles += [("init", pictures.start), ("palette", pictures.palette)]
-    masks = pictures.masks.files if pictures.masks else []
-    return [(role, picture) for role, picture in roles if picture is not None] + masks
-
-
-def inputs_of(pictures: Pictures) -> list[dict[str, object]]:
-    """Role, path, sha256 and size (width, height) of the file of each input."""
-    return [
-        {"role": role, "path": str(picture.path), "sha256": picture.sha256, "size": list(picture.size)}
-        for role, picture in roles_of(pictures)
-    ]
-
-
-def notes_of(pictures: Pictures) -> list[str]:
-    """What was wrong with each input but could be passed over."""
-    return [f"{picture.path}: {note}" for _, picture in roles_of(pictures) for note in picture.notes]

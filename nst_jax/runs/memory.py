@@ -7,19 +7,16 @@ in bfloat16 it may be a quarter low at 256 px. Of accelerators it has not been m
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-
 from nst_jax import layers
+from nst_jax.choices import Lowering, Precision
 from nst_jax.errors import NSTError
-from nst_jax.networks import convolution
+from nst_jax.networks.convolution import way_of
 from nst_jax.networks.winograd import SEEN
-from nst_jax.optim.steps import Method
-from nst_jax.pictures import images
+from nst_jax.pictures.images import fit_size
 
 #: How often each response is in memory at the peak of an evaluation: kept for the gradient, and in work. XLA's own
 #: account of VGG-19's step on a CPU (jax 0.10) says 1.5 to 1.7; a GPU's convolutions want room to work in as well.
@@ -46,8 +43,34 @@ USABLE = 0.7
 SURELY = 0.8
 
 
-#: No layer has guides.
-NOWHERE: Mapping[str, int] = {}
+@dataclasses.dataclass(frozen=True)
+class Footprint:
+    """What decides how much memory a run takes.
+
+    Attributes:
+      network, taps: which layers are run, up to the deepest of ``taps``.
+      sizes: (height, width) of each scale, the last one the largest.
+      pairs: of images that L-BFGS remembers; 0 for Adam.
+      guided: the style layers with guides.
+      regions: how many there are at each of those.
+      octaves: at how many sizes the style is compared, each a quarter of the pixels of the one before.
+      platform: "cpu", "gpu" or "tpu".
+      lowering: of the convolutions.
+      precision: of the responses.
+      remat: whether responses are computed again instead of kept, see ``Network``.
+    """
+
+    network: str
+    taps: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    pairs: int
+    guided: tuple[str, ...] = ()
+    regions: int = 0
+    octaves: int = 1
+    platform: str = "cpu"
+    lowering: Lowering = "cpu"
+    precision: Precision = "float32"
+    remat: bool = False
 
 
 class Plan(NamedTuple):
@@ -61,157 +84,79 @@ class Plan(NamedTuple):
 
     needed: int
     free: int
-    precision: str
+    precision: Precision
     remat: bool
 
 
-def plan(
-    network: str,
-    taps: Iterable[str],
-    sizes: Sequence[tuple[int, int]],
-    method: Method,
-    guided: Mapping[str, int] = NOWHERE,
-    octaves: int = 1,
-    precisions: Sequence[str] = ("float32",),
-) -> Plan:
-    """How a run over the scales ``sizes`` is to use the memory of the first device, in the first precision that fits.
+def plan(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Plan:
+    """How a run is to use the memory: in the first precision that fits, with its responses kept where that fits.
 
     Raises NSTError, with a size that would do, for one that surely does not fit.
     """
-    taps, free = tuple(taps), free_bytes(jax.devices()[0])
 
-    def planned(sizes: Sequence[tuple[int, int]]) -> Plan:
+    def planned(sizes: tuple[tuple[int, int], ...]) -> Plan:
         """The first that fits, or that which takes the least."""
-        ways = [
-            Plan(run_bytes(network, taps, sizes, method, remat, guided, octaves, precision), free, precision, remat)
-            for precision in precisions
-            for remat in (False, True)
-        ]
-        return next((way for way in ways if way.needed <= free), min(ways))
+        ways = []
+        for precision in precisions:
+            for remat in (False, True):
+                way = dataclasses.replace(footprint, sizes=sizes, precision=precision, remat=remat)
+                ways.append(Plan(run_bytes(way), free, precision, remat))
+                if ways[-1].needed <= free:
+                    return ways[-1]
+        return min(ways)
 
-    best = planned(sizes)
+    best = planned(footprint.sizes)
     needed = best.needed
     if SURELY * needed > free:
-        height, width = sizes[-1]
+        height, width = footprint.sizes[-1]
         smaller = range(max(height, width) // 16 * 16, 0, -16)
-        fits = (size for size in smaller if planned([images.fit_size(height, width, size)] * len(sizes)).needed <= free)
+        count = len(footprint.sizes)
+        fits = (size for size in smaller if planned((fit_size(height, width, size),) * count).needed <= free)
         size = next(fits, None)
         raise NSTError(
-            f"{width} x {height} pixels with {network} take about {needed / 2**30:.1f} GiB of memory and"
+            f"{width} x {height} pixels with {footprint.network} take about {needed / 2**30:.1f} GiB of memory and"
             f" {free / 2**30:.1f} are free: {f'--size {size} would fit' if size else 'no size would fit'}"
         )
     return best
 
 
-def run_bytes(
-    network: str,
-    taps: Iterable[str],
-    sizes: Sequence[tuple[int, int]],
-    method: Method,
-    remat: bool = False,
-    guided: Mapping[str, int] = NOWHERE,
-    octaves: int = 1,
-    precision: str = "float32",
-) -> int:
-    """About how many bytes a single run takes at its peak, besides what the process had before.
-
-    Args:
-      sizes: (height, width) of each scale, the last one the largest.
-      network, taps, method, remat, guided, octaves, precision: as ``lane_bytes`` takes them.
-    """
-    taps = tuple(taps)
-    height, width = sizes[-1]
+def run_bytes(footprint: Footprint) -> int:
+    """About how many bytes a single run takes at its peak, besides what the process had before."""
+    network, precision, scales = footprint.network, footprint.precision, len(footprint.sizes)
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
-    work, programs = 0, PROGRAMS + SCALE * len(sizes) + OCTAVE[precision] * (octaves - 1)
-    for row in layers.until(network, taps):
-        if row.kind == "pool":
-            height, width = height // 2, width // 2
-        else:
-            lowering = convolution.choose(height, width, row.inputs, row.channels, precision)
-            work += BYTES[precision] * FILTER_COPIES[lowering] * row.inputs * row.channels
-            if lowering == "winograd":
-                programs += TILES[precision] * min(len(sizes), 2)  # one scale's are compiled while another's run
-    if jax.default_backend() != "cpu":  # the device has no part in them
+    work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
+    for row, size in layers.walk(layers.until(network, footprint.taps), *footprint.sizes[-1]):
+        if row.kind == "conv":
+            way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)
+            work += BYTES[precision] * FILTER_COPIES[way] * row.inputs * row.channels
+            if way == "winograd":
+                programs += TILES[precision] * min(scales, 2)  # one scale's are compiled while another's are there
+    if footprint.platform != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + lane_bytes(network, taps, sizes[-1], method, remat, guided, octaves, precision)
+    return programs + filters + work + lane_bytes(footprint)
 
 
-def lane_bytes(
-    network: str,
-    taps: Iterable[str],
-    size: tuple[int, int],
-    method: Method,
-    remat: bool = False,
-    guided: Mapping[str, int] = NOWHERE,
-    octaves: int = 1,
-    precision: str = "float32",
-) -> int:
-    """About how many bytes one more run in a batch takes at its peak.
-
-    Args:
-      network, taps: which layers are run, up to the deepest of ``taps``.
-      size: (height, width) of the image.
-      method: the optimiser; L-BFGS keeps two images a pair.
-      remat: whether responses are computed again instead of kept, see ``Network``.
-      guided: how many regions there are at each style layer with guides.
-      octaves: at how many sizes the style is compared, each a quarter of the pixels of the one before.
-      precision: of the responses.
-    """
-    taps = tuple(taps)
-    copies = RESPONSE_COPIES.get(jax.default_backend(), RESPONSE_COPIES["gpu"])
-    height, width = size
-    blocks: list[int] = []  # values of the responses of each block
+def lane_bytes(footprint: Footprint) -> int:
+    """About how many bytes one more run in a batch takes at its peak."""
+    copies = RESPONSE_COPIES.get(footprint.platform, RESPONSE_COPIES["gpu"])
+    size, taps = footprint.sizes[-1], footprint.taps
+    rows = layers.until(footprint.network, taps)
+    blocks = [0]  # values of the responses of each block
     kept = grams = regions = 0
-    for block in layers.blocks(layers.until(network, taps)):
-        blocks.append(0)
-        for row in block:
-            if row.kind == "pool":
-                height, width = height // 2, width // 2
-            values = height * width * row.channels
-            blocks[-1] += values
-            kept += values if row.name in taps or row is block[-1] else 0
-            grams += max(1, guided.get(row.name, 0)) * row.channels**2 if row.name in taps else 0
-            regions += max(0, guided.get(row.name, 0) - 1) * values
-    responses = min(copies * sum(blocks), kept + BLOCK_COPIES * max(blocks)) if remat else copies * sum(blocks)
-    state = IMAGE_COPIES + (2 * method.history if method.name == "lbfgs" else 0)
-    shares = sum(0.25**octave for octave in range(octaves))
-    rest = GUIDED_COPIES * regions * shares + 3 * octaves * grams + state * 3 * size[0] * size[1]
-    return int(BYTES[precision] * responses * shares + BYTES["float32"] * rest)
-
-
-def free_bytes(device: jax.Device) -> int:
-    """Bytes that are free: on an accelerator, what its allocator has left; else what the system can give.
-
-    A control group's limit counts. Where nothing can be learnt, it is taken to be 4 GiB.
-    """
-    told = device.memory_stats() if device.platform != "cpu" else None
-    if told and "bytes_limit" in told:
-        return told["bytes_limit"] - told.get("bytes_in_use", 0)
-    found = [_system_bytes(), _group_bytes()]
-    return max(0, min([number for number in found if number is not None], default=4 * 2**30))
-
-
-def _system_bytes() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _group_bytes() -> int | None:
-    """What is left of the control group's limit, as containers have it; None where there is none."""
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return int(Path(limit).read_text()) - int(Path(used).read_text())
-        except (OSError, ValueError):
-            continue
-    return None
+    for row, (height, width) in layers.walk(rows, *size):
+        values = height * width * row.channels
+        blocks[-1] += values
+        last = row.kind == "pool" or row is rows[-1]
+        kept += values if row.name in taps or last else 0
+        guides = footprint.regions if row.name in footprint.guided else 0
+        grams += max(1, guides) * row.channels**2 if row.name in taps else 0
+        regions += max(0, guides - 1) * values
+        if last:
+            blocks.append(0)
+    responses = copies * sum(blocks)
+    if footprint.remat:
+        responses = min(responses, kept + BLOCK_COPIES * max(blocks))
+    shares = sum(0.25**octave for octave in range(footprint.octaves))
+    images = (IMAGE_COPIES + 2 * footprint.pairs) * 3 * size[0] * size[1]
+    rest = GUIDED_COPIES * regions * shares + 3 * footprint.octaves * grams + images
+    return int(BYTES[footprint.precision] * responses * shares + BYTES["float32"] * rest)

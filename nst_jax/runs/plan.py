@@ -6,16 +6,21 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nst_jax.choices import Precision
 from nst_jax.errors import NSTError
-from nst_jax.networks.vgg import precision_of, precisions_of
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights, find_weights
-from nst_jax.optim.steps import Method
-from nst_jax.options import folders
-from nst_jax.options.config import Config
+from nst_jax.options.config import Complete, Config
+from nst_jax.options.folders import expand
 from nst_jax.pictures import masks
-from nst_jax.runs import inputs, memory, scales
+from nst_jax.pictures.images import Picture
+from nst_jax.pictures.masks import Masks
+from nst_jax.runs import finish, inputs, memory, scales
+from nst_jax.runs.compiling import Clock
+from nst_jax.runs.goals import Extra
 from nst_jax.runs.inputs import Pictures, Source
+from nst_jax.runs.machine import Machine, here
+from nst_jax.runs.start import start_picture
 
 
 class Pass(NamedTuple):
@@ -25,13 +30,13 @@ class Pass(NamedTuple):
       config: the options, complete for this network.
       weights: the network's.
       sizes: (height, width) of each scale.
-      precision: of the steps, "float32" or "bfloat16".
+      precision: of the steps.
     """
 
-    config: Config
+    config: Complete
     weights: Weights
     sizes: list[tuple[int, int]]
-    precision: str
+    precision: Precision
 
     @property
     def counts(self) -> list[int]:
@@ -48,18 +53,40 @@ class Prepared(NamedTuple):
       pictures: all that goes into it.
       passes: in turn, each from the picture of the one before; the last one is by ``config`` under ``weights``.
       plan: what it takes of the memory.
+      machine: what it runs on.
+      more: further terms of the objective.
+      clock: its seconds, from the start of ``prepare`` on.
     """
 
-    config: Config
+    config: Complete
     weights: Weights
     pictures: Pictures
     passes: list[Pass]
     plan: memory.Plan
+    machine: Machine
+    more: Sequence[Extra]
+    clock: Clock
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each scale of the last pass."""
         return self.passes[-1].sizes
+
+
+class Gathered(NamedTuple):
+    """The pictures of a run, or of all lanes of a sweep, read and checked.
+
+    Attributes:
+      photograph, paintings, palette: see ``inputs.Pictures``.
+      sizes: (height, width) of each scale.
+      masks: what counts: one entry for a run, or one for each painting of a sweep; None for everywhere.
+    """
+
+    photograph: Picture | None
+    paintings: list[Picture]
+    palette: Picture | None
+    sizes: list[tuple[int, int]]
+    masks: list[Masks | None]
 
 
 def prepare(
@@ -68,33 +95,76 @@ def prepare(
     config: Config | None = None,
     *,
     weights: Weights | None = None,
+    more: Sequence[Extra] = (),
+    machine: Machine | None = None,
 ) -> Prepared:
-    """Reads and checks all that ``transfer.stylize`` needs, which takes the same and raises the same."""
-    asked = config or Config()
+    """Reads and checks all that ``stylize`` needs, which takes the same and raises the same."""
+    clock = Clock()
+    asked, machine = config or Config(), machine or here()
     weights = weights or choose_weights(asked.network, asked.weights)
-    config = asked.for_network(weights.network)
-    paths, config = folders.expand(inputs.as_list(style), config)
-    photograph, paintings = inputs.load_pictures(content, paths, config)
+    paths, complete = expand(inputs.as_list(style), asked.for_network(weights.network))
+    found = gather(content, paths, complete)
+    sizes, given = found.sizes, found.masks[0]
+    drafts = [draft(asked, complete, sizes, machine)] if complete.refine else []
+    own = sizes[-1:] if drafts else sizes
+    stages = [*(size for each in drafts for size in each.sizes), *own]
+    plan = memory.plan(
+        footprint(complete, stages, found, machine, more),
+        machine.free,
+        machine.precisions(complete.precision, complete.network),
+    )
+    passes = [*drafts, Pass(complete, weights, own, plan.precision)]
+    pictures = Pictures(found.photograph, found.paintings, start_picture(complete), found.palette, given)
+    return Prepared(complete, weights, pictures, passes, plan, machine, more, clock)
+
+
+def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
+    """Reads the pictures at their sizes and in their colours, and their masks.
+
+    Args:
+      content, styles: as ``stylize`` takes them, without folders.
+      config: the options, with every layer in use.
+      apart: whether each painting is a style of its own, with masks of its own.
+
+    Raises NSTError for whatever cannot be used.
+    """
+    photograph, paintings = inputs.load_pictures(content, styles, config)
     palette = inputs.palette_picture(config)
     paintings = inputs.recolored(paintings, photograph, palette, config)
     sizes = scales.scale_sizes(scales.full_size(photograph, paintings, config), config)
-    given = None
+    groups = [[painting] for painting in paintings] or [[]] if apart else [paintings]
+    given: list[Masks | None] = [None] * len(groups)
     if masks.needed(config, photograph, paintings):
-        given = masks.load(config, inputs.painted(photograph, config), paintings, sizes[-1])
-    drafts = [draft(asked, config, sizes)] if config.refine else []
-    own = sizes[-1:] if drafts else sizes
-    taps = {**config.content_layer_weights, **config.style_layer_weights}
-    guided = dict.fromkeys(config.style_layer_weights, len(given.regions)) if given else {}
-    octaves = scales.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in paintings], config)
-    stages = [*(size for each in drafts for size in each.sizes), *own]
-    method, precisions = Method(config.optimizer, config.history), precisions_of(config.precision, config.network)
-    plan = memory.plan(config.network, taps, stages, method, guided, octaves, precisions)
-    passes = [*drafts, Pass(config, weights, own, plan.precision)]
-    pictures = Pictures(photograph, paintings, inputs.start_picture(config), palette, given)
-    return Prepared(config, weights, pictures, passes, plan)
+        seen = finish.painted(photograph, config)
+        given = [masks.load(config, seen, group, sizes[-1]) for group in groups]
+    return Gathered(photograph, paintings, palette, sizes, given)
 
 
-def draft(asked: Config, config: Config, sizes: list[tuple[int, int]]) -> Pass:
+def footprint(
+    config: Complete,
+    sizes: Sequence[tuple[int, int]],
+    found: Gathered,
+    machine: Machine,
+    more: Sequence[Extra] = (),
+    precision: Precision = "float32",
+) -> memory.Footprint:
+    """What decides how much memory a run over ``sizes`` takes, or a lane of it."""
+    given = found.masks[0]
+    return memory.Footprint(
+        network=config.network,
+        taps=tuple(dict.fromkeys([*config.taps, *(tap for extra in more for tap in extra.taps)])),
+        sizes=tuple(sizes),
+        pairs=config.history if config.optimizer == "lbfgs" else 0,
+        guided=tuple(config.style_layer_weights) if given else (),
+        regions=len(given.regions) if given else 0,
+        octaves=scales.octaves_at(sizes[-1], [painting.pixels.shape[:2] for painting in found.paintings], config),
+        platform=machine.platform,
+        lowering=machine.lowering,
+        precision=precision,
+    )
+
+
+def draft(asked: Config, config: Complete, sizes: list[tuple[int, int]], machine: Machine) -> Pass:
     """The first pass of a run that is refined: all scales under ``slim``, the full size with a coarse one's steps.
 
     What was not ``asked`` for is as ``slim`` has it; the paintings are those of ``config``, folders expanded. Raises
@@ -104,4 +174,4 @@ def draft(asked: Config, config: Config, sizes: list[tuple[int, int]]) -> Pass:
         raise NSTError("--refine starts with slim and goes on with another network: give --network vgg19 or vgg16")
     asked = dataclasses.replace(asked, style_blend=config.style_blend, style_scale=config.style_scale)
     own = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
-    return Pass(own, find_weights("slim"), sizes, precision_of(own.precision, "slim"))
+    return Pass(own, find_weights("slim"), sizes, machine.precisions(own.precision, "slim")[0])

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from nst_jax.optim import minimise
+from nst_jax.optim.minimise import Chunk, PerRun
+from nst_jax.optim.minimise import Stop as Stop
 from nst_jax.pictures.masks import Masks
 
 
@@ -40,7 +41,7 @@ class Recorder:
     Attributes:
       on_progress: told of every chunk; of lanes, the terms are the means over those that came on.
       started: the clock when the run began.
-      finish: makes of what the run has what is given out, see ``inputs.finished``.
+      finish: makes of what the run has what is given out, see ``finish.finished``.
       masks: what of the image is kept as the photograph has it.
       steps: of the whole run.
       before: steps taken at the scales before; of lanes [lanes].
@@ -52,7 +53,7 @@ class Recorder:
     finish: Callable[[np.ndarray], np.ndarray]
     masks: Masks | None = None
     steps: int = 0
-    before: minimise.PerRun = 0
+    before: PerRun = 0
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
 
     def start(self, runs: tuple[int, ...], steps: int) -> None:
@@ -60,7 +61,7 @@ class Recorder:
         self.steps, self.before = steps, np.zeros(runs, int)
         self.traces = [[] for _ in range(self.before.size)]
 
-    def record(self, chunk: minimise.Chunk) -> None:
+    def record(self, chunk: Chunk) -> None:
         """Takes down the evaluations of one chunk."""
         done, advanced = np.atleast_1d(self.before + chunk.done), np.atleast_1d(chunk.advanced)
         height, width = chunk.x.shape[-3:-1]

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.choices import Precision
 from nst_jax.optim import minimise
-from nst_jax.optim import steps as methods
-from nst_jax.options.config import Config
-from nst_jax.runs import inputs, scales
-from nst_jax.runs.ahead import ahead
+from nst_jax.optim.minimise import PerRun
+from nst_jax.optim.steps import Function, Method, moments_at
+from nst_jax.options.config import Complete
+from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
+from nst_jax.runs.finish import resized, seamless
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -33,14 +35,14 @@ class Stage(NamedTuple):
     size: tuple[int, int]
     steps: int
     goal: Callable[[bool], Any]
-    precision: str
+    precision: Precision
 
 
 def stages_at(
     sizes: Sequence[tuple[int, int]],
-    config: Config,
+    config: Complete,
     goal_at: Callable[[tuple[int, int], bool], Any],
-    precision: str,
+    precision: Precision,
 ) -> list[Stage]:
     """A stage at each (height, width), with the steps of ``config``; ``goal_at(size, told)`` is its goal."""
     return [
@@ -53,80 +55,73 @@ class Made(NamedTuple):
     """What ``coarse_to_fine`` gives, under the names of ``Result``; of lanes, [lanes, H, W, 3] and lists."""
 
     image: np.ndarray
-    losses: dict[str, minimise.PerRun]
-    steps: minimise.PerRun
-    evaluations: minimise.PerRun
-    ended: minimise.PerRun
+    losses: dict[str, PerRun]
+    steps: PerRun
+    evaluations: PerRun
+    ended: PerRun
 
 
 def coarse_to_fine(
-    function: methods.Function,
+    function: Function,
     stages: Sequence[Stage],
     image: np.ndarray,
-    config: Config,
+    config: Complete,
     recorder: Recorder,
     *,
+    chunk: int,
     lanes: bool = False,
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
     Args:
-      function, lanes: as ``minimise.minimise`` takes them.
+      function, chunk, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
-      config: tells the optimiser.
+      config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
       place: puts an image on the device or the devices.
     """
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    method = methods.Method(config.optimizer, config.history, config.averaging, bounds)
+    method = Method(config.optimizer, config.history, config.averaging, bounds)
     inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(stage.steps for stage in stages))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
     last = stages[-1]
-
-    def compile_stage(stage: Stage) -> None:
+    for number, stage in enumerate(stages):
+        goal = None  # the one before goes first, to save memory
         if not lanes:  # those are spread over devices, which shapes alone do not tell
-            goal = jax.eval_shape(functools.partial(stage.goal, False))
-            start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
-            minimise.compile_chunks(method, function, goal, start, stage.steps)
-            give_back_freed_memory()
-
-    with ahead([functools.partial(compile_stage, stage) for stage in stages]) as wait:
-        for number, stage in enumerate(stages):
-            goal = None  # the one before goes first, to save memory
-            goal, going = stage.goal(False), np.equal(ended, "")
-            wait(number)
-            give_back_freed_memory()
-            outcome = minimise.minimise(
-                method,
-                function,
-                goal,
-                place(inputs.resized(image, *stage.size, config.tileable)),
-                steps=stage.steps * going,
-                rate=rate,
-                inner=inner,
-                on_chunk=recorder.record,
-                lanes=lanes,
-            )
-            steps = recorder.before = steps + outcome.steps
-            evaluations += outcome.evaluations
-            ended = np.where(going, np.array(outcome.reason, object), ended)
-            image = clipped(outcome.x, recorder.masks)
-            if method.name == "adam" and stage is not last:
-                inner = methods.carried(outcome.inner, *stages[number + 1].size)
-            del outcome  # with the optimiser's memory, which would be there twice with the next one's
-            if np.not_equal(ended, "").all():
-                break
+            compile_stage(function, method, stage, chunk)
+        goal, going = stage.goal(False), np.equal(ended, "")
+        outcome = minimise.minimise(
+            method,
+            function,
+            goal,
+            place(resized(image, *stage.size, config.tileable)),
+            steps=stage.steps * going,
+            rate=rate,
+            inner=inner,
+            on_chunk=recorder.record,
+            lanes=lanes,
+            chunk=chunk,
+        )
+        steps = recorder.before = steps + outcome.steps
+        evaluations += outcome.evaluations
+        ended = np.where(going, np.array(outcome.reason, object), ended)
+        image = clipped(outcome.x, recorder.masks)
+        if method.name == "adam" and stage is not last:
+            inner = moments_at(outcome.inner, *stages[number + 1].size)
+        del outcome  # with the optimiser's memory, which would be there twice with the next one's
+        if np.not_equal(ended, "").all():
+            break
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
-        image = inputs.resized(image, *last.size, config.tileable)
+        image = resized(image, *last.size, config.tileable)
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
-        image = inputs.seamless(image)
+        image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
     if not compiled:
         goal = None
@@ -134,3 +129,14 @@ def coarse_to_fine(
         goal = last.goal(True)
     losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
+
+
+def compile_stage(function: Function, method: Method, stage: Stage, chunk: int) -> None:
+    """Compiles a stage's programs before its goal is there, of which only shapes are needed.
+
+    Compiling takes hundreds of megabytes; so those are never needed beside the targets and the optimiser's state.
+    """
+    goal = jax.eval_shape(functools.partial(stage.goal, False))
+    start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
+    minimise.compile_chunks(method, function, goal, start, stage.steps, chunk)
+    give_back_freed_memory()

@@ -7,13 +7,11 @@ import math
 import os
 from importlib import metadata
 
-import jax
-
-import nst_jax
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.pictures import images
-from nst_jax.runs.stylize import Result
+from nst_jax.runs.result import Result
+from nst_jax.version import __version__
 
 #: The packages whose versions decide what a picture looks like.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
@@ -21,10 +19,9 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 
 def report(result: Result, output: str | os.PathLike[str] | None = None) -> dict[str, object]:
     """All there is to know of a run but its pixels, as values that JSON knows; see docs/report.md for the keys."""
-    device = jax.devices()[0]
     return {
         "config": result.config.to_json(),
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "device": result.device,
         "versions": versions(),
         "loss_weights": result.config.loss_weights,
         "network": result.weights,
@@ -47,7 +44,7 @@ def _for_json(terms: dict[str, float]) -> dict[str, float | None]:
 
 def versions() -> dict[str, str]:
     """The version of nst_jax and of each package that decides what a picture looks like."""
-    return {"nst_jax": nst_jax.__version__, **{name: metadata.version(name) for name in PACKAGES}}
+    return {"nst_jax": __version__, **{name: metadata.version(name) for name in PACKAGES}}
 
 
 def save(path: str | os.PathLike[str], result: Result) -> None:

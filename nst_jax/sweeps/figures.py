@@ -237,7 +237,7 @@ def paragraphs(
 ) -> tuple[tuple[str, str], ...]:
     """What the page says: what the paper did, what this run did, and where they differ.
 
-    ``weights`` are what ``transfer.origin_of`` gives; ``size`` is (width, height) of the results.
+    ``weights`` are what ``result.origin_of`` gives; ``size`` is (width, height) of the results.
     """
     normalized = weights.get("normalized")
     did = (

@@ -20,7 +20,7 @@ from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import report as runs
-from nst_jax.runs.stylize import Result
+from nst_jax.runs.result import Result
 from nst_jax.sweeps.grid import PHOTOGRAPH, VARYING, Layout
 from nst_jax.sweeps.lanes import Sweep
 
@@ -169,29 +169,31 @@ class Gallery:
     def cell(self, lane: int, pixels: np.ndarray | None) -> Cell:
         """A lane's place on the sheet, or the photograph's."""
         if lane == PHOTOGRAPH:
-            return Cell(self.sweep.photograph.pixels if self.sweep.photograph else None, "A  the photograph")
+            return Cell(
+                self.sweep.found.photograph.pixels if self.sweep.found.photograph else None, "A  the photograph"
+            )
         return Cell(pixels, self.layout.captions[lane] if self.layout.captions else "")
 
     def inputs(self) -> list[tuple[str, Picture]]:
         """The sweep's input pictures with their captions."""
-        photograph = [("content", self.sweep.photograph)] if self.sweep.photograph else []
-        palette = [("palette", self.sweep.palette)] if self.sweep.palette else []
+        photograph = [("content", self.sweep.found.photograph)] if self.sweep.found.photograph else []
+        palette = [("palette", self.sweep.found.palette)] if self.sweep.found.palette else []
         return [
             *photograph,
-            *((f"style: {painting.path.stem.replace('_', ' ')}", painting) for painting in self.sweep.paintings),
+            *((f"style: {painting.path.stem.replace('_', ' ')}", painting) for painting in self.sweep.found.paintings),
             *palette,
         ]
 
 
 def identity(sweep: Sweep) -> dict[str, Any]:
     """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights."""
-    hashes = [painting.sha256 for painting in sweep.paintings]
+    hashes = [painting.sha256 for painting in sweep.found.paintings]
     return {
         "format": 1,
-        "content": sweep.photograph.sha256 if sweep.photograph else None,
-        "palette": sweep.palette.sha256 if sweep.palette else None,
+        "content": sweep.found.photograph.sha256 if sweep.found.photograph else None,
+        "palette": sweep.found.palette.sha256 if sweep.found.palette else None,
         "network": sweep.weights.sha256,
-        "masks": [mask.sha256 for given in sweep.masks if given for _, mask in given.files] or None,
+        "masks": [mask.sha256 for given in sweep.found.masks if given for _, mask in given.files] or None,
         "lanes": [
             {key: value for key, value in lane.config.to_json().items() if key not in ("weights", "palette")}
             | {"style": hashes[lane.style] if hashes else None}

@@ -10,108 +10,127 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from nst_jax.choices import Precision
 from nst_jax.errors import NSTError
-from nst_jax.losses import objective, statistics
-from nst_jax.networks.vgg import Network, network
+from nst_jax.losses.objective import Objective, Terms
+from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights
-from nst_jax.optim.steps import Method
-from nst_jax.options.config import Config
+from nst_jax.options.config import Complete
 from nst_jax.options.folders import expand
-from nst_jax.pictures import masks
-from nst_jax.pictures.images import Picture
-from nst_jax.pictures.masks import Masks
-from nst_jax.runs import inputs, memory, scales, stylize
-from nst_jax.runs.compiling import compile_seconds
+from nst_jax.runs import memory
+from nst_jax.runs.compiling import Clock
+from nst_jax.runs.finish import finished
+from nst_jax.runs.goals import Extra, Goals, exact
 from nst_jax.runs.inputs import Pictures, Source
+from nst_jax.runs.machine import Machine, here
+from nst_jax.runs.plan import Gathered, footprint, gather
 from nst_jax.runs.progress import Progress, Recorder
 from nst_jax.runs.pyramid import coarse_to_fine, stages_at
-from nst_jax.runs.stylize import Result
+from nst_jax.runs.result import Result, origin_of, result_of
+from nst_jax.runs.start import start_image, start_picture
 from nst_jax.sweeps.grid import MOST_LANES, VARYING, Lane
 
 
-def loss_of_lane(
-    argument: tuple[objective.Objective, dict[str, Any]], image: jax.Array
-) -> tuple[jax.Array, objective.Terms]:
-    """What a lane lowers: the objective that all share, with the lane's own leaves in it."""
+def loss_of_lane(argument: tuple[Objective, dict[int, Array]], image: Array) -> tuple[Array, Terms]:
+    """What a lane lowers: the objective that all share, with the lane's own leaves of its terms in their places."""
     shared, own = argument
-    return shared.replace(**own)(image)  # type: ignore[attr-defined]
+    leaves, structure = jax.tree.flatten(shared.terms)
+    for position, leaf in own.items():
+        leaves[position] = leaf
+    return dataclasses.replace(shared, terms=jax.tree.unflatten(structure, leaves))(image)
 
 
-class Plan(NamedTuple):
+def own_leaves(goals: Sequence[Objective], styles: Sequence[Objective]) -> dict[int, Array]:
+    """The leaves of the terms that each of ``goals`` has for itself, [lanes, ...], by their positions.
+
+    Those are all scalars, and what differs between the ``styles`` of the sweep, be they in these lanes or not: so every
+    batch is the same program.
+    """
+    alike = [jax.tree.leaves(goal.terms) for goal in styles]
+    each = [jax.tree.leaves(goal.terms) for goal in goals]
+    varying = [
+        position
+        for position, leaf in enumerate(alike[0])
+        if leaf.ndim == 0 or any(other[position] is not leaf for other in alike)
+    ]
+    return {position: jnp.stack([leaves[position] for leaves in each]) for position in varying}
+
+
+class Resolved(NamedTuple):
+    """A lane with all its options: the same options, run alone, give the same; and which painting it takes."""
+
+    config: Complete
+    style: int
+
+
+class Batches(NamedTuple):
     """How a sweep is run: lanes in a batch, over which devices; bytes that a lane takes, and that a device has free."""
 
     batch: int
-    devices: list[jax.Device]
+    devices: tuple[jax.Device, ...]
     lane_bytes: int
     free_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """A sweep that has been checked and is ready to run; made by ``prepare``.
+    """A sweep that has been checked and is ready to run; made by ``prepare_lanes``.
 
     Attributes:
-      lanes: with all their options resolved: the same options, run alone, give the same.
-      photograph: at the size of the result, or None.
-      paintings: at their sizes, in the colours that they are to have.
-      palette: whose colours these are, or None.
-      weights, net: the network.
+      lanes: with their options complete.
+      found: the pictures, with masks for each of the paintings.
+      weights: the network's.
       union: the options with every layer that any lane uses.
-      sizes: (height, width) of each scale.
-      masks: for each of the paintings, or a single entry where there are none, where what counts; None for everywhere.
+      precision: of the steps.
+      machine: what it runs on.
+      more: further terms of the objective.
     """
 
-    lanes: tuple[Lane, ...]
-    photograph: Picture | None
-    paintings: list[Picture]
-    palette: Picture | None
+    lanes: tuple[Resolved, ...]
+    found: Gathered
     weights: Weights
-    net: Network
-    union: Config
-    sizes: list[tuple[int, int]]
-    masks: list[Masks | None]
+    union: Complete
+    precision: Precision
+    machine: Machine
+    more: Sequence[Extra] = ()
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each scale."""
+        return self.found.sizes
 
     def lane_bytes(self) -> int:
         """About how much memory a lane takes at the full size."""
-        taps = {**self.union.content_layer_weights, **self.union.style_layer_weights}
-        method = Method(self.union.optimizer, self.union.history)
-        regions = len(self.masks[0].regions) if self.masks[0] else 0
-        guided = dict.fromkeys(self.union.style_layer_weights, regions) if regions else {}
-        octaves = scales.octaves_at(self.sizes[-1], [], self.union)
-        return memory.lane_bytes(
-            self.weights.network, taps, self.sizes[-1], method, False, guided, octaves, self.net.precision
-        )
+        taken = footprint(self.union, self.sizes, self.found, self.machine, self.more, self.precision)
+        return memory.lane_bytes(taken)
 
-    def paintings_of(self, lane: Lane) -> list[Picture]:
-        """The lane's style picture, if there are any."""
-        return self.paintings[lane.style : lane.style + 1]
+    def pictures_of(self, lane: Resolved) -> Pictures:
+        """All that goes into a lane: its own painting, if there are any."""
+        found = self.found
+        own = found.paintings[lane.style : lane.style + 1]
+        return Pictures(found.photograph, own, start_picture(lane.config), found.palette, found.masks[lane.style])
 
-    def pictures_of(self, lane: Lane) -> Pictures:
-        """All that goes into a lane."""
-        start = inputs.start_picture(lane.config)
-        return Pictures(self.photograph, self.paintings_of(lane), start, self.palette, self.masks[lane.style])
-
-    def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] | None = None) -> Plan:
+    def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] = ()) -> Batches:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
-        devices = list(devices or jax.local_devices())
-        lane, free = self.lane_bytes(), memory.free_bytes(devices[0])
+        devices = tuple(devices) or self.machine.devices
+        lane, free = self.lane_bytes(), self.machine.free
         room = max(1, int(memory.USABLE * free / lane))
-        return Plan(batch_size(count, at_once or room * len(devices), len(devices)), devices, lane, free)
+        return Batches(batch_size(count, at_once or room * len(devices), len(devices)), devices, lane, free)
 
     def run(
         self,
         indices: Sequence[int],
-        plan: Plan,
+        plan: Batches,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[list[tuple[int, Result]]]:
         """Runs the lanes ``indices`` batch by batch; gives the numbers and results of each batch as it ends.
@@ -132,83 +151,57 @@ class Sweep:
                 return
 
     def run_batch(
-        self, indices: Sequence[int], plan: Plan, on_progress: Callable[[Progress], None]
+        self, indices: Sequence[int], plan: Batches, on_progress: Callable[[Progress], None]
     ) -> list[tuple[int, Result]]:
         """Runs some lanes as one program, filled up to a batch by repeating the last; gives numbers and results."""
-        started, compiled = time.perf_counter(), compile_seconds()
+        clock = Clock()
         lanes = [self.lanes[index] for index in [*indices, *[indices[-1]] * (plan.batch - len(indices))]]
         mesh = Mesh(np.array(plan.devices), ("lanes",), axis_types=(AxisType.Auto,))
         everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
-        net = jax.device_put(self.net, everywhere)
+        union, found = self.union, self.found
+        net = network(self.weights, union.pooling, union.padding, self.precision, self.machine.lowering)
+        net = jax.device_put(net, everywhere)
 
-        def goal_at(size: tuple[int, int], told: bool) -> tuple[objective.Objective, dict[str, Any]]:
-            sharp = stylize.exact(net) if told else net
-            goal = stylize.build_objective(sharp, self.photograph, self.paintings[:1], size, self.union, self.masks[0])
-            return jax.device_put(goal, everywhere), jax.device_put(self.own(lanes, goal, size), spread)
+        def goal_at(size: tuple[int, int], told: bool) -> tuple[Objective, dict[int, Array]]:
+            seeing = exact(net) if told else net
+            goals = Goals(seeing, found.photograph, found.paintings, size, union, found.masks, self.more)
+            styles = [goals.objective(union, style) for style in range(len(goals.styles))]
+            own = own_leaves([goals.objective(lane.config, lane.style) for lane in lanes], styles)
+            return jax.device_put(styles[0], everywhere), jax.device_put(own, spread)
 
         pictures = [self.pictures_of(lane) for lane in lanes]
-        starts = [
-            inputs.start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)
-        ]
-        finish = functools.partial(inputs.finished, photograph=self.photograph, config=self.union)
-        recorder = Recorder(on_progress, started, finish, self.masks[0])
-        loaded = time.perf_counter()
+        starts = [start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)]
+        finish = functools.partial(finished, photograph=found.photograph, config=union)
+        recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
+        clock.loaded()
         made = coarse_to_fine(
             loss_of_lane,
-            stages_at(self.sizes, self.union, goal_at, net.precision),
+            stages_at(self.sizes, union, goal_at, self.precision),
             np.stack(starts),
-            self.union,
+            union,
             recorder,
+            chunk=self.machine.chunk,
             lanes=True,
             place=lambda image: jax.device_put(image, spread),
         )
-        seconds = stylize.seconds_since(started, loaded, compiled)
+        seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
         return [
             (
                 index,
-                Result(
-                    image=finish(made.image[position]),
-                    alpha=self.photograph.alpha if self.photograph else None,
-                    config=lane.config,
-                    losses={name: values[position] for name, values in made.losses.items()},
-                    trace=recorder.traces[position],
-                    steps=made.steps[position],
-                    evaluations=made.evaluations[position],
-                    seconds=seconds,
-                    inputs=inputs.inputs_of(pictures[position]),
-                    weights=stylize.origin_of(self.weights, net.precision),
-                    notes=inputs.notes_of(pictures[position]),
-                    ended=made.ended[position],
+                result_of(
+                    made,
+                    image,
+                    recorder.traces[position],
+                    lanes[position].config,
+                    pictures[position],
+                    origin,
+                    self.machine,
+                    seconds,
+                    position,
                 ),
             )
-            for position, (index, lane) in enumerate(zip(indices, lanes, strict=False))
+            for position, index in enumerate(indices)
         ]
-
-    def own(self, lanes: Sequence[Lane], goal: objective.Objective, size: tuple[int, int]) -> dict[str, Any]:
-        """The leaves of the objective that are each lane's own, [lanes, ...]."""
-
-        def stacked(values: list[float]) -> jax.Array:
-            return jnp.asarray(values, jnp.float32)
-
-        own: dict[str, Any] = {
-            name: stacked([lane.config.loss_weights[name] for lane in lanes]) for name in self.union.loss_weights
-        }
-        for name in ("content_layer_weights", "style_layer_weights"):
-            weights = [getattr(lane.config, name) for lane in lanes]
-            own[name] = {tap: stacked([each.get(tap, 0.0) for each in weights]) for tap in getattr(self.union, name)}
-        if len(self.paintings) > 1:
-            taps = tuple(self.union.style_layer_weights)
-            seeing = dataclasses.replace(self.net, precision=goal.network.precision)
-            seeing = statistics.of_paintings(seeing, self.union.tileable)
-            aims = []
-            for painting, given in zip(self.paintings, self.masks, strict=True):
-                pixels = inputs.painting_at(painting, size, self.union)
-                parts = masks.painting_guides(given.parts[0], self.net.name, pixels.shape[:2], taps) if given else None
-                aims.append(
-                    statistics.style_targets(seeing, pixels, taps, self.union.moments > 0, parts, len(goal.coarser) + 1)
-                )
-            own |= jax.tree.map(lambda *each: jnp.stack(each), *(aims[lane.style] for lane in lanes))
-        return own
 
 
 def batch_size(lanes: int, at_once: int, devices: int) -> int:
@@ -217,8 +210,14 @@ def batch_size(lanes: int, at_once: int, devices: int) -> int:
     return max(1, math.ceil(math.ceil(lanes / max(1, batches)) / devices)) * devices
 
 
-def prepare(
-    content: Source | None, styles: Sequence[Source], lanes: Sequence[Lane], *, weights: Weights | None = None
+def prepare_lanes(
+    content: Source | None,
+    styles: Sequence[Source],
+    lanes: Sequence[Lane],
+    *,
+    weights: Weights | None = None,
+    more: Sequence[Extra] = (),
+    machine: Machine | None = None,
 ) -> Sweep:
     """Reads and checks all that a sweep needs.
 
@@ -226,7 +225,7 @@ def prepare(
       content: as ``stylize`` takes it.
       styles: the style pictures, or folders of them; which picture a lane takes is ``Lane.style``.
       lanes: at least one; their options differ in ``VARYING`` alone.
-      weights: the network's, instead of those that the options name.
+      weights, more, machine: as ``stylize`` takes them.
 
     Raises NSTError for whatever cannot be used.
     """
@@ -234,6 +233,7 @@ def prepare(
         raise NSTError("the sweep has no lanes: give one at least")
     if len(lanes) > MOST_LANES:
         raise NSTError(f"the sweep has {len(lanes)} lanes; at most {MOST_LANES} are possible")
+    machine = machine or here()
     weights = weights or choose_weights(lanes[0].config.network, lanes[0].config.weights)
     configs = [lane.config.for_network(weights.network) for lane in lanes]
     for name in vars(configs[0]):
@@ -252,31 +252,27 @@ def prepare(
         content_layers=_with_weight(config.content_layer_weights for config in configs),
         style_layers=_with_weight(config.style_layer_weights for config in configs),
     )
-    photograph, paintings = inputs.load_pictures(content, styles, union)
-    palette = inputs.palette_picture(union)
-    paintings = inputs.recolored(paintings, photograph, palette, union)
-    sizes = scales.scale_sizes(scales.full_size(photograph, paintings, union), union)
+    found = gather(content, styles, union, apart=True)
     factors = union.style_scale
 
-    def resolve(config: Config, style: int) -> Config:
-        return dataclasses.replace(config, scales=len(sizes), style_scale=(factors[style if len(factors) > 1 else 0],))
+    def resolve(config: Complete, style: int) -> Complete:
+        factor = factors[style if len(factors) > 1 else 0]
+        return dataclasses.replace(config, scales=len(found.sizes), style_scale=(factor,))
 
-    resolved = tuple(Lane(resolve(config, lane.style), lane.style) for config, lane in zip(configs, lanes, strict=True))
-    pixels = [painting.pixels.tobytes() for painting in paintings]
-    seen: dict[tuple[Config, int], int] = {}
-    for index, lane in enumerate(resolved):
-        key = lane.config, pixels.index(pixels[lane.style]) if pixels else 0
+    resolved = tuple(
+        Resolved(resolve(config, lane.style), lane.style) for config, lane in zip(configs, lanes, strict=True)
+    )
+    pixels = [painting.pixels.tobytes() for painting in found.paintings]
+    seen: dict[tuple[Complete, int], int] = {}
+    for index, each in enumerate(resolved):
+        key = each.config, pixels.index(pixels[each.style]) if pixels else 0
         if key in seen:
             raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
         seen[key] = index
-    alone = [[painting] for painting in paintings] or [[]]  # a lane has one painting
-    given: list[Masks | None] = [None] * len(alone)
-    if masks.needed(union, photograph, paintings):
-        given = [masks.load(union, inputs.painted(photograph, union), own, sizes[-1]) for own in alone]
-    net = network(weights, union.pooling, union.padding, union.precision)
-    return Sweep(resolved, photograph, paintings, palette, weights, net, union, sizes, given)
+    precision = machine.precisions(union.precision, union.network)[0]
+    return Sweep(resolved, found, weights, union, precision, machine, more)
 
 
-def _with_weight(sets: Any) -> tuple[str, ...]:
+def _with_weight(sets: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
     """Every layer of some sets, once, as entries of a ``Config``."""
     return tuple(f"{tap}:1" for tap in dict.fromkeys(tap for weights in sets for tap in weights))

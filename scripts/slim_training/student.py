@@ -24,6 +24,7 @@ from nst_jax.losses import formulas
 from nst_jax.networks import vgg
 from nst_jax.networks.weights import TORCHVISION, Weights
 from nst_jax.networks.weights_file import FORMAT, FORMAT_VERSION, load_weights
+from nst_jax.runs.machine import here
 
 STYLE_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_TAP = "conv4_2"
@@ -102,7 +103,8 @@ def export(path: Path, params: Params, scales: Scales, metadata: Mapping[str, st
 
 def features(params: Params, images: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _n"]]:
     """The student's narrow responses at every tap, before the maps, to RGB images in [0, 1]."""
-    return vgg.responses(vgg.network(Weights("slim", params["net"], TORCHVISION)), images, TAPS)
+    net = vgg.network(Weights("slim", params["net"], TORCHVISION), lowering=here().lowering)
+    return vgg.responses(net, images, TAPS)
 
 
 def metrics(params: Params) -> dict[str, formulas.Metric]:

@@ -18,6 +18,7 @@ from nst_jax.losses import formulas
 from nst_jax.networks import vgg
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights
+from nst_jax.runs.machine import here
 from slim_training.contract import Lesson, Numbers, Targets, Teacher, tap_channels, window
 from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
 
@@ -63,7 +64,7 @@ class JaxTeacher:
 
     def __init__(self, filters: Weights):
         self.channels = tap_channels(filters)
-        self.net = vgg.network(filters)
+        self.net = vgg.network(filters, lowering=here().lowering)
 
     def features(self, images: np.ndarray) -> dict[str, Numbers]:
         """See ``Teacher``."""

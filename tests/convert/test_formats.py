@@ -19,8 +19,8 @@ import scipy.sparse
 
 from convert_weights import mat5
 from convert_weights.convert import convert
-from convert_weights.families import CAFFE_RGB, OXFORD_CREDIT
-from convert_weights.found import feature_indices
+from convert_weights.layer_names import feature_indices
+from convert_weights.preprocessings import CAFFE_RGB, OXFORD_CREDIT
 from nst_jax import layers
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION, Weights

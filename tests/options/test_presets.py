@@ -140,11 +140,11 @@ CONFIGS = [
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_what_is_written_is_read_again_exactly(tmp_path, config):
     path = tmp_path / "my.toml"
-    presets.save(path, config)
+    presets.save_preset(path, config)
     again = preset(path)
     assert again == dataclasses.replace(config, preset=str(path))
     assert [type(value) for value in vars(again).values()] == [type(value) for value in vars(config).values()]
-    presets.save(tmp_path / "second.toml", again)
+    presets.save_preset(tmp_path / "second.toml", again)
     assert (tmp_path / "second.toml").read_bytes() == path.read_bytes()
 
 
@@ -153,7 +153,7 @@ def test_every_option_can_be_in_a_file(tmp_path):
     examples = {"bool": True, "int": 3, "float": 0.5, "str": "x", "Path": Path("x"), "None": None}
     for field in dataclasses.fields(Config):
         name = field.type.replace("tuple[", "").replace(", ...]", "").split(" | ")[0]
-        assert name in examples, f"{field.name}: preset_files does not know {field.type}"
+        assert name in examples, f"{field.name}: presets does not know {field.type}"
         value = str(examples[name]) if name == "Path" else examples[name]
         expected = (examples[name],) if field.type.startswith("tuple") else examples[name]
         told = [value] if field.type.startswith("tuple") else value
@@ -161,7 +161,7 @@ def test_every_option_can_be_in_a_file(tmp_path):
 
 
 def test_only_what_differs_is_written_with_what_it_means(tmp_path):
-    presets.save(tmp_path / "my.toml", dataclasses.replace(preset("gatys2016"), steps=3))
+    presets.save_preset(tmp_path / "my.toml", dataclasses.replace(preset("gatys2016"), steps=3))
     text = (tmp_path / "my.toml").read_text()
     assert tomllib.loads(text) == {"preset": "gatys2016", "steps": 3}
     assert "each; none: as --coarse-steps\n# goes on\nsteps = 3\n" in text
@@ -178,10 +178,10 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
         with pytest.raises(NSTError, match="cannot write the preset to .*my.toml: No space left"):
-            presets.save(path, Config(steps=9))
+            presets.save_preset(path, Config(steps=9))
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("my.toml", "steps = 3")]
     with pytest.raises(NSTError, match="cannot write the preset to .*: No such file"):
-        presets.save(tmp_path / "no folder" / "my.toml", Config())
+        presets.save_preset(tmp_path / "no folder" / "my.toml", Config())
 
 
 # ---------------------------------------------------------------- on the command line

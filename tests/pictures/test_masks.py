@@ -391,7 +391,7 @@ def test_a_region_of_one_pixel_gives_finite_losses_and_gradients(config, save):
 def test_a_mask_of_another_size_keeps_white_white():
     plane = np.zeros((90, 120), "f4")
     plane[:, 60:] = 1
-    smaller, larger = masks.resized(plane, 24, 32), masks.resized(plane, 180, 240)
+    smaller, larger = masks.mask_at(plane, 24, 32), masks.mask_at(plane, 180, 240)
     assert (smaller[:, 18:] == 1).all() and (smaller[:, :14] == 0).all()
     assert (larger[:, 122:] == 1).all() and (larger.max(), larger.min()) == (1, 0)
 

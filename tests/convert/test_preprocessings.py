@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from convert.test_formats import REAL, make_arrays, narrow, real, torchvision_state, write_safetensors  # noqa: F401
 
-from convert_weights import families
+from convert_weights import preprocessings
 from convert_weights.convert import convert
 from convert_weights.download import RELEASES
 from nst_jax.errors import NSTError
@@ -38,15 +38,15 @@ def oxford(real):  # noqa: F811
 
 def test_real_oxford_filters_are_known(oxford):
     kernel, bias = oxford
-    assert families.decide(first_layer(bias, kernel), "", "f")[0] == CAFFE
-    assert families.decide(first_layer(bias, kernel[:, :, ::-1]), "", "f")[0] == families.CAFFE_RGB
-    assert families.credit(first_layer(bias, kernel)) == families.OXFORD_CREDIT
+    assert preprocessings.decide(first_layer(bias, kernel), "", "f")[0] == CAFFE
+    assert preprocessings.decide(first_layer(bias, kernel[:, :, ::-1]), "", "f")[0] == preprocessings.CAFFE_RGB
+    assert preprocessings.credit(first_layer(bias, kernel)) == preprocessings.OXFORD_CREDIT
 
 
 def test_biases_alone_tell_the_real_networks_apart(oxford):
     _, bias = oxford
-    assert families.decide(first_layer(bias), "", "f")[0] == CAFFE
-    assert families.decide(first_layer(TORCHVISION_VGG16_BIASES), "", "f")[0] == TORCHVISION
+    assert preprocessings.decide(first_layer(bias), "", "f")[0] == CAFFE
+    assert preprocessings.decide(first_layer(TORCHVISION_VGG16_BIASES), "", "f")[0] == TORCHVISION
 
 
 def test_the_numbers_that_the_choice_rests_on(oxford):
@@ -58,7 +58,7 @@ def test_the_numbers_that_the_choice_rests_on(oxford):
 
 def test_biases_between_the_families_are_not_guessed():
     with pytest.raises(NSTError, match="give --preprocessing caffe .* or --preprocessing torchvision"):
-        families.decide(first_layer([1.0] * 85 + [-1.0] * 15), "", "weights.pth")
+        preprocessings.decide(first_layer([1.0] * 85 + [-1.0] * 15), "", "weights.pth")
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_biases_between_the_families_are_not_guessed():
 def test_torchvision_filters_are_known(taps, name):
     layer = first_layer(np.ones(64))
     layer["conv1_1"]["kernel"][0, :, 0, 0] = taps
-    preprocessing, reason = families.decide(layer, "", "f")
+    preprocessing, reason = preprocessings.decide(layer, "", "f")
     assert preprocessing == TORCHVISION and name in reason
-    assert families.credit(layer) == families.TORCHVISION_CREDIT
+    assert preprocessings.credit(layer) == preprocessings.TORCHVISION_CREDIT
     # turned round, torchvision's filters are nobody's
     layer["conv1_1"]["kernel"] = layer["conv1_1"]["kernel"][:, :, ::-1]
-    assert families.first_filter(layer) is None
+    assert preprocessings.first_filter(layer) is None
 
 
-@pytest.mark.parametrize("digits", sorted(families.KNOWN_FILES))
+@pytest.mark.parametrize("digits", sorted(preprocessings.KNOWN_FILES))
 def test_a_known_file_outweighs_its_statistics(digits):
-    expected, name = families.KNOWN_FILES[digits]
+    expected, name = preprocessings.KNOWN_FILES[digits]
     biases = TORCHVISION_VGG16_BIASES if expected != TORCHVISION else [1.0] * 64
-    preprocessing, reason = families.decide(first_layer(biases), digits + "0" * 56, "f")
+    preprocessing, reason = preprocessings.decide(first_layer(biases), digits + "0" * 56, "f")
     assert preprocessing == expected and name in reason
 
 
@@ -88,7 +88,7 @@ def test_hash_is_that_of_the_file(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     write_safetensors(path, torchvision_state(make_arrays(biases="positive")))
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    monkeypatch.setitem(families.KNOWN_FILES, digits, (TORCHVISION, "a known file"))
+    monkeypatch.setitem(preprocessings.KNOWN_FILES, digits, (TORCHVISION, "a known file"))
     assert convert(path)[0].preprocessing == TORCHVISION
 
 
@@ -99,10 +99,10 @@ def test_table_of_releases_agrees_with_itself():
         assert len(digits) == {"md5": 32, "sha256": 64}[kind]
         if source == "torchvision":
             assert f"-{digits[:8]}.pth" in release.file_name
-            assert families.KNOWN_FILES[digits[:8]][0] == TORCHVISION
+            assert preprocessings.KNOWN_FILES[digits[:8]][0] == TORCHVISION
 
 
 def test_descriptions():
-    assert families.describe(CAFFE) == "caffe (BGR, 0-255, minus (103.939, 116.779, 123.68))"
-    assert "over (0.229, 0.224, 0.225)" in families.describe(TORCHVISION)
-    assert families.describe(families.CAFFE_RGB).startswith("RGB, 0-255")
+    assert preprocessings.describe(CAFFE) == "caffe (BGR, 0-255, minus (103.939, 116.779, 123.68))"
+    assert "over (0.229, 0.224, 0.225)" in preprocessings.describe(TORCHVISION)
+    assert preprocessings.describe(preprocessings.CAFFE_RGB).startswith("RGB, 0-255")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert_weights.found import Arrays
+from convert_weights.layer_names import Arrays
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION, Preprocessing
 

@@ -1,0 +1,163 @@
+"""What is asked of the pixels alone: the total variation and the range, as formulas and as terms. Not in the papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import flax.struct
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nst_jax.choices import TV_KINDS, TvKind, check_choice
+from nst_jax.losses.terms import Seen
+
+#: Differences between neighbours that are much smaller than this count as squares where others count as they are.
+SMALL_STEP = 1 / 255
+
+
+def strong_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
+    """The image with its chroma, what it has beside the mean of its three values, so many times as strong.
+
+    Grain of colour is what the eye minds and the responses hardly see: in the total variation it may count more.
+    """
+    grey = image.mean(-1, keepdims=True)
+    return grey + factor * (image - grey)
+
+
+def total_variation(
+    image: Float[Array, "h w 3"],
+    kind: TvKind = "squares",
+    wrap: bool = False,
+    visible: Float[Array, "h w"] | None = None,
+) -> Float[Array, ""]:
+    """How much neighbours differ in an image in [0, 1]; 0 for a flat image.
+
+    With the differences d↓ and d→ of each value from the ones below and right of it, and the mean over all values
+    (so that it does not grow with the image), the kinds are
+
+    ==========  =====================================================================================================
+    squares     mean of d↓² + d→²
+    absolute    mean of |d↓| + |d→|: an edge costs what a ramp of the same height costs, and so it may stay
+    isotropic   mean of √(d↓² + d→²), the same whichever way an edge runs (Rudin, Osher and Fatemi 1992)
+    neighbours  mean of ⅔ (d↓² + d→²) + ⅙ (d↘² + d↙²), as squares, but the same whichever way a fine pattern runs
+                (the stencil of nine points of Crowson's style-transfer-pytorch, whose border repeats itself)
+    ==========  =====================================================================================================
+
+    where |d| stands for √(d² + ε²) − ε with ε = ``SMALL_STEP``, and √(d↓² + d→²) likewise. Differences to beyond the
+    border are 0, or with ``wrap`` those to the other side. ``visible`` says how much each pixel counts, 0 to 1, in the
+    mean; a pair of neighbours counts by the product. Raises NSTError for an unknown kind.
+    """
+    return variation_value(variation_sums(image, kind, wrap, visible))
+
+
+class Variation(NamedTuple):
+    """What of a total variation adds up over positions: the differences, and the number of values that count."""
+
+    differences: Array
+    values: Array
+
+
+def variation_value(sums: Variation) -> Float[Array, ""]:
+    """The total variation from what adds up over positions."""
+    return sums.differences / sums.values
+
+
+def variation_sums(
+    image: Float[Array, "h w 3"],
+    kind: TvKind = "squares",
+    wrap: bool = False,
+    visible: Float[Array, "h w"] | None = None,
+) -> Variation:
+    """The sums of ``total_variation``, which takes the same."""
+    check_choice("kind of total variation", kind, TV_KINDS)
+    height, width, _ = image.shape
+    count = jnp.float32(image.size) if visible is None else 3 * jnp.sum(visible)
+
+    def squares(down: int, right: int) -> Array:
+        """d² to the value so far down and right, weighed."""
+
+        def neighbour(array: Array) -> Array:
+            return jnp.roll(array, (-down, -right), (0, 1))
+
+        rows, columns = jnp.arange(height)[:, None] + down, jnp.arange(width) + right
+        weight = (rows < height) & (columns >= 0) & (columns < width) | wrap
+        if visible is not None:
+            weight = weight * visible * neighbour(visible)
+        return jnp.square(neighbour(image) - image) * weight[..., None]
+
+    down, across = squares(1, 0), squares(0, 1)
+    if kind == "absolute":
+        return Variation(jnp.sum(_magnitude(down)) + jnp.sum(_magnitude(across)), count)
+    if kind == "isotropic":
+        return Variation(jnp.sum(_magnitude(down + across)), count)
+    straight = jnp.sum(down) + jnp.sum(across)
+    if kind == "squares":
+        return Variation(straight, count)
+    return Variation(2 / 3 * straight + (jnp.sum(squares(1, 1)) + jnp.sum(squares(1, -1))) / 6, count)
+
+
+def _magnitude(square: Array) -> Array:
+    """√(s + ε²) − ε of a square s, without the loss of digits: its gradient exists at 0."""
+    return square / (jnp.sqrt(square + SMALL_STEP**2) + SMALL_STEP)
+
+
+def outside(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
+    """How far values are beyond [0, 1]: the mean over all of the squared distance from it. Not in the papers."""
+    return outside_sum(image) / image.size
+
+
+def outside_sum(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
+    """The sum over all values of their squared distance from [0, 1]."""
+    return jnp.sum(jnp.square(image - jnp.clip(image, 0, 1)))
+
+
+@flax.struct.dataclass
+class Smoothness:
+    """The total variation, see ``total_variation``.
+
+    Attributes:
+      chroma: how many times as strong differences of colour are in it, a scalar.
+      visible: how much each pixel counts, [H, W], 0 to 1; None for alike.
+      kind: which one.
+      wrap: whether the image is to tile, and differences are taken across its border too.
+    """
+
+    chroma: Array
+    visible: Array | None = None
+    kind: TvKind = flax.struct.field(pytree_node=False, default="squares")
+    wrap: bool = flax.struct.field(pytree_node=False, default=False)
+    name: ClassVar[str] = "tv"
+    taps: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    def statistics(self, seen: Sequence[Seen]) -> Variation:
+        """The differences between neighbours, and the number of values."""
+        image = strong_chroma(seen[0].image, self.chroma)
+        return variation_sums(image, self.kind, self.wrap, self.visible)
+
+    def value(self, sums: Variation) -> Array:
+        """The total variation."""
+        return variation_value(sums)
+
+
+class Outside(NamedTuple):
+    """What ``Range`` needs to know: Σ of the squared distances from [0, 1], and the number of values."""
+
+    squares: Array
+    values: Array
+
+
+@flax.struct.dataclass
+class Range:
+    """How far values are beyond [0, 1], see ``outside``: keeps L-BFGS, which cannot be clamped, near it."""
+
+    name: ClassVar[str] = "range"
+    taps: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    def statistics(self, seen: Sequence[Seen]) -> Outside:
+        """The sum of the squared distances."""
+        return Outside(outside_sum(seen[0].image), jnp.float32(seen[0].image.size))
+
+    def value(self, sums: Outside) -> Array:
+        """Their mean."""
+        return sums.squares / sums.values
