@@ -19,6 +19,7 @@ from nst_jax.options.config import Complete
 from nst_jax.pictures import colors, images, tileable
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
+from nst_jax.pictures.transport import in_colors_of
 from nst_jax.runs import scales
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
@@ -33,6 +34,7 @@ class Pictures(NamedTuple):
       start: the picture of the file to start from, or None.
       palette: the picture whose colours the paintings were given, or None.
       masks: where in the pictures what counts, or None for everywhere alike.
+      toned: the photograph in the paintings' colours, [H, W, 3], or None where nothing asks for it.
     """
 
     photograph: Picture | None
@@ -40,6 +42,7 @@ class Pictures(NamedTuple):
     start: Picture | None = None
     palette: Picture | None = None
     masks: Masks | None = None
+    toned: np.ndarray | None = None
 
 
 def load_pictures(
@@ -163,6 +166,38 @@ def recolored(
         dataclasses.replace(painting, pixels=np.clip(pixels, 0, 1).astype(np.float32))
         for painting, pixels in zip(paintings, matched, strict=True)
     ]
+
+
+def toned(
+    photograph: Picture | None, paintings: Sequence[Picture], given: Masks | None, config: Complete
+) -> np.ndarray | None:
+    """The photograph, as the run sees it, in the colours of the paintings, [H, W, 3]; None where nothing asks for it.
+
+    Of several paintings the colours are mixed as ``style_blend`` says; each region of the masks takes its painting's.
+    What is in no region keeps its own. Raises NSTError where there is no photograph or no painting.
+    """
+    asked = config.detail > 0 or config.init == "palette" or config.content_colors == "painting"
+    if photograph is None or not paintings:
+        if config.init == "palette":
+            missing = "content" if photograph is None else "style"
+            raise NSTError(f"--init palette gives a photograph a painting's colours, and there is no {missing} picture")
+        return None
+    if not asked:
+        return None
+    pixels, sources = photograph.pixels, [painting.pixels for painting in paintings]
+    if given is None:
+        weights = [painting.alpha for painting in paintings]
+        return in_colors_of(pixels, sources, config.style_blend or None, photograph.alpha, weights)
+    mixed = np.zeros_like(pixels)
+    for number, region in enumerate(given.regions):
+        apart = len(given.regions) > 1 and len(paintings) > 1
+        chosen = range(len(paintings))[number : number + 1] if apart else range(len(paintings))
+        parts = [given.parts[each][0 if apart else min(number, len(given.parts[each]) - 1)] for each in chosen]
+        blend = None if apart else config.style_blend or None
+        there = in_colors_of(pixels, [sources[each] for each in chosen], blend, region, parts)
+        mixed += region[..., None] * there
+    found: np.ndarray = mixed + (1 - given.regions.sum(0))[..., None] * pixels
+    return found
 
 
 def painting_at(painting: Picture, size: tuple[int, int], config: Complete) -> jax.Array:
