@@ -28,6 +28,7 @@ COMMANDS = {
     "ways": "whole runs by several ways, refined or in bfloat16: the loss at the end, and when it is reached",
     "slim": "the small network against random filters and VGG-19, judged under VGG-19",
     "quality": "the presets side by side, judged under VGG-19 over several scales",
+    "judge": "pictures judged without a network, beside controls: strokes, structure, colours, grain",
     "sizes": "the same settings at several sizes, side by side",
     "sweep": "a sweep as one batch against its runs one after the other",
     "against_torch": "our L-BFGS against PyTorch's on the 2015 objective, evaluation by evaluation",

@@ -86,7 +86,8 @@ def _run(options: argparse.Namespace) -> None:
 
     pictures = None
     if options.normalize:
-        from convert_weights.normalize import normalize, pictures_in
+        from convert_weights.normalize import normalize
+        from nst_jax.options.folders import pictures_in
 
         pictures = pictures_in(options.normalize)
     file = _download(options.download, options.source or "keras") if options.download else options.file

@@ -12,7 +12,6 @@ the old one divided by its mean. A channel that never fires is left as it is.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +20,6 @@ import numpy as np
 
 from convert_weights.layer_names import convolutions
 from nst_jax.choices import Pooling
-from nst_jax.errors import NSTError
 from nst_jax.networks.vgg import Network, features, network
 from nst_jax.networks.weights import Weights
 from nst_jax.pictures import images
@@ -29,18 +27,6 @@ from nst_jax.runs.machine import here
 
 #: Pictures are reduced to this shorter side, and their middle square is taken: what the networks were trained with.
 SIDE = 224
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-
-
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures of a folder, by name. Raises NSTError where there is no folder or no picture."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise NSTError(f"{folder} is no folder: give one with pictures to --normalize")
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not pictures:
-        raise NSTError(f"{folder} holds no pictures: give a folder with some ({' '.join(SUFFIXES)})")
-    return pictures
 
 
 def normalize(

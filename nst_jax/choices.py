@@ -12,7 +12,7 @@ from nst_jax.errors import NSTError
 
 Optimizer = Literal["lbfgs", "adam"]
 Pooling = Literal["avg", "max"]
-Convention = Literal["gatys2015", "gatys2016", "crowson", "normalized"]
+Convention = Literal["gatys2015", "gatys2016", "crowson", "normalized", "wasserstein"]
 Padding = Literal["zeros", "replicate", "reflect", "wrap", "replicate-first"]
 #: Of products and responses. "auto" is a wish: which of the two it is, the machine decides.
 Precision = Literal["float32", "bfloat16"]
@@ -22,6 +22,7 @@ Lowering = Literal["xla", "cpu"]
 TvKind = Literal["squares", "absolute", "isotropic", "neighbours"]
 PixelRange = Literal["free", "bounded"]
 KeptColors = Literal["none", "luminance", "cholesky", "pca", "histogram"]
+ContentColors = Literal["photograph", "painting"]
 
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -32,9 +33,10 @@ PRECISION_WISHES: tuple[PrecisionWish, ...] = get_args(PrecisionWish)
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 TV_KINDS: tuple[TvKind, ...] = get_args(TvKind)
 PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
+CONTENT_COLORS: tuple[ContentColors, ...] = get_args(ContentColors)
 KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
 #: The starts that are no picture's file.
-STARTS = ("content", "style", "noise", "gray")
+STARTS = ("content", "palette", "style", "noise", "gray")
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,14 +1,16 @@
-"""What tests make: small networks' filters, small pictures and numbers, and the usual objective."""
+"""What tests make: small networks' filters, small pictures and numbers, the usual objective; and what they count."""
 
 import functools
 
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.losses.objective import objective
 from nst_jax.losses.pixels import Smoothness
 from nst_jax.losses.statistics import blended, style_targets
-from nst_jax.losses.terms import Content, Style
+from nst_jax.losses.style import Style
+from nst_jax.losses.terms import Content
 from nst_jax.networks import vgg
 from nst_jax.networks.vgg import random_weights
 from nst_jax.networks.weights import CAFFE, Weights
@@ -67,7 +69,24 @@ def usual_objective(
 ):
     """Content, style and smoothness, from pictures [H, W, 3] as they are; ``blend`` weighs the paintings."""
     content = Content.of(net, photograph, content_layers, convention)
-    each = [style_targets(net, one, tuple(style_layers), moments > 0, octaves=octaves) for one in paintings]
+    means = moments > 0 or convention == "wasserstein"
+    each = [style_targets(net, one, tuple(style_layers), means, octaves=octaves) for one in paintings]
     style = Style.of(net, blended(each, f4(blend or [1] * len(each))), style_layers, convention, moments)
     terms = [(content_weight, content), (style_weight, style), (tv_weight, Smoothness(jnp.float32(tv_chroma)))]
     return objective(net, terms, photograph.shape[:2])
+
+
+def compiled_by(function):
+    """How many programs a call compiles."""
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)  # the library's own stays
+    return len(seen)

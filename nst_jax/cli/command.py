@@ -1,4 +1,4 @@
-"""What all commands share: options from a dataclass, one line for a mistake, exit statuses."""
+"""What all commands share: options from a dataclass, one line for a mistake, Ctrl-C, exit statuses."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -68,9 +70,32 @@ def _one_line(box: str, program: str) -> str:
     return f"{text}; {program} --help lists the options"
 
 
+@contextlib.contextmanager
+def interruptible(told: str) -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether there was a Ctrl-C, the first of which prints ``told`` and does no more.
+
+    A second one does not wait for the step to end: it raises KeyboardInterrupt.
+    """
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+        print(told, file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield lambda: interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
     """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
     keep_freed_memory()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, whose pictures are what counts
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
     except NSTError as error:

@@ -14,7 +14,7 @@ from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
 from nst_jax.options.config import Config
-from nst_jax.sweeps.figures import base_config, figure, paper_picture, paragraphs
+from nst_jax.sweeps.figures import base_config, check_pictures, figure, paragraphs
 
 PROGRAM = "nst-reproduce"
 
@@ -27,9 +27,9 @@ class Reproduce:
     figure: Positional[Annotated[str, arg(metavar="FIGURE")]]
     """which figure"""
     content: Path | None = None
-    """the photograph; the paper's where NST_JAX_SHARED names the folder that has it"""
+    """the photograph, for a figure that has one; without it the command says which it is"""
     styles: tuple[Path, ...] = ()
-    """the paintings; the paper's where NST_JAX_SHARED names the folder that has them"""
+    """the paintings; without them the command says which they are"""
     output: Path | None = None
     """the folder of the results; one of the figure's name"""
     size: int = Config.size
@@ -69,13 +69,11 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Reproduce, arguments, PROGRAM)
     wanted = figure(options.figure)
-    content = None
-    if wanted.content:
-        content = options.content or paper_picture("content", wanted.content)
-    styles = list(options.styles or [paper_picture("style", name) for name in wanted.styles]) if wanted.styles else []
+    check_pictures(options.figure, options.content, options.styles)
+    content = options.content if wanted.content else None
+    styles = list(options.styles) if wanted.styles else []
     output = options.output or Path(options.figure)
-    names = [path.stem for path in styles]
-    lanes, layout = wanted.runs(options.config(), [name.removeprefix("paper_").replace("_", " ") for name in names])
+    lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
 
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax.runs.result import origin_of  # JAX is loaded only for a command line that holds
@@ -85,7 +83,7 @@ def command(arguments: Sequence[str]) -> int:
     folder.check_folder(output, options.resume)
     prepared = prepare_lanes(content, styles, lanes)
     height, width = prepared.sizes[-1]
-    text = paragraphs(wanted, prepared.union, names, origin_of(prepared.weights, prepared.precision), (width, height))
+    text = paragraphs(wanted, prepared.union, origin_of(prepared.weights, prepared.precision), (width, height))
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
     return run_lanes(folder.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from tyro import MISSING
 
 from nst_jax.choices import STARTS, check_whole
 from nst_jax.cli.cache import keep_programs
-from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
+from nst_jax.cli.command import INTERRUPTED, interruptible, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
@@ -75,16 +74,9 @@ def command(arguments: Sequence[str]) -> int:
         save_preset(options)
         return 0
 
-    begun = interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        if interrupted:  # a second Ctrl-C does not wait for the step to end
-            raise KeyboardInterrupt
-        interrupted = True
-        print("stopping after this step, and writing the picture so far", file=sys.stderr)
-
-    with display() as show:
+    begun = False
+    stopping = "stopping after this step, and writing the picture so far"
+    with display() as show, interruptible(stopping) as interrupted:
 
         def on_progress(progress: Progress) -> None:
             nonlocal begun
@@ -94,14 +86,10 @@ def command(arguments: Sequence[str]) -> int:
             show(progress)
             if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                 save_image(preview_path(options.output, progress.step), progress.image())
-            if interrupted:
+            if interrupted():
                 raise Stop
 
-        before = signal.signal(signal.SIGINT, interrupt)
-        try:
-            result = paint(prepared, on_progress)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        result = paint(prepared, on_progress)
     for note in result.notes:
         print(f"{PROGRAM}: note: {note}", file=sys.stderr)
     written.save(options.output, result)

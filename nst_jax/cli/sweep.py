@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from tyro import MISSING
 
 from nst_jax.choices import check_whole
 from nst_jax.cli.cache import keep_programs
-from nst_jax.cli.command import INTERRUPTED, named_preset, parse, run
+from nst_jax.cli.command import INTERRUPTED, interruptible, named_preset, parse, run
 from nst_jax.cli.display import display
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
@@ -122,25 +121,15 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
     print(f"{total} lanes, {total - len(todo)} of them finished", file=sys.stderr)
-    interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        if interrupted:  # a second Ctrl-C does not wait for the step to end
-            raise KeyboardInterrupt
-        interrupted = True
-        print(f"stopping; {program} --resume continues", file=sys.stderr)
-
     broken = 0
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
+    with interruptible(f"stopping; {program} --resume continues") as interrupted:
         plan = folder.sweep.plan(len(todo), at_once)
         print(plan_line(plan, len(todo)), file=sys.stderr)
         with display() as show:
 
             def on_progress(progress: Progress) -> None:
                 show(progress)
-                if interrupted:
+                if interrupted():
                     raise Stop
 
             for results in folder.sweep.run(todo, plan, on_progress):
@@ -149,8 +138,6 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
                         folder.save(lane, result)
                         broken += result.ended == "not finite"
                 folder.save_results()
-    finally:
-        signal.signal(signal.SIGINT, before)
     folder.save_overview()
     left = len(folder.unfinished())
     print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")

@@ -6,7 +6,7 @@ image, the photograph and the painting are F, P and (through their Gram matrices
 Gram matrices are divided by their number of positions M throughout, so that images of different sizes compare: the
 paper's 1/(4 N² M²) Σ (G − A)² is 1/(4 N²) Σ (G/M − A/M)² where both images have M positions.
 
-There are four conventions for the constants, by the name of the preset that introduced them:
+There are five conventions for the constants, by the name of the preset that introduced them:
 
 ============  =============================  =================================
 convention    content                        style, per layer
@@ -15,11 +15,12 @@ gatys2015     ½ Σ (F − P)²                   1/(4 N²) Σ (G/M − A/M)²
 gatys2016     mean of (F − P)²               mean of (G/M − A/M)²
 crowson       mean of (F − P)²               Σ (G/M − A/M)² / Σ |G/M − A/M|
 normalized    Σ (F − P)² / Σ P²              Σ (G/M − A/M)² / Σ (A/M)²
+wasserstein   mean of (F − P)²               W₂² of Gaussians, over N: see ``wasserstein``
 ============  =============================  =================================
 
 The first is the paper's, the second the one of the code that its authors released, the third that of Crowson's tool
-(``terms.UNIT`` tells in which unit). The last has no units: it means the same at every size, for every network and
-every painting.
+as it was until 2023 (``terms.UNIT`` tells in which unit). The fourth has no units: it means the same at every size, for
+every network and every painting. The last compares distributions, in the third's unit, as that tool has since.
 
 Beside its Gram matrix a layer has the mean μ and the deviation σ of each filter's responses (Galerne et al. 2024); how
 far they are from the painting's is ``moments_loss``.
@@ -175,7 +176,7 @@ def content_scale(
     if convention == "gatys2015":
         half: Array = jnp.float32(2)
         return half
-    if convention in ("gatys2016", "crowson"):
+    if convention in ("gatys2016", "crowson", "wasserstein"):
         height, width, filters = target.shape
         positions = height * width if guide is None else jnp.sum(guide)
         values: Array = jnp.float32(positions * (metric.channels if metric else filters))
@@ -196,9 +197,12 @@ def style_loss(
 ) -> Float[Array, ""]:
     """How far a layer's Gram matrix is from the painting's: E_l (2015, equation 4), see the module for conventions.
 
-    Both matrices are ``gram``'s: divided by their number of positions. Raises NSTError for an unknown convention.
+    Both matrices are ``gram``'s: divided by their number of positions. Raises NSTError for an unknown convention, and
+    for "wasserstein", which takes means too: see ``wasserstein.distance``.
     """
-    check_choice("convention", convention, CONVENTIONS)
+    check_choice(
+        "convention of Gram matrices", convention, tuple(each for each in CONVENTIONS if each != "wasserstein")
+    )
     distance = squared_gram_distance(statistics, target, metric)
     filters = metric.channels if metric else len(target)
     if convention == "gatys2015":

@@ -39,12 +39,14 @@ class Statistics(NamedTuple):
     """A style at one layer; of R regions with their axis in front.
 
     Attributes:
-      gram: the Gram matrix over its positions, G / M, [n, n] or [R, n, n].
-      moments: means and deviations, [2, N] or [R, 2, N]; None where they do not count.
+      gram: the Gram matrix over its positions, G / M, [n, n] or [R, n, n]; it is the second moment of the responses.
+      mean: their mean, [n] or [R, n]; None where Gram matrices alone count.
+      moments: means and deviations of the N filters, [2, N] or [R, 2, N]; None likewise.
     """
 
     gram: Array
-    moments: Array | None
+    mean: Array | None = None
+    moments: Array | None = None
 
 
 #: The statistics of a painting: at each of its sizes, the full one and that halved once, twice, …, by layer.
@@ -61,14 +63,15 @@ def sums_of(response: Float[Array, "h w n"], guides: Float[Array, "r h w"] | Non
 
 
 def statistics_of(sums: Sums, metric: Metric | None) -> Statistics:
-    """The statistics of a layer from its sums; the moments where there are first ones."""
+    """The statistics of a layer from its sums; means and deviations where there are first ones."""
     gram, weights = sums.second / sums.positions, sums.positions
     if sums.weights is not None:
         weights = sums.weights[:, None]
         gram /= (sums.weights / sums.positions)[:, None, None]
     if sums.first is None:
-        return Statistics(gram, None)
-    return Statistics(gram, formulas.moments_of(sums.first / weights, gram, metric))
+        return Statistics(gram)
+    mean = sums.first / weights
+    return Statistics(gram, mean, formulas.moments_of(mean, gram, metric))
 
 
 def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:

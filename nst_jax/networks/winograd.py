@@ -43,7 +43,7 @@ def bases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     vanishing = [np.poly(np.delete(points, j))[::-1] for j in range(len(points))]
     before = np.vstack([np.pad(vanishing, ((0, 0), (0, 1))), np.poly(points)[::-1]])
     after = np.hstack([points ** np.arange(TILE)[:, None], np.eye(TILE)[:, -1:]])
-    return after, evaluate, before
+    return _read_only(after), _read_only(evaluate), _read_only(before)
 
 
 @functools.cache
@@ -60,7 +60,14 @@ def turned_bases() -> tuple[np.ndarray, np.ndarray]:
     turned = (evaluate * signs[:3])[:, ::-1]
     order = np.abs(_unit(evaluate) @ _unit(turned).T).argmax(1)  # for each row of G the one of ``turned`` along it
     factors = (turned[order] * evaluate).sum(1) / np.square(evaluate).sum(1)
-    return (signs[:TILE, None] * after)[:, order], factors[:, None] * (before * signs)[order]
+    turned_after = (signs[:TILE, None] * after)[:, order]
+    return _read_only(turned_after), _read_only(factors[:, None] * (before * signs)[order])
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """An array that is cached: whoever changed it would change every convolution after."""
+    array.flags.writeable = False
+    return array
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

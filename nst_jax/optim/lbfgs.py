@@ -14,12 +14,12 @@ on both sides: with u = R⁻¹Sᵀg, gᵀHg = uᵀDu + γ ‖g − Yu‖², so t
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 #: A pair is learnt where its curvature sᵀy is more than so many times yᵀy.
 CURVED = 1e-10
@@ -31,7 +31,7 @@ class Pairs(NamedTuple):
     Attributes:
       learnt: how many, those forgotten included.
       params, updates: the last point and the gradient there.
-      steps, changes: s and y, flat.
+      steps, changes: s and y, flat, for each array of the parameters.
       inverse: R⁻¹, its rows and columns by slots, not by age.
       diagonal: s_iᵀ y_i.
       squares: y_iᵀ y_j.
@@ -39,10 +39,10 @@ class Pairs(NamedTuple):
     """
 
     learnt: Int[Array, ""]
-    params: Array
-    updates: Array
-    steps: Float[Array, "m n"]
-    changes: Float[Array, "m n"]
+    params: PyTree[Array]
+    updates: PyTree[Array]
+    steps: PyTree[Float[Array, "m _n"]]
+    changes: PyTree[Float[Array, "m _n"]]
     inverse: Float[Array, "m m"]
     diagonal: Float[Array, " m"]
     squares: Float[Array, "m m"]
@@ -50,47 +50,87 @@ class Pairs(NamedTuple):
 
 
 def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
-    """Gradients to H g, for one array as parameters, of which it remembers ``memory_size`` pairs; γ is sᵀy / yᵀy.
+    """Gradients to H g, of which it remembers ``memory_size`` pairs; γ is sᵀy / yᵀy.
 
-    Unlike optax's it does not learn pairs without positive curvature, which spoil the approximation (optax #1708).
-    ``init`` wants the point at which the first gradient is taken; with nothing learnt H is 1.
+    The parameters are any pytree of float arrays, which H takes as one vector; what is by the number of pairs is
+    float32 at least. Unlike optax's it does not learn pairs without positive curvature, which spoil the approximation
+    (optax #1708). ``init`` wants the point at which the first gradient is taken, and ``update`` that of its gradient;
+    with nothing learnt H is 1.
+
+    Raises TypeError or ValueError, in one line, for a ``memory_size`` that is no whole number of 1 or more; so do
+    ``init`` and ``update`` for arrays that cannot be used.
     """
+    if isinstance(memory_size, bool) or not isinstance(memory_size, int):
+        raise TypeError(f"memory_size is {memory_size!r}: give a whole number of 1 or more")
+    if memory_size < 1:
+        raise ValueError(f"memory_size is {memory_size}: give a whole number of 1 or more")
 
-    def init(params: Array) -> Pairs:
-        kind = params.dtype
-        none = jnp.zeros((memory_size, params.size), kind)
+    def init(params: PyTree) -> Pairs:
+        params = _arrays("params", params)
+        kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))
+        none = jax.tree.map(lambda leaf: jnp.zeros((memory_size, leaf.size), leaf.dtype), params)
         square = jnp.zeros((memory_size, memory_size), kind)
         small = square, jnp.zeros(memory_size, kind), square, jnp.ones((), kind)
-        return Pairs(jnp.int32(0), params, jnp.zeros_like(params), none, none, *small)
+        return Pairs(jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params), none, none, *small)
 
-    def update(updates: Array, state: Pairs, params: Array) -> tuple[Array, Pairs]:
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[Any, Pairs]:
+        if params is None:
+            raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
+        params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
         pairs = _learn(state, params, updates)
-        gradient = updates.ravel()
-        of_changes = _dot(pairs.inverse, _dot(pairs.steps, gradient))
-        inner = _dot(pairs.squares, of_changes) - _dot(pairs.changes, gradient)
+        gradient = jax.tree.map(jnp.ravel, updates)
+        of_changes = _dot(pairs.inverse, _over_all(pairs.steps, gradient))
+        inner = _dot(pairs.squares, of_changes) - _over_all(pairs.changes, gradient)
         of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
-        direction = _dot(of_steps, pairs.steps) + pairs.scale * (gradient - _dot(of_changes, pairs.changes))
-        return direction.reshape(updates.shape), pairs
 
-    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+        def direction(gradient: Array, steps: Array, changes: Array, update: Array) -> Array:
+            found = _dot(of_steps, steps) + pairs.scale * (gradient - _dot(of_changes, changes))
+            return found.reshape(update.shape).astype(update.dtype)
+
+        return jax.tree.map(direction, gradient, pairs.steps, pairs.changes, updates), pairs
+
+    return optax.GradientTransformation(init, update)
 
 
-def _learn(pairs: Pairs, params: Array, gradient: Array) -> Pairs:
+def _arrays(name: str, tree: PyTree, like: PyTree | None = None) -> Any:
+    """A pytree as JAX's arrays. Raises TypeError or ValueError unless they are floats, and ``like`` others if given."""
+    leaves, structure = jax.tree.flatten(tree)
+    if not leaves:
+        raise ValueError(f"{name} holds no array: give a pytree of float arrays")
+    for leaf in leaves:
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(f"{name} holds {jnp.result_type(leaf)}: give a pytree of float arrays")
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    if like is not None:
+        wanted: Any = jax.tree.structure(like)
+        if wanted != structure:
+            raise ValueError(f"{name} is {structure}: give {wanted}, as init was given")
+        for leaf, known in zip(leaves, jax.tree.leaves(like), strict=True):
+            if (leaf.shape, leaf.dtype) != (known.shape, known.dtype):
+                given, kept = (f"{array.dtype}{list(array.shape)}" for array in (leaf, known))
+                raise ValueError(f"{name} holds {given}: give {kept}, as init was given")
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _learn(pairs: Pairs, params: PyTree, gradient: PyTree) -> Pairs:
     """With the pair of the way to ``params`` instead of the oldest, if its curvature is positive.
 
     R⁻¹ without the oldest pair has its row and its column left out; a newest pair adds −R⁻¹ Sᵀy / sᵀy as a column and
     1 / sᵀy at its end, as R is triangular.
     """
-    s, y = (params - pairs.params).ravel(), (gradient - pairs.updates).ravel()
-    curvature, square = _dot(s, y), _dot(y, y)
-    least = jnp.finfo(params.dtype).tiny  # of which the inverse is finite
+    s, y = (jax.tree.map(_moved, *both) for both in ((params, pairs.params), (gradient, pairs.updates)))
+    curvature, square = _over_all(s, y), _over_all(y, y)
+    least = jnp.finfo(square.dtype).tiny  # of which the inverse is finite
     curved = (curvature > jnp.maximum(CURVED * square, least)) & (square > least)
-    slot = pairs.learnt % len(pairs.steps)
-    steps = pairs.steps.at[slot].set(jnp.where(curved, s, pairs.steps[slot]))
-    changes = pairs.changes.at[slot].set(jnp.where(curved, y, pairs.changes[slot]))
+    slot = pairs.learnt % len(pairs.diagonal)
+
+    def learnt(known: Array, new: Array) -> Array:
+        return known.at[slot].set(jnp.where(curved, new, known[slot]))
+
+    steps, changes = jax.tree.map(learnt, pairs.steps, s), jax.tree.map(learnt, pairs.changes, y)
     inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
-    column = (-_dot(inverse, _dot(steps, y)) / curvature).at[slot].set(1 / curvature)
-    to_changes = _dot(changes, y)
+    column = (-_dot(inverse, _over_all(steps, y)) / curvature).at[slot].set(1 / curvature)
+    to_changes = _over_all(changes, y)
     small = (
         inverse.at[:, slot].set(column),
         pairs.diagonal.at[slot].set(curvature),
@@ -100,6 +140,18 @@ def _learn(pairs: Pairs, params: Array, gradient: Array) -> Pairs:
     known = pairs.inverse, pairs.diagonal, pairs.squares, pairs.scale
     small = jax.tree.map(functools.partial(jnp.where, curved), small, known)
     return Pairs(pairs.learnt + curved, params, gradient, steps, changes, *small)
+
+
+def _moved(after: Array, before: Array) -> Array:
+    return (after - before).ravel()
+
+
+def _over_all(left: PyTree, right: PyTree) -> Array:
+    """Products with vectors that lie in several arrays: the sum of those of each, in float32 at least."""
+    kind = jnp.result_type(jnp.float32, *jax.tree.leaves(right))
+    each = jax.tree.map(lambda one, other: _dot(one.astype(kind), other.astype(kind)), left, right)
+    total: Array = functools.reduce(jnp.add, jax.tree.leaves(each))
+    return total
 
 
 def _dot(left: Array, right: Array) -> Array:

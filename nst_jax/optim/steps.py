@@ -31,6 +31,7 @@ class Method:
       name: "adam" or "lbfgs".
       history: how many pairs L-BFGS remembers.
       averaging: the decay of the running mean of the points taken; 0 for none.
+      second_decay: Adam's β₂.
       bounds: the least and the greatest value that Adam's points may have, or None; L-BFGS, whose approximation
         clamping would spoil, must have none.
 
@@ -40,6 +41,7 @@ class Method:
     name: Optimizer
     history: int = 20
     averaging: float = 0.0
+    second_decay: float = 0.999
     bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
 def _transform(method: Method) -> optax.GradientTransformation:
     """What turns gradients into directions; steps are taken here."""
     if method.name == "adam":
-        return optax.scale_by_adam()
+        return optax.scale_by_adam(b2=method.second_decay)
     return scale_by_compact_lbfgs(method.history)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from nst_jax import layers
 from nst_jax.choices import (
+    CONTENT_COLORS,
     CONVENTIONS,
     KEPT_COLORS,
     OPTIMIZERS,
@@ -19,6 +20,7 @@ from nst_jax.choices import (
     POOLINGS,
     PRECISION_WISHES,
     TV_KINDS,
+    ContentColors,
     Convention,
     KeptColors,
     Optimizer,
@@ -48,7 +50,7 @@ class Config:
 
     preset: str = "default"
     """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
-    crowson and spst (two other tools), or a TOML file of one's own"""
+    crowson and spst (two other tools), or a .toml file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -74,7 +76,8 @@ class Config:
     style_layers: tuple[str, ...] = STYLE_LAYERS
     """layers that hold the style, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     loss: Convention = "normalized"
-    """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers') or crowson"""
+    """constants of the losses: normalized (no units), gatys2015, gatys2016 (the papers'), crowson, or wasserstein (the
+    style as a distribution)"""
     style_octaves: int | None = None
     """sizes of the picture at which its style is compared, each half the one before and counting by its pixels: more
     keep larger motifs; by default 2, with slim 1"""
@@ -98,10 +101,18 @@ class Config:
     """decay of the running mean of the picture over the steps at a size, which is then the result; 0: the last one"""
     learning_rate: float = 0.02
     """step size of adam, for pixels in [0, 1]"""
+    second_decay: float = 0.999
+    """decay of the running mean of squared gradients of adam, its beta2"""
     history: int = 20
     """pairs of steps and gradients that lbfgs remembers"""
     init: str = "content"
-    """the start: content, style, noise, gray, or a picture's file"""
+    """the start: content, palette (the photograph in the painting's colours), style, noise, gray, or a picture's
+    file"""
+    detail: float = 0.0
+    """how much of the photograph's detail, in the painting's colours, comes back when the picture is enlarged from one
+    size to the next, from 0 (none) to 1 (all of it)"""
+    content_colors: ContentColors = "photograph"
+    """the colours of the photograph to which the content loss compares: photograph (its own) or painting"""
     init_noise: float = 0.0
     """share of noise in the start, from 0 (none) to 1 (nothing but noise)"""
     seed: int = 0
@@ -109,7 +120,8 @@ class Config:
     pooling: Pooling = "avg"
     """pooling of the network: avg or max"""
     padding: Padding = "replicate-first"
-    """what the network sees beyond the border: zeros, replicate, reflect or wrap"""
+    """what the network sees beyond the border: zeros; replicate-first: the picture goes on, its responses do not, at no
+    cost; replicate, reflect or wrap, a fifth slower"""
     tileable: bool = False
     """make a result that tiles without a seam: everything wraps around at its border"""
     pixel_range: PixelRange = "free"
@@ -155,6 +167,7 @@ class Config:
         if self.tileable and self.padding not in (Config.padding, "zeros", "wrap"):
             raise NSTError(f"--tileable wraps around and --padding is {self.padding}: leave one of the two out")
         check_choice("keep_colors", self.keep_colors, KEPT_COLORS)
+        check_choice("content_colors", self.content_colors, CONTENT_COLORS)
         if self.palette and self.keep_colors == "luminance":
             raise NSTError(
                 "--keep-colors luminance keeps the photograph's own colours, not a --palette's: leave one of them out,"
@@ -184,8 +197,11 @@ class Config:
         for name in ("content_weight", "style_weight", "tv_weight", "tv_chroma"):
             if getattr(self, name) is not None:
                 check_weight(flag(name), getattr(self, name))
-        if not 0 <= self.init_noise <= 1:
-            raise NSTError(f"--init-noise is {self.init_noise}: give a number from 0 to 1")
+        for name in ("init_noise", "detail"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise NSTError(f"{flag(name)} is {getattr(self, name)}: give a number from 0 to 1")
+        if not 0 < self.second_decay < 1:
+            raise NSTError(f"--second-decay is {self.second_decay}: give a number between 0 and 1, such as 0.999")
         check_weight("--learning-rate", self.learning_rate)
         if not self.learning_rate:
             raise NSTError("--learning-rate is 0: give a finite number above 0")

@@ -1,4 +1,4 @@
-"""Which pictures the styles of a run are: a folder stands for those in it. Plain Python."""
+"""The pictures in a folder, and which the styles of a run are: a folder stands for those in it. Plain Python."""
 
 from __future__ import annotations
 
@@ -57,12 +57,22 @@ def pictures_of(style: Any) -> list[Any]:
     """The pictures in a folder, by name; anything else is taken for one picture. NSTError for a folder without any."""
     if not isinstance(style, str | os.PathLike) or not os.path.isdir(style):
         return [style]
-    folder = Path(style)
+    return list(pictures_in(style))
+
+
+def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files of a folder that are named as pictures and not hidden, by name.
+
+    Raises NSTError for what is no folder, cannot be read, or has no pictures.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NSTError(f"{folder} is no folder: give one with pictures")
     try:
-        found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in EXTENSIONS and path.is_file()]
+        named = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in EXTENSIONS and path.is_file()]
     except OSError as error:
         raise NSTError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    found = [path for path in found if not path.name.startswith(".")]
+    found = [path for path in named if not path.name.startswith(".")]
     if not found:
         raise NSTError(f"{folder} is a folder without pictures: give one with {', '.join(EXTENSIONS)} files")
     return found

@@ -18,6 +18,27 @@ _SHALLOW = tuple(f"{tap}:{share / 341:.6g}" for tap, share in zip(STYLE_LAYERS, 
 #: Where a total variation is asked for, it is the usual one.
 _PAPER: dict[str, object] = {"padding": "zeros", "style_octaves": 1, "tv_chroma": 1.0}
 
+#: What both of Crowson's style losses have in common.
+_CROWSON: dict[str, object] = {
+    "content_weight": 0.015,
+    "style_weight": 1.0,
+    "tv_weight": 2.0,
+    "style_layers": _SHALLOW,
+    "optimizer": "adam",
+    "averaging": 0.99,
+    "init": "content",
+    "pooling": "max",
+    "padding": "replicate-first",
+    "tv_kind": "neighbours",
+    "style_octaves": 1,
+    "tv_chroma": 1.0,
+    "pixel_range": "bounded",
+    "scale_factor": math.sqrt(2),
+    "coarsest": 128,
+    "coarse_steps": (1000, 500),
+    "steps": 500,
+}
+
 #: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
     "default": {},
@@ -47,28 +68,11 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "scales": 1,
         **_PAPER,
     },
-    # Crowson's style-transfer-pytorch: Adam with averaged iterates, sizes from 128 on in steps of √2, style layers
-    # weighted towards the shallow ones, the style loss divided by the mean difference.
-    "crowson": {
-        "loss": "crowson",
-        "content_weight": 0.015,
-        "style_weight": 1.0,
-        "tv_weight": 2.0,
-        "style_layers": _SHALLOW,
-        "optimizer": "adam",
-        "averaging": 0.99,
-        "init": "content",
-        "pooling": "max",
-        "padding": "replicate-first",
-        "tv_kind": "neighbours",
-        "style_octaves": 1,
-        "tv_chroma": 1.0,
-        "pixel_range": "bounded",
-        "scale_factor": math.sqrt(2),
-        "coarsest": 128,
-        "coarse_steps": (1000, 500),
-        "steps": 500,
-    },
+    # Crowson's style-transfer-pytorch as it is since May 2023: the style as a distribution, Adam with averaged
+    # iterates, sizes from 128 on in steps of √2, style layers weighted towards the shallow ones.
+    "crowson": {"loss": "wasserstein", "second_decay": 0.99, **_CROWSON},
+    # The same as it was before: Gram matrices, the style loss divided by the mean difference.
+    "crowson-gram": {"loss": "crowson", **_CROWSON},
     # Galerne, Raad, Lezama and Morel 2024 (spst-fast): the 2016 losses with means and deviations, sizes halved down to
     # 512 to 1023, 600 steps at the coarsest and a third as many at each that follows.
     "spst": {

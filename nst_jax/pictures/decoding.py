@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,17 +62,31 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
-    """The Pillow picture of some bytes; whatever goes wrong in the block is an NSTError that says so."""
+def opened(data: bytes, path: Path) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """The Pillow picture of some bytes, decoded, and how its samples lie in the file.
+
+    What Pillow cannot open or decode is an NSTError that says so; what goes wrong in the block is the caller's own.
+    """
+    with _translated(data, path):
+        im = _open(data)
+        if im.width * im.height > MAX_PIXELS:
+            raise NSTError(f"{path} claims {im.width} x {im.height} pixels: at most {limit()} can be read")
+        raw = _rawmode(im)
+        im.load()
     try:
-        with Image.open(io.BytesIO(data), formats=READABLE) as im:
-            if im.width * im.height > MAX_PIXELS:
-                raise NSTError(f"{path} claims {im.width} x {im.height} pixels: at most {limit()} can be read")
-            yield im
+        with im:
+            yield im, raw
+    except MemoryError:
+        raise NSTError(f"{path} does not fit into memory: use a smaller picture") from None
+
+
+@contextlib.contextmanager
+def _translated(data: bytes, path: Path) -> Iterator[None]:
+    """Whatever Pillow raises on the bytes of a file in the block, as an NSTError. Nothing but Pillow belongs in it."""
+    try:
+        yield
     except NSTError:
         raise
-    except Image.DecompressionBombError:
-        raise NSTError(f"{path} claims too many pixels: at most {limit()} can be read") from None
     except UnidentifiedImageError:
         kinds = (name for magic, name in _FOREIGN.items() if magic in data[: 8 + len(magic)])
         what = next((f"is a {name} file" for name in kinds), "is not a picture")
@@ -84,20 +99,31 @@ def opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
         raise NSTError(f"{path} is damaged or cut off ({reason(error)}): copy or download it again") from None
 
 
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """As ``Image.open``, which warns of many pixels, for the whole process; here they are counted before decoding."""
+    Image.init()
+    for kind in READABLE:
+        factory, accept = Image.OPEN[kind]
+        if accept is None or accept(data[:16]) is True:
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open does
+                continue
+    raise UnidentifiedImageError
+
+
 def decode(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Upright sRGB from a file's bytes: colour [H, W, 1 or 3], alpha [H, W] or None, notes.
 
     uint8 and uint16 are [0, their maximum]; float32 is [0, 1].
     """
-    with opened(data, path) as im:
-        raw = _rawmode(im)
-        im.load()
+    with opened(data, path) as (im, raw):
         tags: Any = getattr(im, "tag_v2", {})
         profile = im.info.get("icc_profile")
         alpha: np.ndarray | None = None
         notes: list[str] = []
         if raw in _LOW_BYTES:
-            with _reopened(data, _LOW_BYTES[raw]) as low:
+            with _reopened(data, path, _LOW_BYTES[raw]) as low:
                 colour = _join(np.asarray(im), np.asarray(low))
             colour, alpha = colour[..., :3], colour[..., 3] if colour.shape[2] == 4 else None
             if alpha is None and "transparency" in im.info:
@@ -107,7 +133,7 @@ def decode(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray | None, tupl
             ):
                 colour = np.asarray(srgb)
         elif raw == "LA;16B":  # grey high, grey low, alpha high, alpha low
-            with _reopened(data, "RGBA") as bytewise:
+            with _reopened(data, path, "RGBA") as bytewise:
                 pairs = _join(np.asarray(bytewise)[..., ::2], np.asarray(bytewise)[..., 1::2])
             colour, alpha = _grey_to_srgb(pairs[..., 0], profile, notes), pairs[..., 1]
         elif im.mode == "F" or im.mode.startswith("I"):
@@ -116,17 +142,19 @@ def decode(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray | None, tupl
                 alpha = np.where(np.asarray(im) == im.info["transparency"], 0, 65535).astype(np.uint16)
             colour = _grey_to_srgb(grey, profile, notes)
         elif im.mode in ("1", "L", "LA", "La"):
-            both = np.asarray(im.convert("LA" if im.has_transparency_data else "L"))
+            both = np.asarray(_converted(im, "LA" if im.has_transparency_data else "L", data, path))
             grey, alpha = (both, None) if both.ndim == 2 else (both[..., 0], both[..., 1])
             colour = _grey_to_srgb(grey, profile, notes)
         else:
+            whole: Image.Image = im
             if im.has_transparency_data:
-                alpha = np.asarray(im.convert("RGBA").getchannel("A"))
+                whole = _converted(im, "RGBA", data, path)
+                alpha = np.asarray(whole.getchannel("A"))
             if im.mode == "LAB":
                 profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-            plain = im if im.mode in ("LAB", "CMYK") else im.convert("RGB")
+            plain = im if im.mode in ("LAB", "CMYK") else _converted(whole, "RGB", data, path)
             srgb = _to_srgb(plain, profile, notes) if profile else None
-            colour = np.asarray(srgb or plain.convert("RGB"))
+            colour = np.asarray(srgb or _converted(plain, "RGB", data, path))
         turns, mirrored = _ORIENTATIONS.get(_orientation(im), (0, False))
     if colour.ndim == 2:
         colour = colour[..., None]
@@ -145,15 +173,23 @@ def _rawmode(im: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def _reopened(data: bytes, rawmode: str) -> Iterator[Image.Image]:
+def _reopened(data: bytes, path: Path, rawmode: str) -> Iterator[Image.Image]:
     """The same file, its samples taken for something else."""
-    with Image.open(io.BytesIO(data), formats=READABLE) as im:
+    with _translated(data, path):
+        im = _open(data)
         im.tile = [
             tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode)
             for tile in im.tile
         ]
         im.load()
+    with im:
         yield im
+
+
+def _converted(im: Image.Image, mode: str, data: bytes, path: Path) -> Image.Image:
+    """A picture in another of Pillow's modes, which a file with a broken palette or transparency may not allow."""
+    with _translated(data, path):
+        return im.convert(mode)
 
 
 def _join(high: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Files to float arrays and back: orientation, colour profiles, alpha, bit depth, sizes.
 
 A picture inside the library is float32, RGB, sRGB-encoded, [0, 1], shape [H, W, 3]. Whatever is wrong with a file
-becomes one :class:`~nst_jax.errors.NSTError`; no Pillow exception or warning gets out of here.
+becomes one :class:`~nst_jax.errors.NSTError`; no exception of Pillow's gets out of here. Its warnings are Python's
+warnings, which a thread cannot silence for itself alone: whoever calls decides (the commands do not show them).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import io
 import json
 import operator
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,7 @@ def load_image(
     """
     path = Path(path)
     data = read_bytes(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        colour, alpha, notes = decode(data, path)
+    colour, alpha, notes = decode(data, path)
     height, width = colour.shape[:2]
     size = (height, width)
     if longest_side is not None:
@@ -231,16 +229,13 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The metadata that :func:`save_image` wrote; empty where there is none; NSTError where the file is no picture."""
     path = Path(path)
     data = read_bytes(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with opened(data, path) as im:
-            im.load()
-            if isinstance(getattr(im, "text", None), dict):
-                return {str(key): str(value) for key, value in im.text.items()}  # type: ignore[attr-defined]
-            try:
-                found = json.loads(im.getexif().get(270, ""))
-            except (ValueError, TypeError):
-                return {}
+    with opened(data, path) as (im, _):
+        if isinstance(getattr(im, "text", None), dict):
+            return {str(key): str(value) for key, value in im.text.items()}  # type: ignore[attr-defined]
+        try:
+            found = json.loads(im.getexif().get(270, ""))
+        except (ValueError, TypeError):
+            return {}
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 

@@ -10,6 +10,7 @@ from nst_jax.options.config import Config
 from nst_jax.pictures import colors, images
 from nst_jax.pictures import tileable as tiles
 from nst_jax.pictures.images import Picture
+from nst_jax.pictures.transport import with_detail
 
 
 def as_painted(pixels: np.ndarray, config: Config) -> np.ndarray:
@@ -35,6 +36,24 @@ def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) 
     if image.ndim == 3:
         return resize(image, height, width)
     return np.stack([resize(one, height, width) for one in image])
+
+
+def enlarged(image: np.ndarray, size: tuple[int, int], config: Config, toned: np.ndarray | None) -> np.ndarray:
+    """[H, W, 3] or [lanes, H, W, 3] at another (height, width), with the photograph's detail given back.
+
+    x ← up(x) + s (m − up(down(m))), where m is ``toned``, the photograph in the paintings' colours at the result's
+    size, and s is ``config.detail``: what the coarser size could not hold is the photograph's, and need not be
+    invented.
+    """
+    before = image.shape[-3], image.shape[-2]
+    if before == size:
+        return image
+    larger = resized(image, *size, config.tileable)
+    if toned is None or not config.detail or before[0] > size[0]:
+        return larger
+    picture = resized(toned, *size, config.tileable)
+    coarse = resized(resized(picture, *before, config.tileable), *size, config.tileable)
+    return with_detail(larger, picture, coarse, config.detail)
 
 
 def seamless(image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ from nst_jax.losses import statistics
 from nst_jax.losses.objective import Objective, Terms, objective, taps_of
 from nst_jax.losses.pixels import Range, Smoothness
 from nst_jax.losses.statistics import StyleTargets
-from nst_jax.losses.terms import Content, Style, Term, as_scalars
+from nst_jax.losses.style import Style
+from nst_jax.losses.terms import Content, Term, as_scalars
 from nst_jax.networks.vgg import Network, once, prepared
 from nst_jax.options.config import Complete
 from nst_jax.pictures import masks
@@ -78,6 +79,7 @@ class Goals:
         config: Complete,
         given: Sequence[Masks | None],
         more: Sequence[Extra] = (),
+        toned: Sequence[np.ndarray | None] = (),
     ) -> None:
         """Computes the targets.
 
@@ -88,6 +90,8 @@ class Goals:
           config: the options, with every layer that any objective made of this has.
           given: one entry for a run, whose paintings are one style; or one for each painting, each a style of its own.
           more: further terms.
+          toned: the photograph as the run sees it in the paintings' colours, an entry for each in ``given``; with
+            ``content_colors`` "painting" the content is compared to those.
         """
         seen = None
         if photograph is not None:
@@ -97,20 +101,23 @@ class Goals:
         self.scene = Scene(net, size, seen, shown, config)
         mask = given[0]
         visible = None if mask is None or mask.visible is None else masks.mask_at(mask.visible, *size)
-        self.content = self.content_of(visible)
         self.styles = self.styles_of(given, visible)
+        self.contents = [self.content_of(seen, visible)] * len(self.styles)
+        if config.content_colors == "painting" and toned and toned[0] is not None:
+            others = [jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None]
+            self.contents = [self.content_of(other, visible) for other in others]
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         self.more = [(extra.weight, extra.make(self.scene)) for extra in more]
         self.frozen = on_device(mask and mask.frozen and masks.frozen_at(*mask.frozen, size))
-        first = taps_of([self.content, self.styles[0], *(term for _, term in self.more)])[0]
+        first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more)])[0]
         self.sharp = prepared(net, first, *size)
 
-    def content_of(self, visible: np.ndarray | None) -> Content:
-        """The content, of what is ``visible`` of the photograph."""
+    def content_of(self, photograph: jax.Array | None, visible: np.ndarray | None) -> Content:
+        """The content of a photograph [H, W, 3], of what is ``visible`` of it."""
         net, config = self.scene.network, self.scene.config
         layers = config.content_layer_weights
         guides = {} if visible is None else {tap: masks.carried(visible, net.name, tap) for tap in layers}
-        return Content.of(net, self.scene.photograph, layers, config.loss, on_device(guides))
+        return Content.of(net, photograph, layers, config.loss, on_device(guides))
 
     def styles_of(self, given: Sequence[Masks | None], visible: np.ndarray | None) -> list[Style]:
         """The style of all paintings together, or of each where each has masks, or None, of its own.
@@ -132,7 +139,7 @@ class Goals:
         if not apart:
             found = [self.together(found, regions=0 if mask is None else len(mask.regions))]
         one = Style.of(net, found[0], layers, config.loss, config.moments, guides, shares)
-        return [one, *(dataclasses.replace(one, targets=targets) for targets in found[1:])]
+        return [one, *(one.towards(targets) for targets in found[1:])]
 
     def targets_of(self, parts: Sequence[np.ndarray | None] | None) -> list[StyleTargets]:
         """The statistics of each painting, or of its ``parts`` for each region."""
@@ -143,7 +150,8 @@ class Goals:
         found = []
         for painting, part in zip(paintings, parts or [None] * len(paintings), strict=True):
             guides = None if part is None else painting_guides(part, net.name, painting.shape[:2], taps)
-            found.append(statistics.style_targets(seeing, painting, taps, config.moments > 0, guides, octaves))
+            moments = config.moments > 0 or config.loss == "wasserstein"
+            found.append(statistics.style_targets(seeing, painting, taps, moments, guides, octaves))
         return found
 
     def together(self, found: Sequence[StyleTargets], regions: int) -> StyleTargets:
@@ -160,7 +168,7 @@ class Goals:
     def objective(self, config: Complete, style: int = 0) -> Objective:
         """The objective with the weights of ``config`` and of its layers, for one of the styles."""
         weights = config.loss_weights
-        content, painted = self.content, self.styles[style]
+        content, painted = self.contents[style], self.styles[style]
         content = dataclasses.replace(content, weights=own_weights(content.weights, config.content_layer_weights))
         painted = dataclasses.replace(painted, weights=own_weights(painted.weights, config.style_layer_weights))
         terms: list[tuple[float | jax.Array, Term[Any]]] = [

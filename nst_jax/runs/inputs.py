@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from nst_jax.options.config import Complete
 from nst_jax.pictures import colors, images, tileable
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
+from nst_jax.pictures.transport import in_colors_of
 from nst_jax.runs import scales
 
 Source = str | os.PathLike[str] | np.ndarray | Picture
@@ -32,6 +34,7 @@ class Pictures(NamedTuple):
       start: the picture of the file to start from, or None.
       palette: the picture whose colours the paintings were given, or None.
       masks: where in the pictures what counts, or None for everywhere alike.
+      toned: the photograph in the paintings' colours, [H, W, 3], or None where nothing asks for it.
     """
 
     photograph: Picture | None
@@ -39,6 +42,7 @@ class Pictures(NamedTuple):
     start: Picture | None = None
     palette: Picture | None = None
     masks: Masks | None = None
+    toned: np.ndarray | None = None
 
 
 def load_pictures(
@@ -108,7 +112,10 @@ def load_painting(source: Source, scale: float, config: Complete) -> Picture:
 
 
 def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> Picture:
-    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one."""
+    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one.
+
+    The sha256 of an array is that of its type, its shape and its values.
+    """
     if isinstance(source, str | os.PathLike):
         return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
     if isinstance(source, Picture):
@@ -122,7 +129,9 @@ def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float
             raise NSTError(f"an image of shape {list(pixels.shape)} is not RGB: give [height, width, 3]")
         if not (pixels.min() >= 0 and pixels.max() <= 1):
             raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
-        origin = Picture(pixels, None, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
+        values = np.ascontiguousarray(pixels)
+        digest = hashlib.sha256(f"{values.dtype} {values.shape} ".encode() + values.tobytes()).hexdigest()
+        origin = Picture(pixels, None, Path("array"), digest, (pixels.shape[1], pixels.shape[0]))
     height, width = pixels.shape[:2]
     size = images.scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
     if size == (height, width):
@@ -157,6 +166,38 @@ def recolored(
         dataclasses.replace(painting, pixels=np.clip(pixels, 0, 1).astype(np.float32))
         for painting, pixels in zip(paintings, matched, strict=True)
     ]
+
+
+def toned(
+    photograph: Picture | None, paintings: Sequence[Picture], given: Masks | None, config: Complete
+) -> np.ndarray | None:
+    """The photograph, as the run sees it, in the colours of the paintings, [H, W, 3]; None where nothing asks for it.
+
+    Of several paintings the colours are mixed as ``style_blend`` says; each region of the masks takes its painting's.
+    What is in no region keeps its own. Raises NSTError where there is no photograph or no painting.
+    """
+    asked = config.detail > 0 or config.init == "palette" or config.content_colors == "painting"
+    if photograph is None or not paintings:
+        if config.init == "palette":
+            missing = "content" if photograph is None else "style"
+            raise NSTError(f"--init palette gives a photograph a painting's colours, and there is no {missing} picture")
+        return None
+    if not asked:
+        return None
+    pixels, sources = photograph.pixels, [painting.pixels for painting in paintings]
+    if given is None:
+        weights = [painting.alpha for painting in paintings]
+        return in_colors_of(pixels, sources, config.style_blend or None, photograph.alpha, weights)
+    mixed = np.zeros_like(pixels)
+    for number, region in enumerate(given.regions):
+        apart = len(given.regions) > 1 and len(paintings) > 1
+        chosen = range(len(paintings))[number : number + 1] if apart else range(len(paintings))
+        parts = [given.parts[each][0 if apart else min(number, len(given.parts[each]) - 1)] for each in chosen]
+        blend = None if apart else config.style_blend or None
+        there = in_colors_of(pixels, [sources[each] for each in chosen], blend, region, parts)
+        mixed += region[..., None] * there
+    found: np.ndarray = mixed + (1 - given.regions.sum(0))[..., None] * pixels
+    return found
 
 
 def painting_at(painting: Picture, size: tuple[int, int], config: Complete) -> jax.Array:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from nst_jax.choices import Precision
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights
@@ -80,6 +82,7 @@ class Gathered(NamedTuple):
       photograph, paintings, palette: see ``inputs.Pictures``.
       sizes: (height, width) of each scale.
       masks: what counts: one entry for a run, or one for each painting of a sweep; None for everywhere.
+      toned: likewise the photograph in the paintings' colours; None where nothing asks for it.
     """
 
     photograph: Picture | None
@@ -87,6 +90,7 @@ class Gathered(NamedTuple):
     palette: Picture | None
     sizes: list[tuple[int, int]]
     masks: list[Masks | None]
+    toned: list[np.ndarray | None]
 
 
 def prepare(
@@ -114,7 +118,9 @@ def prepare(
         machine.precisions(complete.precision, complete.network),
     )
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
-    pictures = Pictures(found.photograph, found.paintings, start_picture(complete), found.palette, given)
+    pictures = Pictures(
+        found.photograph, found.paintings, start_picture(complete), found.palette, given, found.toned[0]
+    )
     return Prepared(complete, weights, pictures, passes, plan, machine, more, clock)
 
 
@@ -134,10 +140,11 @@ def gather(content: Source | None, styles: Sequence[Source], config: Complete, *
     sizes = scales.scale_sizes(scales.full_size(photograph, paintings, config), config)
     groups = [[painting] for painting in paintings] or [[]] if apart else [paintings]
     given: list[Masks | None] = [None] * len(groups)
+    seen = finish.painted(photograph, config)
     if masks.needed(config, photograph, paintings):
-        seen = finish.painted(photograph, config)
         given = [masks.load(config, seen, group, sizes[-1]) for group in groups]
-    return Gathered(photograph, paintings, palette, sizes, given)
+    toned = [inputs.toned(seen, group, mask, config) for group, mask in zip(groups, given, strict=True)]
+    return Gathered(photograph, paintings, palette, sizes, given, toned)
 
 
 def footprint(

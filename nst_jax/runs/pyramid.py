@@ -17,7 +17,7 @@ from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
-from nst_jax.runs.finish import resized, seamless
+from nst_jax.runs.finish import enlarged, seamless
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -71,6 +71,7 @@ def coarse_to_fine(
     chunk: int,
     lanes: bool = False,
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
+    enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -82,9 +83,12 @@ def coarse_to_fine(
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
       place: puts an image on the device or the devices.
+      enlarge: takes the image from one size to the next, (height, width); resizes it where None.
     """
+    if enlarge is None:
+        enlarge = functools.partial(enlarged, config=config, toned=None)
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    method = Method(config.optimizer, config.history, config.averaging, bounds)
+    method = Method(config.optimizer, config.history, config.averaging, config.second_decay, bounds)
     inner = None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
@@ -100,7 +104,7 @@ def coarse_to_fine(
             method,
             function,
             goal,
-            place(resized(image, *stage.size, config.tileable)),
+            place(enlarge(image, stage.size)),
             steps=stage.steps * going,
             rate=rate,
             inner=inner,
@@ -118,7 +122,7 @@ def coarse_to_fine(
         if np.not_equal(ended, "").all():
             break
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
-        image = resized(image, *last.size, config.tileable)
+        image = enlarge(image, last.size)
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = seamless(image)

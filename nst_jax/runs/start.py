@@ -27,9 +27,10 @@ def start_picture(config: Config) -> Picture | None:
 def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
     """The image from which the run starts, float32 RGB in [0, 1], [H, W, 3]: (1 − s) start + s noise.
 
-    The start is the photograph, a painting, gray (0.5), noise, or ``start``, the file's picture; the noise is uniform
-    in [0, 1], and s is ``config.init_noise``. A painting or a file's picture is cut about its middle to the
-    photograph's aspect ratio, and for a result that tiles made periodic.
+    The start is the photograph, in its own or in the paintings' colours, a painting, gray (0.5), noise, or the picture
+    of a file, ``pictures.start``. The noise is uniform in [0, 1], and s is ``config.init_noise``. A painting or the
+    picture of a file is cut about its middle to the photograph's aspect ratio, and for a result that tiles made
+    periodic.
     """
     share, image = config.init_noise, _start(pictures, size, config)
     return as_painted((1 - share) * image + share * noise(size, config.seed) if share else image, config)
@@ -43,6 +44,8 @@ def noise(size: tuple[int, int], seed: int) -> np.ndarray:
 def _start(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:
     """``start_image`` before noise is mixed in."""
     photograph, paintings, start = pictures[:3]
+    if start is None and config.init == "palette" and pictures.toned is not None:
+        return resized(pictures.toned, *size, config.tileable)
     if start is None and config.init == "noise":
         return noise(size, config.seed)
     if start is None and config.init == "gray":

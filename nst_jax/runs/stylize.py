@@ -9,7 +9,7 @@ from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
-from nst_jax.runs.finish import finished
+from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.inputs import Source
 from nst_jax.runs.machine import Machine
@@ -59,7 +59,8 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
     recorder = Recorder(on_progress, run.clock.started, finish, pictures.masks)
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
-    made = coarse_to_fine(loss_of, stages, image, config, recorder, chunk=machine.chunk)
+    enlarge = functools.partial(enlarged, config=config, toned=pictures.toned)
+    made = coarse_to_fine(loss_of, stages, image, config, recorder, chunk=machine.chunk, enlarge=enlarge)
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     return result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
 
@@ -71,7 +72,16 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
 
     def goal_at(size: tuple[int, int], told: bool) -> Objective:
         seeing = exact(net) if told else net
-        goals = Goals(seeing, pictures.photograph, pictures.paintings, size, config, [pictures.masks], run.more)
+        goals = Goals(
+            seeing,
+            pictures.photograph,
+            pictures.paintings,
+            size,
+            config,
+            [pictures.masks],
+            run.more,
+            [pictures.toned],
+        )
         return goals.objective(config)
 
     return stages_at(each.sizes, config, goal_at, each.precision)

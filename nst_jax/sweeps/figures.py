@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,11 @@ from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
 from nst_jax.sweeps.grid import PHOTOGRAPH, Lane, Layout, cumulative, grid, grid_layout
+from nst_jax.sweeps.works import COMPOSITION, FEMME, MINOTAUR, NECKARFRONT, SCHREI, STARRY_NIGHT, Work, listed
 
 #: The layers of the paper's figures 1 and 3, and those of the texture paper.
 LAYERS = Config.style_layers
 TEXTURE_LAYERS = ("conv1_1", "pool1", "pool2", "pool3", "pool4")
-NECKARFRONT = "paper_neckarfront_tuebingen"
-MINOTAUR, STARRY_NIGHT = "paper_shipwreck_minotaur_turner", "paper_starry_night_vangogh_1889"
-SCHREI, FEMME = "paper_der_schrei_munch_1893", "paper_femme_nue_assise_picasso_1910"
-COMPOSITION = "paper_composition_vii_kandinsky_1913"
-
 Runs = tuple[Sequence[Lane], Layout]
 
 
@@ -34,16 +29,16 @@ class Figure:
 
     Attributes:
       source: which figure of which paper.
-      content: the name of the paper's photograph among the shared pictures, or None for a figure without one.
-      styles: the names of the paper's paintings.
+      content: the photograph, or None for a figure without one.
+      styles: the paintings.
       runs: from options and the paintings' names to the lanes and their layout.
       paper: what the paper did.
       differs: where this run differs from it by design, a sentence each.
     """
 
     source: str
-    content: str | None
-    styles: tuple[str, ...]
+    content: Work | None
+    styles: tuple[Work, ...]
     runs: Callable[[Config, Sequence[str]], Runs]
     paper: str
     differs: tuple[str, ...] = ()
@@ -225,22 +220,20 @@ def base_config(**changes: Any) -> Config:
     return dataclasses.replace(preset("gatys2015"), **changes)
 
 
-def paper_picture(role: str, name: str) -> Path:
-    """The paper's own picture, in the folder of shared pictures that ``NST_JAX_SHARED`` names.
-
-    Raises NSTError where it is not there.
-    """
-    flag = "--content FILE" if role == "content" else "--styles FILE ..."
-    shared = os.environ.get("NST_JAX_SHARED")
-    path = Path(shared or ".") / "images" / role / f"{name}.jpg"
-    if not shared or not path.is_file():
-        where = f"{path} is not there" if shared else "NST_JAX_SHARED names no folder with it"
-        raise NSTError(f"the paper's picture is {name}, and {where}: give {flag}")
-    return path
+def check_pictures(name: str, content: Path | None, styles: Sequence[Path]) -> None:
+    """Raises NSTError, which names the works, where a picture of a figure is not given."""
+    wanted = figure(name)
+    missing = []
+    if wanted.content and not content:
+        missing.append(f"--content FILE with {listed([wanted.content])}")
+    if wanted.styles and not styles:
+        missing.append(f"--styles FILE ... with {listed(wanted.styles)}")
+    if missing:
+        raise NSTError(f"{name} needs copies of its pictures: give {'; and '.join(missing)}")
 
 
 def paragraphs(
-    figure: Figure, config: Config, styles: Sequence[str], weights: Mapping[str, Any], size: tuple[int, int]
+    figure: Figure, config: Config, weights: Mapping[str, Any], size: tuple[int, int]
 ) -> tuple[tuple[str, str], ...]:
     """What the page says: what the paper did, what this run did, and where they differ.
 
@@ -276,9 +269,11 @@ def paragraphs(
     differs.append(
         "The paper does not tell the pictures' sizes; strokes are larger, relative to the picture, in small ones."
     )
-    foreign = [name for name in styles if name not in {Path(own).stem for own in figure.styles}]
-    if foreign:
-        differs.append(f"Not the paper's own: {', '.join(foreign)}.")
+    works = [*([figure.content] if figure.content else []), *figure.styles]
+    differs.append(
+        f"The pictures are to be these: {'; '.join(map(str, works))}. Whether the files that were given show them is"
+        " not checked."
+    )
     return (
         ("What the paper did", figure.paper),
         ("What this run did", did),

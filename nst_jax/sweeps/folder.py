@@ -25,6 +25,9 @@ from nst_jax.sweeps.grid import PHOTOGRAPH, VARYING, Layout
 from nst_jax.sweeps.lanes import Sweep
 
 IDENTITY, RESULTS, SHEET, INDEX = "sweep.json", "results.json", "contact_sheet.png", "index.html"
+#: What a finished lane's report has at least, and what of it ``results.json`` tells.
+NEEDED = {"config", "inputs", "ended", "losses", "trace"}
+TOLD = ("config", "inputs", "size", "steps", "evaluations", "ended", "losses", "seconds")
 
 
 def check_folder(path: Path, resume: bool) -> None:
@@ -62,7 +65,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 class Gallery:
-    """A sweep's folder."""
+    """A sweep's folder.
+
+    Attributes:
+      reports: of the finished lanes: read when the folder is opened, and added to as lanes finish.
+    """
 
     def __init__(self, path: Path, sweep: Sweep, layout: Layout, *, resume: bool = False) -> None:
         """Makes the folder, or opens it again with ``resume``.
@@ -72,11 +79,14 @@ class Gallery:
         """
         check_folder(path, resume)
         self.path, self.sweep, self.layout = path, sweep, layout
-        mine = json.loads(json.dumps(identity(sweep)))
+        self.reports: dict[int, dict[str, Any]] = {}
+        mine = _as_read(identity(sweep))
         if resume:
             difference = _difference(_read(path / IDENTITY), mine)
             if difference:
                 raise NSTError(f"{path} holds a sweep of other settings: {difference}; give another --output")
+            found = {lane: self._finished(lane) for lane in range(len(sweep.lanes))}
+            self.reports = {lane: report for lane, report in found.items() if report}
         else:
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -91,37 +101,36 @@ class Gallery:
     def save(self, lane: int, result: Result) -> None:
         """Writes a finished lane: the picture, then its report, as ``--report`` of ``stylize`` has it."""
         runs.save(self.picture(lane), result)
-        told = runs.report(result, self.picture(lane).name)
-        runs.save_report(self.picture(lane).with_suffix(".json"), {"lane": lane, **told})
+        report = _as_read({"lane": lane, **runs.report(result, self.picture(lane).name)})
+        runs.save_report(self.picture(lane).with_suffix(".json"), report)
+        self.reports[lane] = report
 
-    def report(self, lane: int) -> dict[str, Any] | None:
-        """A finished lane's report; None for a lane that is still to be run."""
+    def _finished(self, lane: int) -> dict[str, Any] | None:
+        """The report of a lane that is finished in the folder, from its file; None for another."""
         try:
             told = json.loads(self.picture(lane).with_suffix(".json").read_text())
-            return told if self.picture(lane).is_file() and "losses" in told and "trace" in told else None
-        except (OSError, ValueError, TypeError):
+            whole = isinstance(told, dict) and told.keys() >= NEEDED and self.picture(lane).is_file()
+        except (OSError, ValueError):
             return None
+        return told if whole else None
 
     def unfinished(self) -> list[int]:
         """The lanes that are still to be run."""
-        return [lane for lane in range(len(self.sweep.lanes)) if self.report(lane) is None]
+        return [lane for lane in range(len(self.sweep.lanes)) if lane not in self.reports]
 
     def save_results(self) -> None:
         """Writes ``results.json``: a list of the finished lanes."""
-        told = []
-        for lane in range(len(self.sweep.lanes)):
-            report = self.report(lane)
-            if report is not None:
-                kept = ("config", "inputs", "size", "steps", "evaluations", "ended", "losses", "seconds")
-                entry = {"lane": lane, "label": self.layout.label(lane), "picture": self.picture(lane).name}
-                told.append({**entry, **{key: report[key] for key in kept if key in report}})
+        told = [
+            {"lane": lane, "label": self.layout.label(lane), "picture": self.picture(lane).name}
+            | {key: report[key] for key in TOLD if key in report}
+            for lane, report in sorted(self.reports.items())
+        ]
         runs.save_report(self.path / RESULTS, told)
 
     def save_overview(self) -> None:
         """Writes ``results.json``, the contact sheet and the page, with the lanes that are finished."""
         self.save_results()
-        reports = {lane: self.report(lane) for lane in range(len(self.sweep.lanes))}
-        pixels = {lane: images.load_image(self.picture(lane)).pixels for lane, told in reports.items() if told}
+        pixels = {lane: images.load_image(self.picture(lane)).pixels for lane in self.reports}
         sheet = contact_sheet(
             [[self.cell(lane, pixels.get(lane)) for lane in row] for row in self.layout.cells],
             title=self.layout.title,
@@ -141,8 +150,7 @@ class Gallery:
                 "settings": {key: value for key, value in told["config"].items() if key in VARYING}
                 | {"style": ", ".join(entry["path"] for entry in told["inputs"] if entry["role"] == "style")},
             }
-            for lane, told in reports.items()
-            if told
+            for lane, told in sorted(self.reports.items())
         ]
         common = {key: value for key, value in self.sweep.union.to_json().items() if key not in VARYING}
         text = page(
@@ -192,6 +200,11 @@ def identity(sweep: Sweep) -> dict[str, Any]:
             for lane in sweep.lanes
         ],
     }
+
+
+def _as_read(told: Any) -> Any:
+    """A report or an identity as it comes back from its file: with lists for tuples."""
+    return json.loads(json.dumps(told))
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from nst_jax.options.config import Complete
 from nst_jax.options.folders import expand
 from nst_jax.runs import memory
 from nst_jax.runs.compiling import Clock
-from nst_jax.runs.finish import finished
+from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact
 from nst_jax.runs.inputs import Pictures, Source
 from nst_jax.runs.machine import Machine, here
@@ -118,7 +118,8 @@ class Sweep:
         """All that goes into a lane: its own painting, if there are any."""
         found = self.found
         own = found.paintings[lane.style : lane.style + 1]
-        return Pictures(found.photograph, own, start_picture(lane.config), found.palette, found.masks[lane.style])
+        start, mask = start_picture(lane.config), found.masks[lane.style]
+        return Pictures(found.photograph, own, start, found.palette, mask, found.toned[lane.style])
 
     def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] = ()) -> Batches:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
@@ -164,7 +165,7 @@ class Sweep:
 
         def goal_at(size: tuple[int, int], told: bool) -> tuple[Objective, dict[int, Array]]:
             seeing = exact(net) if told else net
-            goals = Goals(seeing, found.photograph, found.paintings, size, union, found.masks, self.more)
+            goals = Goals(seeing, found.photograph, found.paintings, size, union, found.masks, self.more, found.toned)
             styles = [goals.objective(union, style) for style in range(len(goals.styles))]
             own = own_leaves([goals.objective(lane.config, lane.style) for lane in lanes], styles)
             return jax.device_put(styles[0], everywhere), jax.device_put(own, spread)
@@ -173,6 +174,8 @@ class Sweep:
         starts = [start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)]
         finish = functools.partial(finished, photograph=found.photograph, config=union)
         recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
+        toned = [one.toned for one in pictures if one.toned is not None]
+        enlarge = functools.partial(enlarged, config=union, toned=np.stack(toned) if toned else None)
         clock.loaded()
         made = coarse_to_fine(
             loss_of_lane,
@@ -183,6 +186,7 @@ class Sweep:
             chunk=self.machine.chunk,
             lanes=True,
             place=lambda image: jax.device_put(image, spread),
+            enlarge=enlarge,
         )
         seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
         return [

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from slim_training.contract import Targets, Teacher
 from slim_training.lbfgs import MEMORY, Descent
 from slim_training.pictures import Pictures, coarsened
 from slim_training.student import CONTENT_TAP, STYLE_TAPS
-from slim_training.teacher import Targets, Teacher
 
 #: Style weights of the default preset, in the order of ``STYLE_TAPS``.
 STYLE_WEIGHTS = np.array([1, 1, 1, 1, 0.2], np.float32)

@@ -14,8 +14,8 @@ from jaxtyping import Array
 
 from nst_jax.losses import formulas
 from slim_training import lbfgs, lesson, student
+from slim_training.contract import Lesson
 from slim_training.student import Params
-from slim_training.teacher import Lesson
 
 #: What is learnt and saved: the parameters, their running mean (which is exported), the learner's state.
 State = tuple[Params, Params, Any]

@@ -12,8 +12,8 @@ from jaxtyping import Array
 from nst_jax.losses import formulas
 from nst_jax.networks.pooling import pool
 from slim_training import student
+from slim_training.contract import Lesson, Numbers, window
 from slim_training.student import STYLE_TAPS, TAPS, Goals, Params
-from slim_training.teacher import Lesson, Numbers, window
 
 #: How much each tap counts, in the order of ``TAPS``: the 2015 losses are dominated by the fourth block.
 IMPORTANCE = dict(zip(TAPS, (0.5, 1.0, 1.0, 1.5, 1.5, 0.5), strict=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nst_jax.errors import NSTError
+from nst_jax.options.folders import pictures_in
 from nst_jax.pictures.images import load_image, to_uint8
 
 #: The folders of pictures: photographs, those that are content often, paintings.
@@ -28,7 +28,7 @@ class Pictures:
     def __init__(self, folder: Path, size: int, rng: np.random.Generator):
         """Reads all pictures. Raises NSTError for a folder that is missing or empty, or a file that is no picture."""
         self.size, self.rng = size, rng
-        self.kinds = {kind: [_load(path) for path in _files(folder / kind)] for kind in KINDS}
+        self.kinds = {kind: [_load(path) for path in pictures_in(folder / kind)] for kind in KINDS}
 
     def crop(self, kind: str) -> np.ndarray:
         """A crop [size, size, 3] in [0, 1] of a random picture, at a random scale, mirrored half of the time."""
@@ -38,16 +38,6 @@ class Pictures:
         box = (left, top, left + side, top + side)
         pixels = np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box), np.float32) / 255
         return np.ascontiguousarray(pixels[:, ::-1] if self.rng.random() < 0.5 else pixels)
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder in order, but for hidden ones."""
-    if not folder.is_dir():
-        raise NSTError(f"no folder {folder}: --data needs pictures in images/{', images/'.join(KINDS)}")
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    if not files:
-        raise NSTError(f"no pictures in {folder}: --data needs some in images/{', images/'.join(KINDS)}")
-    return files
 
 
 def _load(path: Path) -> Image.Image:

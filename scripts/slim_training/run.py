@@ -15,10 +15,10 @@ import numpy as np
 from slim_training import learning, student, teacher
 from slim_training.bank import Bank, Batch
 from slim_training.checkpoints import Checkpoints, Progress
-from slim_training.command import Options
+from slim_training.contract import Lesson, Teacher
+from slim_training.options import Options
 from slim_training.pictures import Pictures
 from slim_training.student import Scales
-from slim_training.teacher import Lesson, Teacher
 
 #: Seconds between two checkpoints.
 SAVE_EVERY = 300

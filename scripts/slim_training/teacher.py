@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,61 +19,8 @@ from nst_jax.networks import vgg
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.runs.machine import here
+from slim_training.contract import Lesson, Numbers, Targets, Teacher, tap_channels, window
 from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
-
-#: A NumPy array, or one of JAX's that stays on its device.
-Numbers = Any
-
-
-class Targets(NamedTuple):
-    """What a batch of B pictures is stylised towards, as the teacher sees it.
-
-    Attributes:
-      content: responses to the photographs at the content tap, [B, h, w, N] in float16.
-      style: the paintings' Gram matrices at each style tap, [B, N, N].
-    """
-
-    content: Numbers
-    style: dict[str, Numbers]
-
-
-class Lesson(NamedTuple):
-    """What the teacher says of a batch of B pictures.
-
-    Attributes:
-      losses: the normalized losses of the style taps and the content tap, unweighted, [B, 6].
-      features: the responses at each tap, as ``window`` leaves them, [B, h, w, N].
-      grams: Gram matrices at each style tap, [B, N, N].
-      gradient: of the weighted losses with respect to the pictures, [B, H, W, 3]; None where it was not asked for.
-    """
-
-    losses: Numbers
-    features: dict[str, Numbers]
-    grams: dict[str, Numbers]
-    gradient: Numbers | None = None
-
-
-class Teacher(Protocol):
-    """What is asked of a teacher. Pictures are NumPy arrays [B, H, W, 3], RGB in [0, 1]."""
-
-    channels: dict[str, int]
-    """N at each tap"""
-
-    def features(self, images: np.ndarray) -> dict[str, Numbers]:
-        """The responses at each tap, as ``window`` leaves them."""
-
-    def targets(self, photographs: np.ndarray, paintings: np.ndarray) -> Targets:
-        """What pictures of these photographs in the manner of these paintings are stylised towards."""
-
-    def lesson(
-        self,
-        images: np.ndarray,
-        targets: Targets,
-        style_weights: np.ndarray,
-        content_weight: np.ndarray,
-        with_gradient: bool,
-    ) -> Lesson:
-        """What there is to learn of pictures that are being stylised, with weights [B, 5] and [B]."""
 
 
 def read_filters(data: Path) -> Weights:
@@ -110,17 +57,6 @@ def build(name: str, filters: Weights) -> Teacher:
     except ImportError as error:
         raise NSTError(f"--teacher torch needs PyTorch ({error}): give --teacher jax or pip install torch") from error
     return TorchTeacher(filters)
-
-
-def tap_channels(filters: Weights) -> dict[str, int]:
-    """N at each tap."""
-    return {tap: filters.arrays[tap]["bias"].size for tap in TAPS}
-
-
-def window(taps: dict[str, Any]) -> dict[str, Any]:
-    """Responses {tap: [B, h, w, N]} as they are compared: of conv1_1's, many and easy, the middle quarter is enough."""
-    quarter = taps["conv1_1"].shape[1] // 4
-    return taps | {"conv1_1": taps["conv1_1"][:, quarter:-quarter, quarter:-quarter]}
 
 
 class JaxTeacher:

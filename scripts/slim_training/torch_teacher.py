@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from nst_jax import layers
 from nst_jax.networks.weights import Weights
+from slim_training.contract import Lesson, Targets, tap_channels, window
 from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
-from slim_training.teacher import Lesson, Targets, tap_channels, window
 
 
 class TorchTeacher:
-    """See ``teacher.Teacher``."""
+    """See ``contract.Teacher``."""
 
     def __init__(self, filters: Weights):
         torch.set_num_threads(1)

@@ -1,6 +1,8 @@
 """``nst-stylize`` end to end: what it writes, what it refuses, and what Ctrl-C leaves."""
 
 import contextlib
+import dataclasses
+import importlib
 import json
 import os
 import re
@@ -17,8 +19,10 @@ import pytest
 from runs.test_report import KEYS
 from support import random_filters, smooth_picture
 
+from nst_jax.choices import flag
 from nst_jax.cli import stylize as command
 from nst_jax.cli.stylize import main
+from nst_jax.errors import NSTError
 from nst_jax.networks import vgg
 from nst_jax.networks import weights_file as weights
 from nst_jax.options import config
@@ -414,6 +418,42 @@ def test_help_lists_every_option():
     own = ("content", "style", "output", "report", "save_every", "save_preset", "dry_run", "no_cache")
     for name in (*config.Config.__dataclass_fields__, *own):
         assert f"--{name.replace('_', '-')} " in done.stdout, name
+
+
+def closed_choices():
+    """The options that are one of a few values, with these, as a wrong value is told of them."""
+    for field in dataclasses.fields(config.Config):
+        try:
+            config.Config(**{field.name: "no such"})
+        except NSTError as error:
+            if found := re.search(r"choose one of (.*)", str(error)):
+                yield field.name, tuple(found[1].split(", "))
+        except (TypeError, ValueError, AttributeError):
+            pass  # no text at all
+
+
+def test_the_choices_are_found():
+    found = dict(closed_choices())
+    assert found["padding"] == ("zeros", "replicate", "reflect", "wrap", "replicate-first")
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize("program", ["stylize", "sweep", "reproduce"])
+def test_help_names_every_value_of_a_choice(program, capsys):
+    """In its own words: what stands there as the default does not count."""
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"nst_jax.cli.{program}").main(["--help"])
+    texts = {}
+    for option in re.split(r"\n. (?=--)", capsys.readouterr().out)[1:]:
+        name, *words = re.sub(r"[│╭╮╰╯─]", " ", option).split()
+        texts[name] = re.sub(r"\(default: [^)]*\)", "", " ".join(words))
+    checked = 0
+    for name, choices in closed_choices():
+        if told := texts.get(flag(name)):
+            missing = [value for value in choices if not re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", told)]
+            assert not missing, f"{flag(name)} of nst-{program} leaves out {missing}"
+            checked += 1
+    assert checked == (3 if program == "reproduce" else 10)
 
 
 @pytest.mark.parametrize("program", ["stylize", "sweep", "reproduce"])

@@ -7,23 +7,26 @@ from convert.test_formats import make_arrays, narrow  # noqa: F401
 from PIL import Image
 
 from convert_weights.cli import main
-from convert_weights.normalize import SIDE, normalize, pictures_in, rescale, square
+from convert_weights.normalize import SIDE, normalize, rescale, square
 from nst_jax.errors import NSTError
 from nst_jax.networks.vgg import features, network
 from nst_jax.networks.weights import CAFFE, Weights
 from nst_jax.networks.weights_file import load_weights, save_weights
+from nst_jax.options.folders import pictures_in
 
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Three pictures of different sizes, and a file that is none."""
+    """Three pictures of different sizes, and what is none."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     rng = np.random.default_rng(3)
     for index, size in enumerate([(40, 60), (250, 230), (64, 64)]):
         small = rng.integers(0, 256, (6, 8, 3), np.uint8)
         Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-    (folder / "readme.txt").write_text("no picture")
+    for name in ("readme.txt", "._0.png"):
+        (folder / name).write_text("no picture")
+    (folder / "more.png").mkdir()
     return folder
 
 
@@ -103,7 +106,7 @@ def test_folders_that_will_not_do(tmp_path, capsys, pictures):
     with pytest.raises(NSTError, match="is no folder"):
         pictures_in(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NSTError, match="holds no pictures"):
+    with pytest.raises(NSTError, match="is a folder without pictures"):
         pictures_in(tmp_path / "empty")
     (pictures / "3.png").write_bytes((pictures / "2.png").read_bytes()[:50])
     save_weights(tmp_path / "vgg19.h5", Weights("vgg19", make_arrays(), CAFFE))

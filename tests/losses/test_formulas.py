@@ -281,5 +281,11 @@ REFUSED = {
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("function", REFUSED)
 def test_an_unknown_convention_is_refused(function):
-    with pytest.raises(NSTError, match="unknown convention 'mse': choose one of gatys2015, gatys2016, crowson, norm"):
+    message = "unknown convention.* 'mse': choose one of gatys2015, gatys2016, crowson, normalized"
+    with pytest.raises(NSTError, match=message):
         REFUSED[function]()
+
+
+def test_a_distribution_is_no_gram_matrix():
+    with pytest.raises(NSTError, match="unknown convention of Gram matrices 'wasserstein': choose one of gatys2015"):
+        formulas.style_loss(jnp.eye(3), jnp.eye(3), "wasserstein")

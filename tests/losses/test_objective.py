@@ -13,7 +13,7 @@ from support import network, random_filters, smooth_picture, usual_objective
 from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, objective, pixels, statistics
 from nst_jax.losses.pixels import Range, Smoothness
-from nst_jax.losses.terms import Style
+from nst_jax.losses.style import Style
 from nst_jax.networks import vgg
 from nst_jax.options.config import Config
 from nst_jax.pictures.images import Picture

@@ -13,9 +13,11 @@ from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, statistics
 from nst_jax.losses.objective import objective, taps_of
 from nst_jax.losses.pixels import Range, Smoothness
-from nst_jax.losses.terms import Content, Seen, Style, Term
+from nst_jax.losses.style import Style
+from nst_jax.losses.terms import Content, Seen, Term
 from nst_jax.networks import vgg
 
+#: Of the style by Gram matrices.
 CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
 PHOTOGRAPH, PAINTING, IMAGE = (
     jnp.asarray(smooth_picture(*size, seed)) for seed, size in enumerate([(12, 16), (16, 12), (12, 16)], start=20)
@@ -48,7 +50,8 @@ def content_of(net, convention="normalized", guided=False):
 
 def style_of(net, convention="normalized", regions=False, moments=0.0, octaves=1):
     guides, theirs = (grids(net, picture, 2, 4) if regions else None for picture in (IMAGE, PAINTING))
-    targets = statistics.style_targets(net, PAINTING, tuple(WEIGHTS[net.name]), moments > 0, theirs, octaves)
+    means = moments > 0 or convention == "wasserstein"
+    targets = statistics.style_targets(net, PAINTING, tuple(WEIGHTS[net.name]), means, theirs, octaves)
     return Style.of(net, targets, WEIGHTS[net.name], convention, moments, guides, SHARES if regions else None)
 
 
@@ -61,6 +64,8 @@ TERMS = {
     "style of regions with moments": lambda net: style_of(net, regions=True, moments=MOMENTS),
     "style at two sizes": lambda net: style_of(net, octaves=2),
     "style of all": lambda net: style_of(net, regions=True, moments=MOMENTS, octaves=2),
+    "style as a distribution": lambda net: style_of(net, "wasserstein"),
+    "style as distributions of regions": lambda net: style_of(net, "wasserstein", regions=True, octaves=2),
 }
 
 
@@ -129,7 +134,7 @@ def response_unit(net):
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["everywhere", "guided"])
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", [*CONVENTIONS, "wasserstein"])
 def test_content_is_the_sum_of_the_layers_losses(net, convention, guided):
     term, taps = content_of(net, convention, guided), tuple(WEIGHTS[net.name])
     seen, wanted = (vgg.responses(net, picture, taps) for picture in (IMAGE, PHOTOGRAPH))
@@ -138,7 +143,7 @@ def test_content_is_the_sum_of_the_layers_losses(net, convention, guided):
         weight * formulas.content_loss(seen[tap], wanted[tap], convention, metrics.get(tap), term.guides.get(tap))
         for tap, weight in WEIGHTS[net.name].items()
     )
-    if convention == "crowson":
+    if convention in ("crowson", "wasserstein"):
         expected /= response_unit(net) ** 2
     found = term.value(term.statistics([Seen(IMAGE, seen)]))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -169,6 +174,45 @@ def test_style_is_the_sum_of_the_layers_losses(net, convention, regions):
         expected /= response_unit(net) ** 2
     found = term.value(term.statistics([Seen(IMAGE, seen)]))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def gaussian(responses, guide, ridge):
+    """Mean and covariance of responses by the squares of a guide, in float64, with a ridge on the diagonal."""
+    rows, shares = np.asarray(responses, np.float64).reshape(-1, responses.shape[-1]), np.ravel(guide) ** 2
+    mean = shares @ rows / shares.sum()
+    return mean, (shares * (rows - mean).T) @ (rows - mean) / shares.sum() + ridge * np.eye(len(mean))
+
+
+def root(matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+@pytest.mark.parametrize("regions", [False, True], ids=["everywhere", "regions"])
+def test_style_as_a_distribution_is_the_distance_of_gaussians(net, regions):
+    """W₂² over the number of filters, by eigenvalues in float64; of layers that stand for wider ones, of those.
+
+    To a hundredth: the term's own roots are of so many turns, in float32.
+    """
+    taps = tuple(WEIGHTS[net.name])
+    term = style_of(net, "wasserstein", regions)
+    seen, wanted = (vgg.features(net, picture, taps) for picture in (IMAGE, PAINTING))
+    unit, expected = response_unit(net) ** 2, 0.0
+    for tap, weight in WEIGHTS[net.name].items():
+        guides, theirs = (
+            grids(net, picture, 2, 4)[tap] if regions else np.ones((1, *each[tap].shape[:2]))
+            for picture, each in ((IMAGE, seen), (PAINTING, wanted))
+        )
+        for share, guide, their in zip(SHARES if regions else [1.0], guides, theirs, strict=True):
+            mean, covariance = gaussian(seen[tap], guide, 1e-4 * unit)
+            their_mean, their_covariance = gaussian(wanted[tap], their, 1e-4 * unit)
+            half = root(covariance)
+            distance = np.square(mean - their_mean).sum() + np.trace(
+                covariance + their_covariance - 2 * root(half @ their_covariance @ half)
+            )
+            expected += weight * share * distance / len(mean)
+    found = term.value(term.statistics([Seen(IMAGE, vgg.responses(net, IMAGE, taps))]))
+    np.testing.assert_allclose(found, expected / unit, rtol=1e-2)
 
 
 def test_a_silent_picture_costs_what_an_image_without_responses_does(net):

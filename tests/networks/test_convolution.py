@@ -48,6 +48,11 @@ def test_value_and_gradients_are_those_of_the_plain_convolution(way, shape):
         assert off(ours, theirs) < winograd.ERROR["float32"]
 
 
+@pytest.mark.parametrize("array", [*winograd.bases(), *winograd.turned_bases()])
+def test_what_is_cached_cannot_be_changed(array):
+    assert not array.flags.writeable
+
+
 def test_winograd_in_strips(monkeypatch):
     x, kernel, slope = arrays((2, 37, 18, 6), (3, 3, 6, 4), (2, 37, 18, 4))
     whole, whole_slopes = value_and_gradients(functools.partial(convolve, way="winograd"), slope, x, kernel)

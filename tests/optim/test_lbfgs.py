@@ -1,5 +1,7 @@
 """The compact L-BFGS against optax's two loops, and against its matrix written out."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,3 +116,135 @@ def test_a_point_seen_again_teaches_nothing_and_gives_the_same_direction():
     np.testing.assert_array_equal(again, before[-1])
     assert int(state.learnt) == 4
     jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
+# ---------------------------------------------------------------- any pytree
+
+
+def parts_of(flat):
+    """A flat array of 60 numbers as a pytree of four arrays."""
+    picture, bias, rest = flat[:24].reshape(4, 2, 3), flat[24], flat[25:]
+    return {"picture": picture, "others": (bias, {"even": rest[::2], "odd": rest[1::2]}), "none": None}
+
+
+GIVEN = {"a": jnp.ones(3), "b": jnp.ones(4)}
+CURVATURES = parts_of(jnp.geomspace(0.1, 10, 60))
+
+
+def narrow_valley(tree):
+    """Half a quadratic whose curvatures go from 0.1 to 10 over all arrays together."""
+    pairs = zip(jax.tree.leaves(CURVATURES), jax.tree.leaves(tree), strict=True)
+    return sum(jnp.vdot(curvature * x, x) / 2 for curvature, x in pairs)
+
+
+@pytest.mark.parametrize("size", [3, 20])
+def test_directions_in_several_arrays_are_those_of_optax(size):
+    flat = jnp.asarray(np.random.default_rng(5).normal(size=(9, 60)), jnp.float32)
+    transforms = scale_by_compact_lbfgs(size), optax.scale_by_lbfgs(size)
+    states = [transform.init(parts_of(flat[0])) for transform in transforms]
+    updates = [jax.jit(transform.update) for transform in transforms]
+    for count, point in enumerate(map(parts_of, flat)):
+        gradient, found = jax.grad(narrow_valley)(point), []
+        for which, update in enumerate(updates):
+            direction, states[which] = update(gradient, states[which], point)
+            found.append(jax.tree.leaves(direction))
+        if count:  # nothing is learnt before, and optax scales the gradient then
+            for ours, theirs in zip(*found, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_how_the_numbers_are_spread_over_arrays_makes_no_difference():
+    """All in one array, bit for bit wherever that stands in the tree; in several but for the order of sums."""
+    flat = jnp.asarray(np.random.default_rng(6).normal(size=(9, 60)), jnp.float32)
+    gradients = flat * jnp.geomspace(0.1, 10, 60)
+    transform = scale_by_compact_lbfgs(4)
+    update = jax.jit(transform.update)
+
+    def nest(x):
+        return [{"only": x.reshape(3, 4, 5)}]
+
+    alone, nested, several = (transform.init(spread(flat[0])) for spread in (jnp.asarray, nest, parts_of))
+    for point, gradient in zip(flat, gradients, strict=True):
+        wanted, alone = update(gradient, alone, point)
+        found, nested = update(nest(gradient), nested, nest(point))
+        np.testing.assert_array_equal(found[0]["only"].ravel(), wanted)
+        found, several = update(parts_of(gradient), several, parts_of(point))
+        for part, other in zip(jax.tree.leaves(found), jax.tree.leaves(parts_of(wanted)), strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-3, atol=1e-4)
+
+
+def test_it_goes_with_what_optax_has():
+    """In a chain, in a loop on the device, with updates applied: to the bottom of the valley, arrays as they were."""
+    optimiser = optax.chain(scale_by_compact_lbfgs(10), optax.scale(-1.0))
+    start = parts_of(jnp.linspace(-1, 1, 60))
+
+    @jax.jit
+    def descend(point):
+        def step(carry, _):
+            point, state = carry
+            updates, state = optimiser.update(jax.grad(narrow_valley)(point), state, point)
+            return (optax.apply_updates(point, updates), state), None
+
+        # A first step of 1 would leap over the valley: its greatest curvature is 10.
+        point = jax.tree.map(lambda x, c: x - 0.1 * c * x, point, CURVATURES)
+        return jax.lax.scan(step, (point, optimiser.init(point)), length=60)[0][0]
+
+    end = descend(start)
+    assert narrow_valley(end) < 1e-6 * narrow_valley(start)
+    assert jax.tree.map(jnp.shape, end) == jax.tree.map(jnp.shape, start)
+
+
+def test_arrays_keep_their_types():
+    """What is by the number of pairs is float32 beside bfloat16 as well."""
+    params = {"wide": jnp.ones(3), "narrow": jnp.ones((2, 2), jnp.bfloat16)}
+    transform = scale_by_compact_lbfgs(2)
+    _, state = transform.update(params, transform.init(params), params)
+    halved = jax.tree.map(lambda leaf: leaf / 2, params)
+    updates, after = transform.update(halved, state, halved)
+    assert jax.tree.map(jnp.result_type, updates) == jax.tree.map(jnp.result_type, params)
+    assert jax.tree.map(jnp.result_type, after) == jax.tree.map(jnp.result_type, state)
+    assert (int(after.learnt), after.inverse.dtype, after.steps["narrow"].dtype) == (1, jnp.float32, jnp.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(0, ValueError), (-1, ValueError), (True, TypeError), (2.5, TypeError), ("3", TypeError)]
+)
+def test_a_memory_that_is_no_whole_number_of_1_or_more(size, kind):
+    with pytest.raises(kind) as caught:
+        inspect.unwrap(scale_by_compact_lbfgs)(size)  # without the tests' check of annotations
+    assert str(caught.value) == f"memory_size is {size!r}: give a whole number of 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda t, s: t.init({}), ValueError, "params holds no array: give a pytree of float arrays"),
+        (lambda t, s: t.init({"a": jnp.arange(3)}), TypeError, "params holds int32: give a pytree of float arrays"),
+        (lambda t, s: t.init(jnp.ones(2, complex)), TypeError, "params holds complex64: give a pytree of float arrays"),
+        (
+            lambda t, s: t.update(GIVEN, s),
+            ValueError,
+            "scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)",
+        ),
+        (
+            lambda t, s: t.update([*GIVEN.values()], s, GIVEN),
+            ValueError,
+            "updates is PyTreeDef([*, *]): give PyTreeDef({'a': *, 'b': *}), as init was given",
+        ),
+        (
+            lambda t, s: t.update(GIVEN, s, GIVEN | {"b": jnp.ones((2, 2))}),
+            ValueError,
+            "params holds float32[2, 2]: give float32[4], as init was given",
+        ),
+        (
+            lambda t, s: t.update(GIVEN | {"a": jnp.ones(3, jnp.bfloat16)}, s, GIVEN),
+            ValueError,
+            "updates holds bfloat16[3]: give float32[3], as init was given",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(call, kind, message):
+    transform = scale_by_compact_lbfgs(2)
+    with pytest.raises(kind) as caught:
+        call(transform, transform.init(GIVEN))
+    assert str(caught.value) == message

@@ -625,14 +625,23 @@ def test_bombs_are_refused_from_the_header(write, side):
 
 
 def test_large_but_possible_pictures_pass_without_a_warning(write, monkeypatch):
-    """Pillow warns from MAX_IMAGE_PIXELS on and refuses from twice of it; only the limit of this module counts."""
+    """Pillow would warn from MAX_IMAGE_PIXELS on and refuse from twice of it; only the limit of this module counts."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
     path = write("a.png", Image.new("RGB", (10, 10)))
     assert load_image(path).size == (10, 10)
     monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
     refused(path, "10 x 10 pixels")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
-    refused(path, "too many pixels")
+    refused(path, "10 x 10 pixels")
+
+
+def test_a_fault_of_our_own_is_not_called_a_damaged_file(write, monkeypatch):
+    def broken(*_):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(decoding, "_orientation", broken)
+    with pytest.raises(KeyError, match="ours"):
+        load_image(write("a.png", Image.new("RGB", (10, 10))))
 
 
 def test_wholly_transparent(write):

@@ -12,9 +12,11 @@ import pytest
 from support import NARROW, random_filters, smooth_picture
 
 from nst_jax import layers
+from nst_jax.choices import flag
 from nst_jax.errors import NSTError
 from nst_jax.losses import objective
 from nst_jax.networks import vgg, weights_file
+from nst_jax.networks.weights import TORCHVISION, Weights
 from nst_jax.pictures import images
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -22,6 +24,7 @@ sys.path.append(str(SCRIPTS))
 
 from slim_training import bank, command, lbfgs, learning, lesson, run, student, teacher  # noqa: E402
 from slim_training.checkpoints import Checkpoints, Progress  # noqa: E402
+from slim_training.options import Options  # noqa: E402
 from slim_training.pictures import KINDS, Pictures  # noqa: E402
 
 SIZE, BATCH = 32, 2
@@ -60,7 +63,7 @@ def data(tmp_path, narrow_teacher, monkeypatch):
 @pytest.fixture
 def options(data, tmp_path):
     """A run of six iterations by ``ticking``'s clock."""
-    return command.Options(
+    return Options(
         data=data, out=tmp_path / "out", minutes=5.9 / 60, gradient_after=2, size=SIZE, batch=BATCH, bank=5, pushes=1,
         average=0.9, mean_age=4, teacher="jax", log_every=3,
     )  # fmt: skip
@@ -126,7 +129,7 @@ def test_the_loss_is_that_of_the_library(narrow_teacher):
     arrays = {name: dict(parts) for name, parts in params["net"].items()}
     for tap, matrix in params["maps"].items():
         arrays[tap]["map"] = matrix
-    net = vgg.network(weights_file.Weights("slim", arrays, weights_file.TORCHVISION))
+    net = vgg.network(Weights("slim", arrays, TORCHVISION))
     for i in range(BATCH):
         goal = objective.build(
             net, rows["content"][i], [rows["style"][i]],
@@ -238,6 +241,15 @@ def test_the_bank_gives_batches_apart_and_renews_what_is_old(data, tutor):
     np.testing.assert_array_equal(held.rows["age"][first.items], [0, 1])
 
 
+def test_what_is_no_picture_is_passed_over(data):
+    """As for paintings: hidden files, folders, and what has another extension."""
+    for name in ("notes.txt", "._a.png"):
+        (data / "images" / "train" / name).write_text("no picture")
+    (data / "images" / "train" / "more.png").mkdir()
+    pictures = Pictures(data / "images", SIZE, np.random.default_rng(0))
+    assert [len(pictures.kinds[kind]) for kind in KINDS] == [2, 2, 2]
+
+
 def test_the_same_seed_gives_the_same_run_and_it_goes_on(options, capsys):
     """A run equals another of the same seed; stopped half-way and started again, it does as many iterations."""
     ended = run.train(options, ticking())
@@ -274,7 +286,7 @@ def test_the_same_seed_gives_the_same_run_and_it_goes_on(options, capsys):
 def refused(options, capsys, **changes):
     """What a command line says that is refused, in one line."""
     given = {"data": options.data, "out": options.out, "teacher": "jax"} | changes
-    words = [word for name, value in given.items() for word in (command.flag(name), str(value))]
+    words = [word for name, value in given.items() for word in (flag(name), str(value))]
     assert command.main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
@@ -304,7 +316,7 @@ def test_a_wrong_option_is_one_line(options, capsys, option, value, message):
 
 
 def test_wrong_files_are_one_line(options, capsys, tmp_path, monkeypatch):
-    assert f"no folder {tmp_path}/none/images/train" in refused(options, capsys, data=tmp_path / "none")
+    assert f"{tmp_path}/none/images/train is no folder" in refused(options, capsys, data=tmp_path / "none")
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert f"cannot write to {blocked}/checkpoints" in refused(options, capsys, out=blocked, bank=16, size=SIZE)
@@ -315,7 +327,7 @@ def test_wrong_files_are_one_line(options, capsys, tmp_path, monkeypatch):
     assert "c.png is not a picture" in refused(options, capsys)
     for path in (options.data / "images" / "style").iterdir():
         path.unlink()
-    assert f"no pictures in {options.data / 'images' / 'style'}" in refused(options, capsys)
+    assert f"{options.data / 'images' / 'style'} is a folder without pictures" in refused(options, capsys)
     monkeypatch.setenv(weights_file.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
     assert "no weights for vgg19" in refused(options, capsys)
 

@@ -4,12 +4,11 @@ import dataclasses
 import json
 import re
 
-import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import random_filters, smooth_picture
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli import stylize as command
 from nst_jax.cli import sweep as sweep_command
@@ -44,22 +43,6 @@ def run(config, style=(FIRST, SECOND), **changes):
 
 def same(first, second):
     return first.shape == second.shape and first.tobytes() == second.tobytes()
-
-
-def compiled_by(function):
-    """How many programs a call compiles."""
-    seen = []
-
-    def listen(event, duration, **_):
-        if event.endswith("backend_compile_duration"):
-            seen.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        function()
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    return len(seen)
 
 
 # ---------------------------------------------------------------- strength
@@ -283,6 +266,8 @@ def test_a_folder_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(NSTError, match=r" is a folder without pictures: give one with \.jpg, .* files"):
         styles.pictures_of(tmp_path)
+    with pytest.raises(NSTError, match="notes.txt is no folder: give one with pictures"):
+        styles.pictures_in(tmp_path / "notes.txt")
 
 
 # ---------------------------------------------------------------- scales

@@ -12,6 +12,7 @@ from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import report as runs
+from nst_jax.runs.inputs import as_picture
 from nst_jax.runs.stylize import stylize
 
 KEYS = {
@@ -100,4 +101,17 @@ def test_a_report_of_a_loss_that_is_not_finite_is_still_json(tmp_path, result):
 def test_pictures_of_arrays_have_no_file(tmp_path, narrow_vgg):
     config = Config(size=48, style_size=52, steps=0, scales=1, history=3)
     result = stylize(smooth_picture(34, 48, 0), smooth_picture(52, 40, 1), config, weights=random_filters("vgg19"))
-    assert [(entry["path"], entry["sha256"]) for entry in result.inputs] == [("array", "")] * 2
+    assert [entry["path"] for entry in result.inputs] == ["array"] * 2
+
+
+def test_arrays_have_hashes_that_tell_them_apart():
+    """By values and shape; not by the size that they are then given, or by the precision of the same values."""
+    first, second = smooth_picture(34, 48, 0), smooth_picture(34, 48, 1)
+
+    def digest(array, side=20):
+        return as_picture(array, side, enlarge=False).sha256
+
+    assert len(digest(first)) == 64
+    assert digest(first) == digest(first.astype(np.float64)) == digest(first, 30)
+    assert digest(np.asfortranarray(first)) == digest(first)
+    assert len({digest(array) for array in (first, second, first.reshape(48, 34, 3))}) == 3

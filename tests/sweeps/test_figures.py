@@ -89,18 +89,21 @@ def test_an_unknown_figure():
 
 
 def test_the_page_says_where_it_differs():
-    def text(name, styles, **metadata):
-        told = reproduce.paragraphs(reproduce.figure(name), BASE, styles, {"name": "vgg19", **metadata}, (9, 8))
+    def text(name, **metadata):
+        told = reproduce.paragraphs(reproduce.figure(name), BASE, {"name": "vgg19", **metadata}, (9, 8))
         assert [heading for heading, _ in told] == ["What the paper did", "What this run did", "Where they differ"]
         assert "9 x 8 pixels" in told[1][1]
         return told[2][1]
 
-    assert "gradient descent" in text("fig3", [reproduce.COMPOSITION])
-    assert "Not the paper's own: mine." in text("fig3", ["mine"])
-    assert "Not the paper's" not in text("fig3", [reproduce.COMPOSITION])
-    assert "rescaled to mean activation 1" in text("tradeoff", [reproduce.COMPOSITION])
-    assert "The filters are rescaled: over 9 pictures." in text("tradeoff", [], normalized="over 9 pictures")
-    slim = reproduce.paragraphs(reproduce.figure("fig3"), BASE, [], {"name": "slim"}, (9, 8))
+    assert "gradient descent" in text("fig3")
+    assert text("fig3").endswith(
+        "The pictures are to be these: the Neckarfront in Tübingen, photographed by Andreas Praefcke; Composition VII,"
+        " Wassily Kandinsky, 1913. Whether the files that were given show them is not checked."
+    )
+    assert "these: The Starry Night, Vincent van Gogh, 1889. " in text("fig1-style")
+    assert "rescaled to mean activation 1" in text("tradeoff")
+    assert "The filters are rescaled: over 9 pictures." in text("tradeoff", normalized="over 9 pictures")
+    slim = reproduce.paragraphs(reproduce.figure("fig3"), BASE, {"name": "slim"}, (9, 8))
     assert "not VGG-19" in slim[2][1]
 
 
@@ -120,7 +123,7 @@ def test_a_sheet_has_a_place_for_everything():
 
 def test_a_long_name_stays_within_its_cell():
     picture = smooth_picture(40, 60, 0)
-    name = "paper_starry_night_vangogh_1889_after_cleaning_and_framing"
+    name = "the_starry_night_vincent_van_gogh_1889_after_cleaning_and_framing"
     short, long = (contact_sheet([[Cell(picture, text), Cell(picture)]]) for text in (name[:5], name))
     assert long.shape[1] == short.shape[1]
     assert long.shape[0] > short.shape[0]  # it takes more lines
@@ -130,8 +133,7 @@ def test_a_long_name_stays_within_its_cell():
 
 
 @pytest.fixture
-def arguments(tmp_path, narrow_vgg, monkeypatch):
-    monkeypatch.delenv("NST_JAX_SHARED", raising=False)
+def arguments(tmp_path, narrow_vgg):
     images.save_image(tmp_path / "photo.png", smooth_picture(36, 48, 0))
     images.save_image(tmp_path / "painting.png", smooth_picture(48, 40, 1))
     weights_file.save_weights(tmp_path / "narrow.h5", random_filters("vgg19"))
@@ -163,8 +165,21 @@ def test_the_command(tmp_path, arguments, capsys, name):
         (lambda rest: ["fig4", *rest], "unknown figure 'fig4'"),
         (lambda rest: rest, "FIGURE"),
         (lambda rest: ["fig3", *rest, "--size", "0"], "--size is 0"),
-        (lambda rest: ["fig3", *rest[2:]], "the paper's picture is paper_neckarfront_tuebingen"),
-        (lambda rest: ["fig3", *rest[:2], *rest[4:]], "the paper's picture is paper_composition_vii"),
+        (
+            lambda rest: ["fig3", *rest[2:]],
+            "fig3 needs copies of its pictures: give --content FILE with the Neckarfront in Tübingen, photographed by"
+            " Andreas Praefcke (Wikimedia Commons: Tuebingen_Neckarfront.jpg)",
+        ),
+        (
+            lambda rest: ["fig3", *rest[:2], *rest[4:]],
+            "give --styles FILE ... with Composition VII, Wassily Kandinsky, 1913 (Wikimedia Commons)",
+        ),
+        (
+            lambda rest: ["fig2", *rest[4:]],
+            "Tuebingen_Neckarfront.jpg); and --styles FILE ... with The Shipwreck of the Minotaur, J. M. W. Turner,"
+            " 1805 (Wikimedia Commons); The Starry Night, Vincent van Gogh, 1889 (Wikimedia Commons); Der Schrei",
+        ),
+        (lambda rest: ["texture", *rest[4:]], "texture needs copies of its pictures: give --styles FILE ... with The"),
         (lambda rest: ["fig3", *rest, "--resume"], "holds no sweep"),
         (lambda rest: ["texture", *rest, "--network", "slim"], "slim"),
     ],
@@ -176,16 +191,6 @@ def test_mistakes_get_one_line(tmp_path, arguments, capsys, changed, message):
     assert lines[0].startswith("nst-reproduce: error: ")
     assert message in lines[0]
     assert not (tmp_path / "out").exists()
-
-
-def test_the_papers_pictures_are_found(tmp_path, monkeypatch):
-    path = tmp_path / "images" / "style" / "x.jpg"
-    path.parent.mkdir(parents=True)
-    monkeypatch.setenv("NST_JAX_SHARED", str(tmp_path))
-    with pytest.raises(NSTError, match="is not there: give --styles FILE"):
-        reproduce.paper_picture("style", "x")
-    path.write_text("")
-    assert reproduce.paper_picture("style", "x") == path
 
 
 def test_base_config_is_the_papers():

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli import sweep as door
 from nst_jax.errors import NSTError
@@ -23,7 +23,6 @@ from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import memory, stylize
-from nst_jax.runs.compiling import compile_seconds
 from nst_jax.sweeps import folder as gallery
 from nst_jax.sweeps import grid
 from nst_jax.sweeps import lanes as sweep
@@ -134,13 +133,16 @@ def test_lanes_may_differ_in_all_that_varies(config, filters):
 
 
 def test_everything_is_compiled_once(config, filters):
-    """Another sweep of as many lanes, of the same shapes, compiles nothing."""
-    run(sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
-    before = compile_seconds()
-    other = dataclasses.replace(config, style_weight=3.0)
-    results = run(sweep.prepare(OTHER[:20], [OTHER, STYLE[:22]], small_grid(other).lanes, weights=filters))
-    assert results[0].losses["total"] > 0
-    assert results[0].seconds["compile"] == pytest.approx(compile_seconds() - before)
+    """Another sweep of as many lanes, of the same shapes, compiles nothing; one of another optimiser does."""
+
+    def sweep_of(content, styles, **changes):
+        lanes = small_grid(dataclasses.replace(config, **changes)).lanes
+        run(sweep.prepare(content, styles, lanes, weights=filters))
+
+    assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER])) > 0
+    others = [smooth_picture(*picture.shape[:2], seed) for seed, picture in enumerate((CONTENT, STYLE, OTHER), 5)]
+    assert compiled_by(lambda: sweep_of(others[0], others[1:], style_weight=3.0)) == 0
+    assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER], history=5)) > 0
 
 
 def test_one_program_for_all_lanes(config, filters):
@@ -547,10 +549,51 @@ def test_a_folder_is_continued(tmp_path, prepared):
     again = gallery.Gallery(tmp_path, ready, layout, resume=True)
     assert again.unfinished() == [0, 2]
     (tmp_path / "lane-003.json").write_text("{ half")
+    again = gallery.Gallery(tmp_path, ready, layout, resume=True)
     assert again.unfinished() == [0, 2, 3]
     fill(again, [0, 2, 3])
     assert again.unfinished() == []
     assert (tmp_path / "lane-001.png").stat().st_mtime_ns == before["lane-001.png"]
+
+
+def test_a_report_is_read_once_when_the_folder_is_opened(tmp_path, prepared, monkeypatch):
+    """Not after each batch, nor for the overview; results.json has the lanes in order whenever they finished."""
+    made, ready = prepared
+    layout, read, read_text = grid.grid_layout(made, "title"), [], Path.read_text
+
+    def counted(path, *arguments, **options):
+        if path.name.startswith("lane-"):
+            read.append(path.name)
+        return read_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    folder = gallery.Gallery(tmp_path, ready, layout)
+    for lane in (3, 1):
+        fill(folder, [lane])
+        folder.save_results()
+    folder.save_overview()
+    assert read == []
+    assert [entry["lane"] for entry in json.loads((tmp_path / "results.json").read_text())] == [1, 3]
+    before = {name: (tmp_path / name).read_bytes() for name in ("results.json", "index.html")}
+    again = gallery.Gallery(tmp_path, ready, layout, resume=True)
+    again.save_overview()
+    assert read == [f"lane-{lane:03d}.json" for lane in range(4)]
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_folder_of_other_arrays_is_refused(tmp_path, prepared, filters):
+    """Pictures that were given as arrays are told apart as files are."""
+    made, ready = prepared
+    layout = grid.grid_layout(made, "title")
+    gallery.Gallery(tmp_path, ready, layout)
+    gallery.Gallery(tmp_path, ready, layout, resume=True)
+    for content, style, message in [
+        (OTHER, STYLE, "the content picture is another"),
+        (CONTENT, OTHER, "style of lane 0 is another picture"),
+    ]:
+        other = sweep.prepare(content, [style], made.lanes, weights=filters)
+        with pytest.raises(NSTError, match=f"holds a sweep of other settings: {message}; give another --output"):
+            gallery.Gallery(tmp_path, other, layout, resume=True)
 
 
 @pytest.mark.parametrize(
