@@ -55,3 +55,10 @@ def test_a_wish_for_auto_may_always_come_to_bfloat16_which_takes_less_memory():
 def test_an_unknown_wish_is_refused():
     with pytest.raises(NSTError, match="unknown precision 'half': choose one of auto, float32, bfloat16"):
         precisions_of("half", False)
+
+
+def test_a_platform_decides_how_convolutions_are_done_and_how_many_steps_are_one_program():
+    assert (Machine("cpu").lowering, Machine("cpu").chunk) == ("cpu", 1)
+    for platform in ("gpu", "tpu"):
+        assert (Machine(platform).lowering, Machine(platform).chunk) == ("xla", machine.CHUNK)
+    assert machine.CHUNK > 1
