@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 CHECKED = ("losses", "networks.vgg", "optim")
-install_import_hook([f"nst_jax.{module}" for module in CHECKED], "beartype.beartype")
+install_import_hook([f"nst_jax.{module}" for module in CHECKED], "type_checks.checked")
 
 from support import NARROW, random_filters, smooth_picture  # noqa: E402 (after the hook)
 

@@ -12,7 +12,7 @@ Another term is one more class like these; the objective, runs, lanes and the me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import flax.struct
 import jax.numpy as jnp
@@ -41,6 +41,7 @@ class Seen(NamedTuple):
     responses: Mapping[str, Array]
 
 
+@runtime_checkable
 class Term(Protocol[S]):
     """One term of an objective; see the module."""
 
