@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from runs.test_report import KEYS
+from runs_support import KEYS
 from support import random_filters, smooth_picture
 
 from nst_jax.choices import flag
