@@ -154,7 +154,7 @@ def content_loss(
 
 def content_distance(
     responses: Float[Array, "h w n"],
-    target: Float[Array, "h w n"] | float,
+    target: Float[Array, "h w n"],
     metric: Metric | None = None,
     guide: Float[Array, "h w"] | None = None,
 ) -> Float[Array, ""]:
@@ -181,7 +181,7 @@ def content_scale(
         positions = height * width if guide is None else jnp.sum(guide)
         values: Array = jnp.float32(positions * (metric.channels if metric else filters))
         return values
-    return content_distance(target, 0.0, metric, guide) + TINY
+    return content_distance(target, jnp.zeros_like(target), metric, guide) + TINY
 
 
 def content_value(distance: Float[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
