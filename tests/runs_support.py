@@ -31,7 +31,7 @@ def compiled_by(function):
     return len(seen)
 
 
-def picture(pixels, alpha=None):
+def from_memory(pixels, alpha=None):
     """A picture that was never in a file."""
     return Picture(pixels, alpha, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
 
@@ -46,7 +46,7 @@ def goal_of(net, run):
 
 def objective_of(net, photograph, paintings, config, given=None):
     """The objective of pictures [H, W, 3] as they are, with masks; its size is the first one's."""
-    pictures = [None if pixels is None else picture(pixels) for pixels in (photograph, *paintings)]
+    pictures = [None if pixels is None else from_memory(pixels) for pixels in (photograph, *paintings)]
     size = next(one for one in pictures if one is not None).pixels.shape[:2]
     config = dataclasses.replace(config.for_network(net.name), size=max(size))
     return Goals(net, pictures[0], pictures[1:], size, config, [given]).objective(config)
