@@ -1,9 +1,7 @@
-"""What the tests of runs share: the keys of a report, what a call compiles, and the objective of pictures."""
+"""What the tests of runs share: the keys of a report and the objective of pictures."""
 
 import dataclasses
 from pathlib import Path
-
-import jax.monitoring
 
 from nst_jax.pictures.images import Picture
 from nst_jax.runs.goals import Goals
@@ -15,22 +13,6 @@ KEYS = {
 }  # fmt: skip
 
 
-def compiled_by(function):
-    """How many programs a call compiles."""
-    seen = []
-
-    def listen(event, duration, **_):
-        if event.endswith("backend_compile_duration"):
-            seen.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        function()
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-    return len(seen)
-
-
 def from_memory(pixels, alpha=None):
     """A picture that was never in a file."""
     return Picture(pixels, alpha, Path("array"), "", (pixels.shape[1], pixels.shape[0]))
@@ -38,10 +20,9 @@ def from_memory(pixels, alpha=None):
 
 def goal_of(net, run):
     """The objective of a prepared run at its full size, seen by ``net``."""
-    pictures, config = run.pictures, run.config
-    return Goals(
-        net, pictures.photograph, pictures.paintings, run.sizes[-1], config, [pictures.masks], run.more
-    ).objective(config)
+    photograph, paintings, _, _, given, toned = run.pictures
+    goals = Goals(net, photograph, paintings, run.sizes[-1], run.config, [given], run.more, [toned])
+    return goals.objective(run.config)
 
 
 def objective_of(net, photograph, paintings, config, given=None):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs_support import compiled_by, goal_of
-from support import random_filters, smooth_picture
+from runs_support import goal_of
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli.stylize import main
 from nst_jax.losses import formulas

@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from runs_support import compiled_by
-from support import random_filters, smooth_picture
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import reference
-from runs_support import compiled_by
-from support import random_filters, smooth_picture
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.errors import NSTError
 from nst_jax.optim import minimise
