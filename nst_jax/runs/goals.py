@@ -60,6 +60,11 @@ class Extra(NamedTuple):
     taps: tuple[str, ...] = ()
 
 
+def taps_of_extras(more: Sequence[Extra]) -> tuple[str, ...]:
+    """The layers that further terms look at."""
+    return tuple(dict.fromkeys(tap for extra in more for tap in extra.taps))
+
+
 def loss_of(goal: Objective, image: jax.Array) -> tuple[jax.Array, Terms]:
     """What is lowered: the objective at an image. One function, so that one compiled program serves every picture."""
     return goal(image)

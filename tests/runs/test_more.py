@@ -15,6 +15,7 @@ from nst_jax.errors import NSTError
 from nst_jax.losses.terms import Seen
 from nst_jax.networks.vgg import once, responses
 from nst_jax.options.config import Config
+from nst_jax.runs import report
 from nst_jax.runs.goals import Extra
 from nst_jax.runs.plan import prepare
 from nst_jax.runs.stylize import stylize
@@ -41,8 +42,23 @@ class MeanColor:
 
 
 @flax.struct.dataclass
+class Level:
+    """How far the mean of all values is from one, a plain number; under the name of another term, if not replaced."""
+
+    wanted: float
+    name: str = flax.struct.field(pytree_node=False, default="style")
+    taps: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    def statistics(self, seen):
+        return seen[0].image.sum(), jnp.float32(seen[0].image.size)
+
+    def value(self, sums):
+        return jnp.square(sums[0] / sums[1] - self.wanted)
+
+
+@flax.struct.dataclass
 class Loudness:
-    """How far the mean response at a layer is from a painting's, at half the size too."""
+    """How far the mean response at a layer is from a painting's, also in the picture halved."""
 
     wanted: jax.Array
     layer: str = flax.struct.field(pytree_node=False)
@@ -63,8 +79,12 @@ def color(weight=20.0, wanted=RED):
     return Extra(weight, lambda scene: MeanColor(jnp.asarray(wanted)))
 
 
+def level(weight=2.0, wanted=0.3):
+    return Extra(weight, lambda scene: Level(wanted, "level"))
+
+
 def loudness(weight=3.0, layer="pool2"):
-    """Of ``layer``, which is deeper than what the other terms look at, and half as loud as the first painting."""
+    """Of ``layer``, deeper than what the other terms look at; half as loud as the first painting."""
 
     def make(scene):
         response = responses(once(scene.network), scene.paintings[0], [layer])[layer]
@@ -125,10 +145,39 @@ def test_other_numbers_of_it_compile_nothing(config):
     assert compiled_by(lambda: run(config, [color(7.0, (0.1, 0.9, 0.4))])) == 0
 
 
+def test_its_layer_is_in_use_like_those_of_content_and_style(config):
+    """No size is too small for it, and where the result tiles no pooling on the way to it drops a row."""
+    config, weights, deeper = dataclasses.replace(config, scales=3), random_filters(config.network), [loudness()]
+
+    def sizes(more, **changes):
+        asked = dataclasses.replace(config, **changes)
+        (own,) = {
+            tuple(prepare(CONTENT, STYLE, asked, weights=weights, more=more).sizes),
+            tuple(prepare_lanes(CONTENT, [STYLE], [grid.Lane(asked)], weights=weights, more=more).sizes),
+        }
+        return own
+
+    assert sizes([]) == ((5, 6), (10, 12), (20, 24))
+    assert sizes(deeper) == ((10, 12), (20, 24))
+    assert sizes([], size=22, tileable=True)[-1] == (18, 22)
+    assert sizes(deeper, size=22, tileable=True)[-1] == (20, 24)
+    small = dataclasses.replace(config, size=4)
+    assert run(dataclasses.replace(small, steps=0), [color()]).image.shape == (3, 4, 3)
+    with pytest.raises(NSTError, match="is 4 x 3 pixels at this size; the layers in use need 4 on the shorter side"):
+        run(small, deeper)
+
+
+def test_it_is_no_option(config):
+    """A report has the options that a run can be made again with, and its terms' names."""
+    told = report.report(run(dataclasses.replace(config, steps=0), [loudness()]))
+    assert set(told["config"]) == {field.name for field in dataclasses.fields(Config)}
+    assert told["losses"]["loudness"] > 0
+
+
 def test_a_name_that_is_taken(config):
-    taken = Extra(1.0, lambda scene: MeanColor(jnp.zeros(3)).replace())
-    with pytest.raises(NSTError, match="two terms are called 'color': give each term a name of its own"):
-        run(config, [taken, color()])
+    for more, name in (([color(), color()], "color"), ([Extra(1.0, lambda scene: Level(0.5), ())], "style")):
+        with pytest.raises(NSTError, match=f"two terms are called '{name}': give each term a name of its own"):
+            run(config, more)
 
 
 # ---------------------------------------------------------------- in a lane
@@ -136,7 +185,7 @@ def test_a_name_that_is_taken(config):
 
 @pytest.mark.parametrize(("changes", "tolerance"), [({"steps": 6}, 0.01), ({"optimizer": "adam"}, 1e-3)])
 def test_a_lane_is_the_same_run_alone(config, changes, tolerance):
-    config, more = dataclasses.replace(config, **changes), [color(), loudness()]
+    config, more = dataclasses.replace(config, **changes), [color(), loudness(), level()]
     lanes = grid.grid(config, ["a", "b"], ratios=[0.1, 1.0]).lanes
     weights = random_filters(config.network)
     prepared = prepare_lanes(CONTENT, [STYLE, OTHER], lanes, weights=weights, more=more)
