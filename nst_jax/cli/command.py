@@ -67,7 +67,7 @@ def _one_line(box: str, program: str) -> str:
             kept.append(line)
     text = re.sub(r"\s+", " ", " ".join(kept)).strip() or "the options cannot be read"
     text = re.sub(r"^Error parsing [A-Z]\w*: ", "", text)  # a check of the dataclass's own
-    return f"{text}; {program} --help lists the options"
+    return f"{text.rstrip('.')}; {program} --help lists the options"
 
 
 @contextlib.contextmanager

@@ -269,7 +269,10 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Complete(Config):
-    """Options in which nothing is left to the network any more; ``Config.for_network`` makes them."""
+    """Options in which nothing is left to the network any more; ``Config.for_network`` makes them.
+
+    ``more_taps`` is no option: the layers that further terms of the objective look at, which are in use, too.
+    """
 
     style_weight: float = 0.0
     tv_weight: float = 0.0
@@ -277,6 +280,18 @@ class Complete(Config):
     style_octaves: int = 1
     coarsest: int = 1
     coarse_steps: tuple[int, ...] = (0,)
+    more_taps: tuple[str, ...] = ()
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The layers in use: those of content and style, then those of further terms that are not among them."""
+        return tuple(dict.fromkeys((*super().taps, *self.more_taps)))
+
+    def to_json(self) -> dict[str, object]:
+        """The options, and nothing else, as values that JSON knows."""
+        told = super().to_json()
+        del told["more_taps"]
+        return told
 
 
 def _for_json(value: Any) -> Any:

@@ -38,8 +38,8 @@ class Scene(NamedTuple):
       network: which sees for all terms.
       size: (height, width) of the image.
       photograph: as the run sees it, [H, W, 3], or None.
-      paintings: reduced as the result is, [h, w, 3] each.
-      config: the options, complete.
+      paintings: reduced as the result is, [h, w, 3] each; of a lane its own.
+      config: the options, complete; of lanes what they have in common, with every layer that any of them uses.
     """
 
     network: Network
@@ -50,11 +50,19 @@ class Scene(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """One more term for a run: its weight, how it is made at each size, and the layers that it looks at."""
+    """One more term for a run: its weight, how it is made at each size, and the layers that it looks at.
+
+    In a sweep one is made for each painting; their leaves must agree in shape.
+    """
 
     weight: float
     make: Callable[[Scene], Term[Any]]
     taps: tuple[str, ...] = ()
+
+
+def taps_of_extras(more: Sequence[Extra]) -> tuple[str, ...]:
+    """The layers that further terms look at."""
+    return tuple(dict.fromkeys(tap for extra in more for tap in extra.taps))
 
 
 def loss_of(goal: Objective, image: jax.Array) -> tuple[jax.Array, Terms]:
@@ -107,9 +115,10 @@ class Goals:
             others = [jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None]
             self.contents = [self.content_of(other, visible) for other in others]
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
-        self.more = [(extra.weight, extra.make(self.scene)) for extra in more]
+        scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
+        self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         self.frozen = on_device(mask and mask.frozen and masks.frozen_at(*mask.frozen, size))
-        first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more)])[0]
+        first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more[0])])[0]
         self.sharp = prepared(net, first, *size)
 
     def content_of(self, photograph: jax.Array | None, visible: np.ndarray | None) -> Content:
@@ -179,7 +188,7 @@ class Goals:
         if config.pixel_range == "bounded" and config.optimizer == "lbfgs":
             unit = unit_loss(weights["content_weight"], content, weights["style_weight"], painted)
             terms.append((RANGE_WEIGHT * unit, Range()))
-        return objective(self.sharp, [*terms, *self.more], frozen=self.frozen)
+        return objective(self.sharp, [*terms, *self.more[style]], frozen=self.frozen)
 
 
 def own_weights(taps: Iterable[str], given: Mapping[str, float]) -> dict[str, jax.Array]:

@@ -19,7 +19,7 @@ from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
 from nst_jax.runs import finish, inputs, memory, scales
 from nst_jax.runs.compiling import Clock
-from nst_jax.runs.goals import Extra
+from nst_jax.runs.goals import Extra, taps_of_extras
 from nst_jax.runs.inputs import Pictures, Source
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.start import start_picture
@@ -106,14 +106,15 @@ def prepare(
     clock = Clock()
     asked, machine = config or Config(), machine or here()
     weights = weights or choose_weights(asked.network, asked.weights)
-    paths, complete = expand(inputs.as_list(style), asked.for_network(weights.network))
+    complete = dataclasses.replace(asked.for_network(weights.network), more_taps=taps_of_extras(more))
+    paths, complete = expand(inputs.as_list(style), complete)
     found = gather(content, paths, complete)
     sizes, given = found.sizes, found.masks[0]
     drafts = [draft(asked, complete, sizes, machine)] if complete.refine else []
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
     plan = memory.plan(
-        footprint(complete, stages, found, machine, more),
+        footprint(complete, stages, found, machine),
         machine.free,
         machine.precisions(complete.precision, complete.network),
     )
@@ -152,14 +153,13 @@ def footprint(
     sizes: Sequence[tuple[int, int]],
     found: Gathered,
     machine: Machine,
-    more: Sequence[Extra] = (),
     precision: Precision = "float32",
 ) -> memory.Footprint:
     """What decides how much memory a run over ``sizes`` takes, or a lane of it."""
     given = found.masks[0]
     return memory.Footprint(
         network=config.network,
-        taps=tuple(dict.fromkeys([*config.taps, *(tap for extra in more for tap in extra.taps)])),
+        taps=config.taps,
         sizes=tuple(sizes),
         pairs=config.history if config.optimizer == "lbfgs" else 0,
         guided=tuple(config.style_layer_weights) if given else (),
@@ -181,4 +181,5 @@ def draft(asked: Config, config: Complete, sizes: list[tuple[int, int]], machine
         raise NSTError("--refine starts with slim and goes on with another network: give --network vgg19 or vgg16")
     asked = dataclasses.replace(asked, style_blend=config.style_blend, style_scale=config.style_scale)
     own = dataclasses.replace(asked, weights=None, steps=None).for_network("slim")
+    own = dataclasses.replace(own, more_taps=config.more_taps)
     return Pass(own, find_weights("slim"), sizes, machine.precisions(own.precision, "slim")[0])

@@ -30,7 +30,7 @@ from nst_jax.options.folders import expand
 from nst_jax.runs import memory
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.finish import enlarged, finished
-from nst_jax.runs.goals import Extra, Goals, exact
+from nst_jax.runs.goals import Extra, Goals, exact, taps_of_extras
 from nst_jax.runs.inputs import Pictures, Source
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.plan import Gathered, footprint, gather
@@ -61,7 +61,7 @@ def own_leaves(goals: Sequence[Objective], styles: Sequence[Objective]) -> dict[
     varying = [
         position
         for position, leaf in enumerate(alike[0])
-        if leaf.ndim == 0 or any(other[position] is not leaf for other in alike)
+        if jnp.ndim(leaf) == 0 or any(other[position] is not leaf for other in alike)
     ]
     return {position: jnp.stack([leaves[position] for leaves in each]) for position in varying}
 
@@ -111,7 +111,7 @@ class Sweep:
 
     def lane_bytes(self) -> int:
         """About how much memory a lane takes at the full size."""
-        taken = footprint(self.union, self.sizes, self.found, self.machine, self.more, self.precision)
+        taken = footprint(self.union, self.sizes, self.found, self.machine, self.precision)
         return memory.lane_bytes(taken)
 
     def pictures_of(self, lane: Resolved) -> Pictures:
@@ -255,6 +255,7 @@ def prepare_lanes(
         common,
         content_layers=_with_weight(config.content_layer_weights for config in configs),
         style_layers=_with_weight(config.style_layer_weights for config in configs),
+        more_taps=taps_of_extras(more),
     )
     found = gather(content, styles, union, apart=True)
     factors = union.style_scale

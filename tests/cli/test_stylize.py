@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from runs.test_report import KEYS
+from runs_support import KEYS
 from support import random_filters, smooth_picture
 
 from nst_jax.choices import flag
@@ -27,6 +27,7 @@ from nst_jax.networks import vgg
 from nst_jax.networks import weights_file as weights
 from nst_jax.options import config
 from nst_jax.pictures import images
+from nst_jax.runs.machine import here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,7 @@ def test_it_writes_a_picture_and_a_report(arguments, tmp_path, capsys):
     assert told["output"] == str(tmp_path / "out.png")
     assert told["config"]["steps"] == told["steps"] == 4
     assert told["evaluations"] == 5
-    assert told["network"]["precision"] == vgg.precision_of("auto", "vgg19")
+    assert told["network"]["precision"] == here().precisions("auto", "vgg19")[0]
     assert told["network"]["sha256"] == weights.file_sha256(arguments["--weights"])
     assert told["inputs"][1]["sha256"] == weights.file_sha256(arguments["--style"])
     assert len(told["trace"]) == 4
@@ -118,7 +119,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     assert said.err == ""
     steps, precision, network, memory = said.out.splitlines()
     assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
-    assert precision == f"precision: {vgg.precision_of('auto', 'vgg19')}"
+    assert precision == f"precision: {here().precisions('auto', 'vgg19')[0]}"
     assert network.startswith("network: vgg19; ")
     assert re.fullmatch(r"memory: about \S+ GiB of \S+ GiB free", memory)
     assert set(tmp_path.iterdir()) == before
@@ -224,9 +225,14 @@ BAD_OPTIONS = [
     ({"content_layers": ["conv4_2:x"]}, "--content-layers has 'conv4_2:x': write NAME:WEIGHT"),
     ({"content_layers": ["conv4_2:-1"]}, "--content-layers conv4_2 is -1.0"),
     ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
-    ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
-    ({"pooling": "median"}, "unknown pooling 'median'"),
-    ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
+    ({"optimizer": "sgd"}, r"choice 'sgd' for argument '--optimizer'. Expected one of \('lbfgs', 'adam'\); nst-"),
+    ({"pooling": "median"}, r"choice 'median' for argument '--pooling'. Expected one of \('avg', 'max'\);"),
+    ({"keep_colors": "hue"}, "choice 'hue' for argument '--keep-colors'. Expected one of .'none', 'luminance', 'chol"),
+    ({"loss": "gram"}, "choice 'gram' for argument '--loss'. Expected one of .'gatys2015', "),
+    ({"padding": "none"}, "choice 'none' for argument '--padding'. Expected one of .'zeros', 'replicate', "),
+    ({"precision": "half"}, "choice 'half' for argument '--precision'. Expected one of .'auto', 'float32', 'bfloat16'"),
+    ({"tv_kind": "l1"}, "choice 'l1' for argument '--tv-kind'. Expected one of .'squares', "),
+    ({"pixel_range": "open"}, "choice 'open' for argument '--pixel-range'. Expected one of .'free', 'bounded'"),
     ({"keep_colors": "luminance", "palette": "{}/style.png"}, "leave one of them out, or choose cholesky"),
     ({"palette": "{}/nowhere.png"}, "nowhere.png does not exist"),
     ({"network": "resnet"}, "unknown network 'resnet'"),

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from convert.test_formats import make_arrays, narrow, real, write_keras  # noqa: F401
+from convert_support import make_arrays, write_keras
 
 from convert_weights.cli import main
 from nst_jax.networks.weights_file import load_weights, weights_path
@@ -106,7 +106,7 @@ def test_help_loads_nothing_heavy():
     assert "--normalize DIR" in run.stdout
 
 
-def test_the_readmes_command(real, tmp_path):  # noqa: F811
+def test_the_readmes_command(real, tmp_path):
     command = [sys.executable, "-m", "convert_weights", str(real), "--output", str(tmp_path / "vgg19.h5")]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0 and run.stderr == ""

@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from convert.test_formats import assert_same, make_arrays, narrow, write_keras  # noqa: F401
+from convert_support import assert_same, make_arrays, write_keras
 
 from convert_weights import download
 from convert_weights.cli import main

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from convert.test_formats import make_arrays, narrow  # noqa: F401
+from convert_support import make_arrays
 from PIL import Image
 
 from convert_weights.cli import main

@@ -5,7 +5,7 @@ import hashlib
 import h5py
 import numpy as np
 import pytest
-from convert.test_formats import REAL, make_arrays, narrow, real, torchvision_state, write_safetensors  # noqa: F401
+from convert_support import make_arrays, torchvision_state, write_safetensors
 
 from convert_weights import preprocessings
 from convert_weights.convert import convert
@@ -29,7 +29,7 @@ def first_layer(bias, kernel=None):
 
 
 @pytest.fixture
-def oxford(real):  # noqa: F811
+def oxford(real):
     with h5py.File(real, "r") as file:
         group = file["block1_conv1"]
         kernel, bias = (group[name][()] for name in group.attrs["weight_names"])

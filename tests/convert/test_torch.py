@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from convert.test_formats import assert_same, make_arrays, narrow, torchvision_state  # noqa: F401
+from convert_support import assert_same, make_arrays, torchvision_state
 
 from convert_weights.convert import convert
 from nst_jax.errors import NSTError

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from runs_support import from_memory, objective_of
+from runs_support import goal_of as goal_by
 from support import random_filters, smooth_picture
 
 from nst_jax.cli import stylize as door
@@ -15,15 +17,17 @@ from nst_jax.errors import NSTError
 from nst_jax.losses import formulas
 from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import choose_weights
-from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.pictures import images, masks
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import inputs, memory, report
-from nst_jax.runs import stylize as transfer
+from nst_jax.runs.machine import here
+from nst_jax.runs.memory import Footprint
 from nst_jax.runs.plan import prepare
+from nst_jax.runs.progress import Stop
+from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import folder, grid
-from nst_jax.sweeps import lanes as sweep
+from nst_jax.sweeps.lanes import prepare_lanes
 
 HEIGHT, WIDTH = 24, 32
 CONTENT, FIRST, SECOND = smooth_picture(HEIGHT, WIDTH, 0), smooth_picture(20, 30, 1), smooth_picture(28, 22, 2)
@@ -57,16 +61,25 @@ def halves(save):
     return save("left", LEFT), save("right", RIGHT)
 
 
-def stylize(config, content=CONTENT, style=FIRST, **options):
-    return transfer.stylize(content, style, config, weights=random_filters(config.network), **options)
+def run(config, content=CONTENT, style=FIRST, **options):
+    return stylize(content, style, config, weights=random_filters(config.network), **options)
 
 
 def goal_of(config, content=CONTENT, style=(FIRST,)):
     """The objective at the full size."""
     weights = random_filters(config.network)
-    ready = prepare(content, style, config, weights=weights)
-    photograph, paintings, given = ready.pictures.photograph, ready.pictures.paintings, ready.pictures.masks
-    return transfer.build_objective(vgg.network(weights), photograph, paintings, ready.sizes[-1], ready.config, given)
+    return goal_by(vgg.network(weights), prepare(content, style, config, weights=weights))
+
+
+def term(goal, name):
+    """One of the terms of an objective."""
+    (found,) = (one for _, one in goal.terms if one.name == name)
+    return found
+
+
+def wanted(goal, tap):
+    """The Gram matrix that an objective wants of a style layer, at the full size."""
+    return term(goal, "style").targets[0][tap].gram
 
 
 def given_by(config, content=CONTENT, style=(FIRST,)):
@@ -96,7 +109,9 @@ def test_masks_of_all_white_leave_the_losses_as_they_are(config, save):
     white = save("white", np.ones((HEIGHT, WIDTH), "f4"))
     plain, masked = goal_of(config), goal_of(dataclasses.replace(config, content_mask=(white,)))
     image = jnp.asarray(smooth_picture(HEIGHT, WIDTH, 5))
-    assert plain.guidance is None
+    assert not term(plain, "content").guides and term(plain, "style").guides == ({},)
+    assert term(plain, "style").regions is plain.frozen is term(plain, "tv").visible is None
+    assert set(term(masked, "style").guides[0]) == set(config.style_layers)
     for name, value in plain(image)[1].items():
         np.testing.assert_allclose(masked(image)[1][name], value, rtol=1e-5)
 
@@ -125,7 +140,7 @@ def test_the_style_loss_is_that_of_each_region_by_its_share(network, config, sav
         assert share == pytest.approx(level * np.mean(region > 0), rel=1e-6)
         expected += 0.7 * share * np.sum((gram - target) ** 2) / np.sum(target**2)
     np.testing.assert_allclose(goal(jnp.asarray(image))[1]["style"], expected, rtol=1e-3)
-    assert goal.style_targets["conv2_1"].shape[0] == 2
+    assert wanted(goal, "conv2_1").shape[0] == 2
 
 
 def test_outside_its_region_the_style_changes_nothing(config, halves):
@@ -148,11 +163,11 @@ def test_each_half_takes_the_statistics_of_its_own_style(save):
     left = np.repeat([[1.0] * 32 + [0.0] * 32], 48, axis=0)
     paths = save("left", left), save("right", 1 - left)
     config = Config(network="slim", size=64, steps=60, scales=1, content_mask=paths)
-    result = transfer.stylize(content, [red, blue], config)
+    result = stylize(content, [red, blue], config)
     net = vgg.network(choose_weights("slim", None))
 
     def style_loss(half, painting):
-        goal = transfer.objective_of(net, None, [painting], Config(network="slim", content_layers=()))
+        goal = objective_of(net, None, [painting], Config(network="slim", content_layers=()))
         return float(goal(jnp.asarray(half))[1]["style"])
 
     for half, before, own, other in (
@@ -164,7 +179,7 @@ def test_each_half_takes_the_statistics_of_its_own_style(save):
 
 
 def test_without_a_mask_the_frame_of_the_region_is_left_to_its_content(config, halves):
-    result = stylize(dataclasses.replace(config, content_mask=halves[:1], tv_weight=0.0, steps=15))
+    result = run(dataclasses.replace(config, content_mask=halves[:1], tv_weight=0.0, steps=15))
     changed = np.abs(result.image - CONTENT)
     assert changed[:, :12].mean() > 10 * changed[:, 22:].mean()
 
@@ -185,9 +200,9 @@ def test_style_masks_say_what_of_a_painting_counts(config, save):
     """Against the Gram matrices of the part alone; at its border responses see more than the part."""
     painting = np.concatenate([smooth_picture(24, 16, 3), 1 - smooth_picture(24, 16, 3) / 4], axis=1)
     part = save("part", LEFT)
-    plain = goal_of(config, style=(painting,)).style_targets["conv1_2"]
-    masked = goal_of(dataclasses.replace(config, style_mask=(part,)), style=(painting,)).style_targets["conv1_2"][0]
-    alone = goal_of(config, style=(painting[:, :16],)).style_targets["conv1_2"]
+    plain = wanted(goal_of(config, style=(painting,)), "conv1_2")
+    masked = wanted(goal_of(dataclasses.replace(config, style_mask=(part,)), style=(painting,)), "conv1_2")[0]
+    alone = wanted(goal_of(config, style=(painting[:, :16],)), "conv1_2")
     assert jnp.linalg.norm(masked - alone) < 0.15 * jnp.linalg.norm(plain - alone)
 
 
@@ -197,7 +212,7 @@ def test_one_painting_may_have_a_part_for_each_region(config, halves):
     assert [part.shape for part in turned.parts] == [(2, 23, 30)]
     assert turned.parts[0][0, :, 20:].min() == turned.parts[0][1, :, :10].min() == 1
     goal = goal_of(dataclasses.replace(config, content_mask=halves), style=(painting,))  # without: all of it for each
-    np.testing.assert_array_equal(*goal.style_targets["conv1_2"])
+    np.testing.assert_array_equal(*wanted(goal, "conv1_2"))
 
 
 def test_colour_coded_style_masks(config, save):
@@ -224,7 +239,7 @@ def test_a_texture_may_have_regions(config, halves):
     painting = smooth_picture(HEIGHT, WIDTH, 4)
     given = given_by(config, content=None, style=(painting, SECOND[:, ::-1]))
     assert given.regions.shape == (2, 12, 16)
-    assert np.isfinite(stylize(config, None, [painting, SECOND]).image).all()
+    assert np.isfinite(run(config, None, [painting, SECOND]).image).all()
 
 
 # ---------------------------------------------------------------- frozen and transparent
@@ -238,7 +253,7 @@ def test_a_texture_may_have_regions(config, halves):
 def test_what_is_frozen_stays_as_the_photograph_has_it(config, halves, tmp_path, changes):
     config = dataclasses.replace(config, freeze=halves[1], **changes)
     seen = []
-    result = stylize(config, on_progress=lambda progress: seen.append(progress.image()))
+    result = run(config, on_progress=lambda progress: seen.append(progress.image()))
     report.save(tmp_path / "out.png", result)
     written = np.asarray(Image.open(tmp_path / "out.png"))
     np.testing.assert_array_equal(written[:, 16:], images.to_uint8(CONTENT[:, 16:]))
@@ -251,10 +266,10 @@ def test_what_is_frozen_stays_as_the_photograph_has_it(config, halves, tmp_path,
 
 def test_a_run_stopped_at_a_coarse_scale_keeps_what_is_frozen(config, halves):
     def stop(progress):
-        raise transfer.Stop
+        raise Stop
 
     config = dataclasses.replace(config, freeze=halves[1], scales=2, init="noise")
-    result = stylize(config, on_progress=stop)
+    result = run(config, on_progress=stop)
     assert result.ended == "stopped"
     np.testing.assert_array_equal(result.image[:, 16:], CONTENT[:, 16:])
 
@@ -262,8 +277,8 @@ def test_a_run_stopped_at_a_coarse_scale_keeps_what_is_frozen(config, halves):
 def test_grey_blends(config, save):
     config = dataclasses.replace(config, steps=0)
     half = dataclasses.replace(config, freeze=save("grey", np.full((HEIGHT, WIDTH), 128 / 255)), init="noise")
-    start, expected = stylize(dataclasses.replace(config, init="noise")).image, 128 / 255 * CONTENT
-    np.testing.assert_allclose(stylize(half).image, expected + (1 - 128 / 255) * start, atol=1e-6)
+    start, expected = run(dataclasses.replace(config, init="noise")).image, 128 / 255 * CONTENT
+    np.testing.assert_allclose(run(half).image, expected + (1 - 128 / 255) * start, atol=1e-6)
 
 
 def test_the_network_sees_the_frozen_part_in_place(config, halves):
@@ -291,7 +306,7 @@ def cutouts(save):
 
 def test_what_is_transparent_neither_counts_nor_is_painted(config, cutouts):
     paths, alpha = cutouts
-    first, second = (stylize(config, path) for path in paths)
+    first, second = (run(config, path) for path in paths)
     assert first.image.tobytes() == second.image.tobytes()
     assert first.losses == second.losses
     there = images.load_image(paths[0]).pixels
@@ -311,7 +326,7 @@ def test_hidden_pixels_of_a_picture_from_memory_count_as_little(config, cutouts)
         Picture(np.where(alpha[..., None] > 0, CONTENT, np.float32(value)), alpha, "array", "", (WIDTH, HEIGHT))
         for value in (0.0, 1.0)
     ]
-    assert stylize(config, pictures[0]).losses == stylize(config, pictures[1]).losses
+    assert run(config, pictures[0]).losses == run(config, pictures[1]).losses
 
 
 def test_the_losses_of_the_visible_part_are_those_of_a_picture_of_it_alone(tiny, config, save):
@@ -322,11 +337,11 @@ def test_the_losses_of_the_visible_part_are_those_of_a_picture_of_it_alone(tiny,
     alpha = np.repeat([[1.0] * 16 + [0.0] * 16], HEIGHT, axis=0).astype("f4")
     for loss in ("normalized", "gatys2015", "gatys2016"):
         options = dataclasses.replace(config, loss=loss, content_layers=("conv1_1",), padding="replicate")
-        whole = transfer.objective_of(vgg.network(random_filters(tiny), padding="replicate"), content, [FIRST], options)
-        part = transfer.objective_of(whole.network, content[:, :16], [FIRST], options)
-        given = masks.load(options, Picture(content, alpha, "array", "", (WIDTH, HEIGHT)), [], (HEIGHT, WIDTH))
-        told = masks.guidance(given, tiny, (HEIGHT, WIDTH), ["conv1_1"], options.style_layer_weights)
-        guided = whole.replace(guidance=told, style_targets={k: v[None] for k, v in whole.style_targets.items()})
+        net = vgg.network(random_filters(tiny), padding="replicate")
+        part = objective_of(net, content[:, :16], [FIRST], options)
+        given = masks.load(options, from_memory(content, alpha), [from_memory(FIRST)], (HEIGHT, WIDTH))
+        guided = objective_of(net, content, [FIRST], options, given)
+        assert term(guided, "content").guides and term(guided, "tv").visible is not None
         found, expected = guided(jnp.asarray(image))[1], part(jnp.asarray(image[:, :16]))[1]
         for name in ("content", "tv"):
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-3)
@@ -336,14 +351,14 @@ def test_opaque_pictures_are_as_without_alpha(config, save):
     alpha = np.ones((HEIGHT, WIDTH), "f4")
     paths = save("with", CONTENT, alpha), save("without", CONTENT)
     assert given_by(config, paths[0]) is None
-    assert stylize(config, paths[0]).image.tobytes() == stylize(config, paths[1]).image.tobytes()
+    assert run(config, paths[0]).image.tobytes() == run(config, paths[1]).image.tobytes()
 
 
 def test_a_paintings_hidden_part_is_no_style(config, save):
     alpha = np.repeat([[1.0] * 16 + [0.0] * 16], HEIGHT, axis=0).astype("f4")
-    target = goal_of(config, style=(save("cut", CONTENT, alpha),)).style_targets["conv1_1"][0]
-    alone = goal_of(config, style=(CONTENT[:, :15],)).style_targets["conv1_1"]  # one position less, at the border
-    whole = goal_of(config, style=(CONTENT,)).style_targets["conv1_1"]
+    target = wanted(goal_of(config, style=(save("cut", CONTENT, alpha),)), "conv1_1")[0]
+    alone = wanted(goal_of(config, style=(CONTENT[:, :15],)), "conv1_1")  # one position less, at the border
+    whole = wanted(goal_of(config, style=(CONTENT,)), "conv1_1")
     assert jnp.linalg.norm(target - alone) < 0.1 * jnp.linalg.norm(whole - alone)
 
 
@@ -403,7 +418,7 @@ def test_masks_are_among_the_inputs_told(config, halves, save):
     freeze = save("keep", np.eye(HEIGHT, WIDTH))
     options = {"content_mask": halves, "style_mask": halves, "freeze": freeze}
     painting = smooth_picture(HEIGHT, WIDTH, 4)
-    told = report.report(stylize(dataclasses.replace(config, steps=0, **options), style=painting))
+    told = report.report(run(dataclasses.replace(config, steps=0, **options), style=painting))
     told = json.loads(json.dumps(told))
     roles = [(entry["role"], entry["path"]) for entry in told["inputs"][2:]]
     left, right = map(str, halves)
@@ -438,11 +453,11 @@ def test_lanes_of_a_sweep_share_the_masks(config, halves, save):
     options = {"content_mask": halves, "freeze": save("bottom", bottom)}
     config = dataclasses.replace(config, optimizer="adam", **options)
     lanes = grid.grid(config, ["a", "b"], ratios=[0.1, 1.0]).lanes
-    prepared = sweep.prepare(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
+    prepared = prepare_lanes(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
     batches = list(prepared.run(range(4), prepared.plan(4)))
     for index, found in batches[0]:
         lane = prepared.lanes[index]
-        alone = stylize(lane.config, style=[FIRST, SECOND][lane.style])
+        alone = run(lane.config, style=[FIRST, SECOND][lane.style])
         assert found.losses == pytest.approx(alone.losses, rel=1e-3)
         assert [entry["role"] for entry in found.inputs] == [entry["role"] for entry in alone.inputs]
         np.testing.assert_array_equal(found.image[16:], CONTENT[16:])
@@ -452,21 +467,22 @@ def test_lanes_of_a_sweep_share_the_masks(config, halves, save):
 def test_a_transparent_painting_among_opaque_ones_in_a_sweep(config, save):
     cut = save("cut", CONTENT, LEFT)
     lanes = grid.grid(dataclasses.replace(config, optimizer="adam"), ["a", "b"]).lanes
-    prepared = sweep.prepare(CONTENT, [FIRST, cut], lanes, weights=random_filters(config.network))
+    prepared = prepare_lanes(CONTENT, [FIRST, cut], lanes, weights=random_filters(config.network))
     (batch,) = prepared.run(range(2), prepared.plan(2))
     for (_, found), style in zip(batch, [FIRST, cut], strict=True):
-        assert found.losses == pytest.approx(stylize(prepared.lanes[0].config, style=style).losses, rel=1e-3)
+        assert found.losses == pytest.approx(run(prepared.lanes[0].config, style=style).losses, rel=1e-3)
 
 
-def test_regions_are_counted_in_the_memory(config, halves, monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
+def test_regions_are_counted_in_the_memory(config, halves):
+    machine, weights = dataclasses.replace(here(), free=2**40), random_filters("tiny")
     plans = [
-        prepare(CONTENT, style, dataclasses.replace(config, content_mask=paths), weights=random_filters("tiny")).plan
+        prepare(CONTENT, style, dataclasses.replace(config, content_mask=paths), weights=weights, machine=machine).plan
         for style, paths in (([FIRST], ()), ([FIRST], halves[:1]), ([FIRST, SECOND], halves))
     ]
     assert plans[0].needed == plans[1].needed < plans[2].needed
-    guided = {"conv2_1": 3}
-    few, many = (memory.lane_bytes("slim", guided, (96, 128), Method("adam"), guided=each) for each in ({}, guided))
+    plain = Footprint("slim", ("conv2_1",), ((96, 128),), pairs=0)
+    guided = dataclasses.replace(plain, guided=("conv2_1",), regions=3)
+    few, many = map(memory.lane_bytes, (plain, guided))
     assert many - few == pytest.approx(4 * (2 * memory.GUIDED_COPIES * 48 * 64 * 32 + 3 * 2 * 32**2), rel=1e-6)
 
 

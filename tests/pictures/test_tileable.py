@@ -4,11 +4,11 @@ import dataclasses
 import json
 
 import jax
-import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from runs_support import goal_of
+from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli.stylize import main
 from nst_jax.losses import formulas
@@ -17,11 +17,12 @@ from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.pictures import tileable as seams
 from nst_jax.runs import inputs, report, scales
-from nst_jax.runs import stylize as transfer
+from nst_jax.runs.finish import resized, seamless
 from nst_jax.runs.plan import prepare
+from nst_jax.runs.result import notes_of
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import grid
-from nst_jax.sweeps import lanes as sweep
+from nst_jax.sweeps.lanes import prepare_lanes
 
 CONTENT, STYLE = smooth_picture(21, 26, 0), smooth_picture(24, 18, 1)
 
@@ -72,9 +73,9 @@ def test_a_shifted_tile_gives_a_shifted_tile():
 
 def test_lanes_are_resized_one_by_one():
     lanes = np.stack([smooth_picture(12, 20, seed) for seed in (1, 2)])
-    together = inputs.resized(lanes, 24, 40, True)
+    together = resized(lanes, 24, 40, True)
     np.testing.assert_array_equal(together[1], seams.resize_tile(lanes[1], 24, 40))
-    np.testing.assert_array_equal(inputs.seamless(together)[0], seams.even_seam(together[0]))
+    np.testing.assert_array_equal(seamless(together)[0], seams.even_seam(together[0]))
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0,), (1,)])
@@ -142,7 +143,7 @@ def test_no_pooling_drops_a_row(config):
 @pytest.mark.parametrize("size", range(26, 43))
 def test_the_size_is_the_same_when_it_is_asked_for_again(config, size):
     """Of the photograph as it is loaded, and of the photograph that was fitted."""
-    config = dataclasses.replace(config, size=size)
+    config = dataclasses.replace(config, size=size).for_network(config.network)
     for shape in ((30, 40), (33, 40), (40, 40), (40, 31), (40, 12)):
         photograph, _ = inputs.load_pictures(smooth_picture(*shape, 0), STYLE, config)
         assert photograph.pixels.shape[:2] == scales.full_size(photograph, [], config)
@@ -152,18 +153,14 @@ def test_the_size_is_the_same_when_it_is_asked_for_again(config, size):
 def test_the_size_is_told_where_it_is_another(config):
     prepared = prepare(CONTENT, STYLE, config, weights=random_filters(config.network))
     assert prepared.sizes == [(20, 28)]
-    assert inputs.notes_of(prepared.pictures) == [
-        "array: made 28 x 20 pixels, not 26 x 21: to tile, sides are multiples of 4"
-    ]
+    assert notes_of(prepared.pictures) == ["array: made 28 x 20 pixels, not 26 x 21: to tile, sides are multiples of 4"]
     even = dataclasses.replace(config, size=24)
     prepared = prepare(smooth_picture(20, 24, 0), STYLE, even, weights=random_filters(config.network))
-    assert inputs.notes_of(prepared.pictures) == []
+    assert notes_of(prepared.pictures) == []
     texture = dataclasses.replace(config, content_layers=(), init="noise", size=30)
     prepared = prepare(None, STYLE, texture, weights=random_filters(config.network))
     assert prepared.sizes == [(32, 24)]
-    assert inputs.notes_of(prepared.pictures) == [
-        "array: made 24 x 32 pixels, not 23 x 30: to tile, sides are multiples of 4"
-    ]
+    assert notes_of(prepared.pictures) == ["array: made 24 x 32 pixels, not 23 x 30: to tile, sides are multiples of 4"]
 
 
 # ---------------------------------------------------------------- the objective
@@ -174,7 +171,7 @@ def test_a_shift_around_the_border_changes_nothing(config):
     texture = dataclasses.replace(config, content_layers=(), init="noise", size=24)
     prepared = prepare(None, STYLE, texture, weights=random_filters(config.network))
     net = vgg.network(prepared.weights, padding=prepared.config.padding)
-    goal = transfer.build_objective(net, None, prepared.pictures[1], prepared.sizes[-1], prepared.config)
+    goal = goal_of(net, prepared)
     image = jnp.asarray(smooth_picture(*prepared.sizes[-1], 5))
     shift = (8, 12), (0, 1)
     value_and_gradient = jax.jit(lambda goal, x: jax.value_and_grad(lambda x: goal(x)[0])(x))
@@ -183,10 +180,8 @@ def test_a_shift_around_the_border_changes_nothing(config):
     np.testing.assert_allclose(shifted, total, rtol=1e-5)
     np.testing.assert_allclose(shifted_gradient, jnp.roll(gradient, *shift), atol=1e-5 * float(jnp.abs(gradient).max()))
 
-    plain = transfer.build_objective(
-        vgg.network(prepared.weights), None, prepared.pictures[1], prepared.sizes[-1],
-        dataclasses.replace(texture, tileable=False),
-    )  # fmt: skip
+    open_ended = dataclasses.replace(prepared.config, tileable=False)
+    plain = goal_of(vgg.network(prepared.weights), prepared._replace(config=open_ended))
     here, there = (value_and_gradient(plain, x)[0] for x in (image, jnp.roll(image, *shift)))
     assert abs(there / here - 1) > 1e-3
 
@@ -196,14 +191,15 @@ def test_paintings_are_not_wrapped(config):
     filters = random_filters(config.network)
     prepared = prepare(CONTENT, STYLE, config, weights=filters)
     net = vgg.network(filters, padding="wrap")
-    goal = transfer.build_objective(net, *prepared.pictures[:2], prepared.sizes[-1], prepared.config)
+    goal = goal_of(net, prepared)
+    content, style, _ = (term for _, term in goal.terms)
     photograph, [painting] = prepared.pictures[:2]
     mirrored = vgg.features(vgg.network(filters, padding="reflect"), jnp.asarray(painting.pixels), ["conv1_2"])[
         "conv1_2"
     ]
-    np.testing.assert_allclose(goal.style_targets["conv1_2"], formulas.gram(mirrored), rtol=1e-5)
+    np.testing.assert_allclose(style.targets[0]["conv1_2"].gram, formulas.gram(mirrored), rtol=1e-5)
     wrapped = vgg.features(net, jnp.asarray(photograph.pixels), ["conv2_1"])["conv2_1"]
-    np.testing.assert_allclose(goal.content_targets["conv2_1"], wrapped, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(content.targets["conv2_1"], wrapped, rtol=1e-4, atol=1e-5)
     assert goal.network.padding == "wrap"
 
 
@@ -233,12 +229,7 @@ def test_the_seam_is_no_steeper_than_the_inside(config, changes):
     assert told["size"] == [result.image.shape[1], result.image.shape[0]]
     assert told["config"]["tileable"] is True
     prepared = prepare(content, STYLE, config, weights=filters)
-    goal = transfer.build_objective(
-        vgg.network(filters, prepared.config.pooling, "wrap"),
-        *prepared.pictures[:2],
-        prepared.sizes[-1],
-        prepared.config,
-    )
+    goal = goal_of(vgg.network(filters, prepared.config.pooling, "wrap"), prepared)
     assert result.losses["total"] == pytest.approx(float(goal(jnp.asarray(result.image))[0]), rel=1e-4)
     assert min(row["total"] for row in result.trace[-12:]) < result.trace[-12]["total"]
 
@@ -285,26 +276,18 @@ def test_alpha_has_the_size_of_the_result(config, tmp_path):
 
 
 def test_another_photograph_compiles_nothing(config):
-    compiled = []
-
-    def listen(event, duration, **_):
-        if event.endswith("backend_compile_duration"):
-            compiled.append(event)
-
     filters = random_filters(config.network)
     stylize(CONTENT, STYLE, config, weights=filters)
-    jax.monitoring.register_event_duration_secs_listener(listen)
     other = dataclasses.replace(config, style_weight=2.0, tv_weight=1.0)
-    stylize(smooth_picture(21, 26, 8), smooth_picture(24, 18, 9), other, weights=filters)
-    jax.monitoring.unregister_event_duration_listener(listen)
-    assert compiled == []
+    pictures = smooth_picture(21, 26, 8), smooth_picture(24, 18, 9)
+    assert compiled_by(lambda: stylize(*pictures, other, weights=filters)) == 0
 
 
 def test_lanes_tile_as_runs_alone_do(config):
     filters, other = random_filters(config.network), smooth_picture(22, 24, 2)
     config = dataclasses.replace(config, optimizer="adam", steps=6, tv_kind="absolute", pixel_range="bounded")
     lanes = grid.grid(config, ["a", "b"], ratios=[0.1, 1.0]).lanes
-    prepared = sweep.prepare(CONTENT, [STYLE, other], lanes, weights=filters)
+    prepared = prepare_lanes(CONTENT, [STYLE, other], lanes, weights=filters)
     [results] = prepared.run(range(4), prepared.plan(4))
     for lane, (_, result) in zip(prepared.lanes, results, strict=True):
         alone = stylize(CONTENT, [STYLE, other][lane.style], lane.config, weights=filters)

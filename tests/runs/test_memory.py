@@ -10,12 +10,11 @@ import pytest
 from nst_jax.cli.stylize import plan_lines
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights_file import find_weights
-from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.runs import memory, plan, stylize
+from nst_jax.runs.machine import here
+from nst_jax.runs.memory import Footprint
 
-TAPS = {**Config().content_layer_weights, **Config().style_layer_weights}
-METHOD = Method("lbfgs", 20)
 #: A run in a process of its own: prints the estimate over the bytes by which the process grew at its peak.
 RUN = """
 import dataclasses, re, sys
@@ -62,68 +61,104 @@ def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way,
     assert float(done.stdout or "nan") == pytest.approx(1, abs=0.2), done.stdout + done.stderr
 
 
-def sizes(longest):
-    return [(longest * 3 // 4, longest)]
+def footprint(longest, network="slim", **changes):
+    """That of the default preset, at one size."""
+    usual = Footprint(network, Config().taps, ((longest * 3 // 4, longest),), pairs=20)
+    return dataclasses.replace(usual, **changes)
 
 
-def plan_with(free, longest, monkeypatch, network="slim", precisions=("float32",)):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
-    return memory.plan(network, TAPS, sizes(longest), METHOD, precisions=precisions)
+def plan_with(free, longest, network="slim", precisions=("float32",)):
+    return memory.plan(footprint(longest, network), free, precisions)
 
 
-def test_a_run_that_fits_keeps_its_responses(monkeypatch):
-    needed = memory.run_bytes("slim", TAPS, sizes(512), METHOD)
-    assert plan_with(needed, 512, monkeypatch) == (needed, needed, "float32", False)
+def test_a_run_that_fits_keeps_its_responses():
+    needed = memory.run_bytes(footprint(512))
+    assert plan_with(needed, 512) == (needed, needed, "float32", False)
 
 
-def test_responses_are_computed_again_where_they_do_not_fit(monkeypatch):
-    kept, again = (memory.run_bytes("slim", TAPS, sizes(4096), METHOD, remat) for remat in (False, True))
+def test_responses_are_computed_again_where_they_do_not_fit():
+    kept, again = (memory.run_bytes(footprint(4096, remat=remat)) for remat in (False, True))
     assert again < kept
-    assert plan_with(kept - 1, 4096, monkeypatch) == (again, kept - 1, "float32", True)
+    assert plan_with(kept - 1, 4096) == (again, kept - 1, "float32", True)
 
 
-def test_bfloat16_is_taken_where_float32_does_not_fit(monkeypatch):
+def test_bfloat16_is_taken_where_float32_does_not_fit():
     both = ("float32", "bfloat16")
-    least = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, remat=True)
-    half = memory.run_bytes("vgg19", TAPS, sizes(2048), METHOD, precision="bfloat16")
+    least = memory.run_bytes(footprint(2048, "vgg19", remat=True))
+    half = memory.run_bytes(footprint(2048, "vgg19", precision="bfloat16"))
     assert half < 0.8 * least
-    assert plan_with(least, 2048, monkeypatch, "vgg19", both)[2:] == ("float32", True)
-    assert plan_with(least - 1, 2048, monkeypatch, "vgg19", both) == (half, least - 1, "bfloat16", False)
+    assert plan_with(least, 2048, "vgg19", both)[2:] == ("float32", True)
+    assert plan_with(least - 1, 2048, "vgg19", both) == (half, least - 1, "bfloat16", False)
 
 
-def test_a_run_and_a_dry_run_take_the_planned_precision(monkeypatch):
+def test_a_run_and_a_dry_run_take_the_planned_precision():
     photograph = np.random.default_rng(0).uniform(size=(24, 32, 3)).astype("f4")
-    config, weights = Config(network="slim", size=32, steps=2, scales=1), find_weights("slim")
+    shallow = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1",)}
+    config, weights = Config(network="slim", size=32, steps=2, scales=1, **shallow), find_weights("slim")
     fits = plan.prepare(photograph, photograph, config, weights=weights)
     assert fits.plan.precision == fits.passes[0].precision == "float32"
     small = plan.prepare(photograph, photograph, dataclasses.replace(config, precision="bfloat16"), weights=weights)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: small.plan.needed)
-    tight = plan.prepare(photograph, photograph, config, weights=weights)
+    full = dataclasses.replace(here(), free=small.plan.needed)
+    tight = plan.prepare(photograph, photograph, config, weights=weights, machine=full)
     assert tight.plan.precision == tight.passes[0].precision == "bfloat16"
+    assert tight.plan.free == small.plan.needed
     assert "precision: bfloat16, to fit\n" in plan_lines(tight)
-    result = stylize.stylize(photograph, photograph, config, weights=weights)
+    result = stylize.stylize(photograph, photograph, config, weights=weights, machine=full)
     assert result.weights["precision"] == "bfloat16" and result.config.precision == "auto"
     asked = dataclasses.replace(config, precision="float32")
-    assert plan.prepare(photograph, photograph, asked, weights=weights).plan.precision == "float32"
+    assert plan.prepare(photograph, photograph, asked, weights=weights, machine=full).plan.precision == "float32"
 
 
-def test_a_size_that_would_fit_is_named_and_fits(monkeypatch):
-    free = memory.run_bytes("vgg19", TAPS, sizes(1024), METHOD)
+def test_a_size_that_would_fit_is_named_and_fits():
+    free = memory.run_bytes(footprint(1024, "vgg19"))
     with pytest.raises(
         NSTError, match=r"4096 x 3072 pixels with vgg19 take about .* --size (\d+) would fit"
     ) as refused:
-        plan_with(free, 4096, monkeypatch, "vgg19")
+        plan_with(free, 4096, "vgg19")
     named = int(str(refused.value).split("--size ")[1].split()[0])
     assert 1024 <= named < 1200  # more than 1024: responses are computed again
-    assert plan_with(free, named, monkeypatch, "vgg19").needed <= free
+    assert plan_with(free, named, "vgg19").needed <= free
 
 
-def test_where_nothing_fits_that_is_said(monkeypatch):
+def test_where_nothing_fits_that_is_said():
     with pytest.raises(NSTError, match="0.0 are free: no size would fit"):
-        plan_with(1000, 512, monkeypatch)
+        plan_with(1000, 512)
 
 
 def test_more_pixels_and_more_pairs_take_more():
-    assert memory.lane_bytes("vgg19", TAPS, (96, 128), METHOD) < memory.lane_bytes("vgg19", TAPS, (128, 128), METHOD)
-    few, many = (memory.lane_bytes("slim", TAPS, (96, 128), Method("lbfgs", history)) for history in (5, 6))
+    lanes = [footprint(128, "vgg19", sizes=((height, 128),)) for height in (96, 128)]
+    assert memory.lane_bytes(lanes[0]) < memory.lane_bytes(lanes[1])
+    few, many = (memory.lane_bytes(footprint(128, pairs=pairs)) for pairs in (5, 6))
     assert many - few == 2 * 4 * 3 * 96 * 128
+
+
+def test_a_deeper_layer_and_more_octaves_take_more():
+    shallow, deep = (footprint(128, "vgg19", taps=taps) for taps in (("conv2_1",), ("conv2_1", "conv5_1")))
+    once, twice = (footprint(128, octaves=octaves) for octaves in (1, 2))
+    for less, more in ((shallow, deep), (once, twice)):
+        assert memory.lane_bytes(less) < memory.lane_bytes(more)
+        assert memory.run_bytes(less) < memory.run_bytes(more)
+
+
+def test_an_accelerator_holds_no_programs_but_more_copies():
+    cpu, gpu = footprint(512, "vgg19"), footprint(512, "vgg19", platform="gpu", lowering="xla")
+    assert memory.lane_bytes(gpu) > 1.5 * memory.lane_bytes(cpu)
+    host = memory.run_bytes(cpu) - memory.lane_bytes(cpu)
+    assert host > memory.PROGRAMS > memory.run_bytes(gpu) - memory.lane_bytes(gpu)
+
+
+def test_the_footprint_is_that_of_the_options(tiny, pictures):
+    """What of a run's options decides how much memory it takes."""
+    config = Config(
+        network=tiny, size=160, scales=2, style_octaves=2, history=7, content_layers=("conv2_1",),
+        style_layers=("conv1_1", "conv1_2"),
+    ).for_network(tiny)  # fmt: skip
+    found = plan.gather(*([path] if each else path for each, path in enumerate(pictures)), config)
+    machine = dataclasses.replace(here(), platform="gpu")
+    expected = Footprint(
+        tiny, ("conv2_1", "conv1_1", "conv1_2"), ((57, 80), (113, 160)), 7, (), 0, 1, "gpu", "xla", "bfloat16"
+    )
+    found_of = plan.footprint(config, found.sizes, found, machine, precision="bfloat16")
+    assert found_of == expected
+    adam = dataclasses.replace(config, optimizer="adam")
+    assert plan.footprint(adam, found.sizes, found, machine).pairs == 0

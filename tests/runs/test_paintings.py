@@ -8,21 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from runs_support import objective_of
 from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli import stylize as command
 from nst_jax.cli import sweep as sweep_command
 from nst_jax.errors import NSTError
-from nst_jax.losses import formulas, objective, statistics
+from nst_jax.losses import formulas, statistics
 from nst_jax.networks import vgg, weights_file
 from nst_jax.options import folders as styles
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import inputs
 from nst_jax.runs import report as runs
-from nst_jax.runs import stylize as transfer
+from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import grid
-from nst_jax.sweeps import lanes as sweep
+from nst_jax.sweeps.lanes import prepare_lanes
 
 CONTENT, FIRST, SECOND = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1), smooth_picture(22, 24, 2)
 
@@ -36,9 +37,7 @@ def config(tiny):
 
 
 def run(config, style=(FIRST, SECOND), **changes):
-    return transfer.stylize(
-        CONTENT, style, dataclasses.replace(config, **changes), weights=random_filters(config.network)
-    )
+    return stylize(CONTENT, style, dataclasses.replace(config, **changes), weights=random_filters(config.network))
 
 
 def same(first, second):
@@ -110,7 +109,7 @@ def test_a_sweep_over_strengths(config):
     made = grid.grid(config, ["a", "b"], strengths=[0.0, 0.5, 1.0])
     assert made.columns == ("strength 0", "strength 0.5", "strength 1")
     assert made.rows == ("a", "b")
-    prepared = sweep.prepare(CONTENT, [FIRST, SECOND], made.lanes, weights=random_filters(config.network))
+    prepared = prepare_lanes(CONTENT, [FIRST, SECOND], made.lanes, weights=random_filters(config.network))
     results = [result for _, result in prepared.run_batch(range(6), prepared.plan(6), lambda progress: None)]
     for lane, result in zip(prepared.lanes, results, strict=True):
         alone = run(lane.config, [FIRST, SECOND][lane.style])
@@ -118,7 +117,7 @@ def test_a_sweep_over_strengths(config):
         assert result.losses == {name: pytest.approx(value, rel=1e-3) for name, value in alone.losses.items()}
     assert results[0].losses["content"] < results[1].losses["content"] < results[2].losses["content"]
     other = grid.grid(config, ["a", "b"], strengths=[0.1, 0.2, 0.9]).lanes
-    again = sweep.prepare(CONTENT, [FIRST, SECOND], other, weights=random_filters(config.network))
+    again = prepare_lanes(CONTENT, [FIRST, SECOND], other, weights=random_filters(config.network))
     assert compiled_by(lambda: again.run_batch(range(6), again.plan(6), lambda progress: None)) == 0
 
 
@@ -142,15 +141,18 @@ def test_the_target_is_the_weighted_mean_of_the_gram_matrices(tiny, stand_in, ne
     filters = random_filters(network)
     net, taps = vgg.network(filters), {"conv1_1": 1.0, "conv2_1": 1.0}
 
-    def target(blend, paintings=(FIRST, SECOND)):
-        return objective.build(
-            net, None, [jnp.asarray(one) for one in paintings], content_layers={}, style_layers=taps,
-            content_weight=0.0, style_weight=1.0, style_blend=blend,
-        ).style_targets  # fmt: skip
+    layers = {"content_layers": (), "style_layers": tuple(f"{tap}:1" for tap in taps), "style_octaves": 1}
 
-    first, second = (
-        statistics.style_targets(net, jnp.asarray(one), tuple(taps))["style_targets"] for one in (FIRST, SECOND)
-    )
+    def grams(targets):
+        (octave,) = targets
+        return {tap: found.gram for tap, found in octave.items()}
+
+    def target(blend, paintings=(FIRST, SECOND)):
+        goal = objective_of(net, None, paintings, Config(network=network, style_blend=blend, **layers))
+        (style,) = (term for _, term in goal.terms if term.name == "style")
+        return grams(style.targets)
+
+    first, second = (grams(statistics.style_targets(net, jnp.asarray(one), tuple(taps))) for one in (FIRST, SECOND))
     for tap in taps:
         blended = target((3.0, 1.0))[tap]
         np.testing.assert_allclose(blended, 0.75 * first[tap] + 0.25 * second[tap], rtol=1e-5)
@@ -169,11 +171,14 @@ def test_blends_go_from_one_painting_to_the_other(config):
     assert same(run(config, style_blend=(1.0, 0.0)).image, alone.image)
     assert same(run(config, style_blend=(2.0, 2.0)).image, run(config).image)
     net = vgg.network(random_filters(config.network))
-    target = statistics.style_targets(net, jnp.asarray(FIRST), ("conv1_1",))["style_targets"]["conv1_1"]
+
+    def gram(image):
+        return statistics.style_targets(net, jnp.asarray(image), ("conv1_1",))[0]["conv1_1"].gram
+
+    target = gram(FIRST)
 
     def distance(blend):
-        made = statistics.style_targets(net, jnp.asarray(run(config, style_blend=blend, steps=60).image), ("conv1_1",))
-        return float(formulas.style_loss(made["style_targets"]["conv1_1"], target))
+        return float(formulas.style_loss(gram(run(config, style_blend=blend, steps=60).image), target))
 
     distances = [distance(blend) for blend in ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))]
     assert distances == sorted(distances)
@@ -207,7 +212,7 @@ def test_blends_and_scales_that_cannot_be(config, changes, message):
 def test_a_sweep_has_no_blend(config):
     lanes = grid.grid(dataclasses.replace(config, style_blend=(1.0, 2.0)), ["a", "b"]).lanes
     with pytest.raises(NSTError, match="--style-blend mixes paintings in one picture, and a sweep makes one of each"):
-        sweep.prepare(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
+        prepare_lanes(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
 
 
 # ---------------------------------------------------------------- folders
@@ -275,7 +280,7 @@ def test_a_folder_without_pictures(tmp_path):
 
 def shape_of(painting, **changes):
     """How the network is shown a painting, given as an array or a file, and the notes."""
-    (shown,) = inputs.load_pictures(CONTENT, painting, Config(network="vgg19", size=64, **changes))[1]
+    (shown,) = inputs.load_pictures(CONTENT, painting, Config(size=64, **changes).for_network("vgg19"))[1]
     return shown.pixels.shape[:2], shown.notes
 
 
@@ -301,6 +306,7 @@ def test_a_painting_is_shown_at_a_multiple_of_its_usual_size(tmp_path, size, cha
 
 def test_each_painting_has_its_scale_at_every_scale(config):
     config = dataclasses.replace(config, size=24, scales=2, style_scale=(0.5, 2.0))
+    config = config.for_network(config.network)
     _, paintings = inputs.load_pictures(CONTENT, [FIRST, SECOND], config)
     assert [one.pixels.shape[:2] for one in paintings] == [(12, 9), (44, 48)]
     coarse = [inputs.painting_at(one, (10, 12), config).shape[:2] for one in paintings]
@@ -325,7 +331,7 @@ def test_larger_motifs_vary_more_slowly(tiny):
                     init="noise", tv_weight=0.0, style_weight=1.0)  # fmt: skip
     differences = []
     for scale in (1.0, 2.0):
-        made = transfer.stylize(
+        made = stylize(
             CONTENT, stripes, dataclasses.replace(config, style_scale=(scale,)), weights=random_filters(tiny)
         )
         differences.append(made.losses["tv"])
@@ -334,7 +340,7 @@ def test_larger_motifs_vary_more_slowly(tiny):
 
 def test_a_sweep_of_styles_with_scales(config):
     lanes = grid.grid(dataclasses.replace(config, style_scale=(0.5, 2.0)), ["a", "b"]).lanes
-    prepared = sweep.prepare(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
+    prepared = prepare_lanes(CONTENT, [FIRST, SECOND], lanes, weights=random_filters(config.network))
     assert [lane.config.style_scale for lane in prepared.lanes] == [(0.5,), (2.0,)]
     for lane, (_, result) in zip(
         prepared.lanes, prepared.run_batch([0, 1], prepared.plan(2), lambda progress: None), strict=True

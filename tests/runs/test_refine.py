@@ -13,9 +13,10 @@ from nst_jax.networks import weights_file
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs.plan import prepare
-from nst_jax.runs.stylize import Stop, stylize
+from nst_jax.runs.progress import Stop
+from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps.grid import Lane
-from nst_jax.sweeps.lanes import prepare as prepare_sweep
+from nst_jax.sweeps.lanes import prepare_lanes
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg")
 
@@ -89,7 +90,7 @@ def test_where_it_is_of_no_use():
     with pytest.raises(NSTError, match="--refine starts with slim .*: give --network vgg19"):
         stylize(CONTENT, STYLE, dataclasses.replace(CONFIG, network="slim"))
     with pytest.raises(NSTError, match="--refine is for a single picture"):
-        prepare_sweep(CONTENT, [STYLE], [Lane(CONFIG, 0)], weights=random_filters("vgg19"))
+        prepare_lanes(CONTENT, [STYLE], [Lane(CONFIG, 0)], weights=random_filters("vgg19"))
 
 
 def test_without_it_nothing_is_slims():

@@ -4,8 +4,10 @@ import dataclasses
 import json
 import math
 
+import jax
 import numpy as np
 import pytest
+from runs_support import KEYS
 from support import random_filters, smooth_picture
 
 from nst_jax.errors import NSTError
@@ -14,11 +16,6 @@ from nst_jax.pictures import images
 from nst_jax.runs import report as runs
 from nst_jax.runs.inputs import as_picture
 from nst_jax.runs.stylize import stylize
-
-KEYS = {
-    "config", "loss_weights", "device", "versions", "network", "inputs", "output", "seconds", "steps", "evaluations",
-    "losses", "trace",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -39,7 +36,7 @@ def test_a_report_has_every_key_and_is_json(result):
     assert set(told["losses"]) == {"content", "style", "tv", "total"}
     assert [set(row) for row in told["trace"]] == [{"content", "style", "tv", "total", "step", "seconds", "size"}] * 2
     assert {"nst_jax", "jax", "flax", "optax", "numpy"} <= set(told["versions"])
-    assert told["device"]["platform"] == "cpu"
+    assert told["device"] == {"platform": "cpu", "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
     assert [entry["role"] for entry in told["inputs"]] == ["content", "style"]
     assert runs.report(result)["output"] is None
 

@@ -22,7 +22,9 @@ from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
-from nst_jax.runs import memory, stylize
+from nst_jax.runs import machine, memory
+from nst_jax.runs.progress import Stop
+from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import folder as gallery
 from nst_jax.sweeps import grid
 from nst_jax.sweeps import lanes as sweep
@@ -82,10 +84,10 @@ def test_each_lane_equals_the_same_run_alone(config, filters, changes, tolerance
     sets = grid.cumulative(config.style_layers)[::2] if config.scales == 1 else None  # each compiled alone
     seeds = [3, 4] if config.init == "noise" else None
     lanes = grid.grid(config, ["a", "b"], style_layer_sets=sets, seeds=seeds, ratios=[0.01, 1.0]).lanes
-    prepared = sweep.prepare(CONTENT, [STYLE, OTHER], lanes, weights=filters)
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE, OTHER], lanes, weights=filters)
     assert len(prepared.sizes) == config.scales
     for lane, result in zip(prepared.lanes, run(prepared), strict=True):
-        alone = stylize.stylize(CONTENT, [STYLE, OTHER][lane.style], lane.config, weights=filters)
+        alone = stylize(CONTENT, [STYLE, OTHER][lane.style], lane.config, weights=filters)
         assert result.losses["total"] == pytest.approx(alone.losses["total"], rel=tolerance)
         assert result.config == alone.config
         assert (result.steps, result.evaluations, result.ended) == (alone.steps, alone.evaluations, "")
@@ -103,15 +105,15 @@ def test_losses_are_told_in_float32(config, filters):
     """Of steps in bfloat16 as well, where several paintings have targets of their own; one step leaves the start."""
     config = dataclasses.replace(config, precision="bfloat16", steps=1, init="content")
     lanes = grid.grid(config, ["a", "b"]).lanes
-    results = run(sweep.prepare(CONTENT, [STYLE, OTHER], lanes, weights=filters))
+    results = run(sweep.prepare_lanes(CONTENT, [STYLE, OTHER], lanes, weights=filters))
     for style, result in zip([STYLE, OTHER], results, strict=True):
-        alone = stylize.stylize(CONTENT, style, config, weights=filters)
+        alone = stylize(CONTENT, style, config, weights=filters)
         assert result.losses == {name: pytest.approx(value, rel=1e-5) for name, value in alone.losses.items()}
 
 
 def test_lanes_differ(config, filters):
     """The lanes are not copies of one another, and their pictures follow their settings."""
-    results = run(sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
+    results = run(sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
     assert len({result.image.tobytes() for result in results}) == len(results) == 16
     for small, large in zip(results[::2], results[1::2], strict=True):  # ratios 0.01 and 1
         assert large.losses["content"] < small.losses["content"]
@@ -126,23 +128,26 @@ def test_lanes_may_differ_in_all_that_varies(config, filters):
         {"init": "style", "style_layers": ("conv1_1:2", "conv1_2:0.5")},
     ]
     lanes = [grid.Lane(dataclasses.replace(config, optimizer="adam", steps=8, **change)) for change in changes]
-    prepared = sweep.prepare(CONTENT, [STYLE], lanes, weights=filters)
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE], lanes, weights=filters)
     for lane, result in zip(prepared.lanes, run(prepared), strict=True):
-        alone = stylize.stylize(CONTENT, STYLE, lane.config, weights=filters)
+        alone = stylize(CONTENT, STYLE, lane.config, weights=filters)
         assert result.losses == {name: pytest.approx(value, rel=1e-3) for name, value in alone.losses.items()}
 
 
 def test_everything_is_compiled_once(config, filters):
     """Another sweep of as many lanes, of the same shapes, compiles nothing; one of another optimiser does."""
+    found = []
 
     def sweep_of(content, styles, **changes):
         lanes = small_grid(dataclasses.replace(config, **changes)).lanes
-        run(sweep.prepare(content, styles, lanes, weights=filters))
+        found.append(run(sweep.prepare_lanes(content, styles, lanes, weights=filters))[0])
 
-    assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER])) > 0
+    sweep_of(CONTENT, [STYLE, OTHER])
     others = [smooth_picture(*picture.shape[:2], seed) for seed, picture in enumerate((CONTENT, STYLE, OTHER), 5)]
     assert compiled_by(lambda: sweep_of(others[0], others[1:], style_weight=3.0)) == 0
     assert compiled_by(lambda: sweep_of(CONTENT, [STYLE, OTHER], history=5)) > 0
+    assert found[1].seconds["compile"] == 0 < found[2].seconds["compile"]
+    assert found[1].losses["total"] > 0
 
 
 def test_one_program_for_all_lanes(config, filters):
@@ -153,7 +158,7 @@ def test_one_program_for_all_lanes(config, filters):
         return loss_of_lane(argument, image)
 
     config = dataclasses.replace(config, optimizer="adam", steps=4)
-    prepared = sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "loss_of_lane", counted)
         run(prepared, at_once=4)
@@ -161,7 +166,7 @@ def test_one_program_for_all_lanes(config, filters):
 
 
 def test_one_evaluation_a_step(config, filters):
-    results = run(sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
+    results = run(sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters))
     assert {result.evaluations for result in results} == {config.steps + 1}
 
 
@@ -169,7 +174,7 @@ def test_one_evaluation_a_step(config, filters):
 def test_batches_give_the_same_as_one(config, filters, at_once):
     config = dataclasses.replace(config, optimizer="adam", steps=10)
     lanes = grid.grid(config, ["a"], seeds=[0, 1, 2, 3, 4, 5, 6]).lanes
-    prepared = sweep.prepare(CONTENT, [STYLE], lanes, weights=filters)
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE], lanes, weights=filters)
     seen = []
     whole, parts = run(prepared), run(prepared, at_once, on_progress=seen.append)
     for one, other in zip(whole, parts, strict=True):
@@ -198,14 +203,16 @@ def test_batch_size(lanes, at_once, devices, expected):
     assert sweep.batch_size(lanes, at_once, devices) == expected
 
 
-def test_the_plan_follows_the_memory(config, filters, monkeypatch):
-    prepared = sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
-    each = prepared.lane_bytes()
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 5.2 * each / memory.USABLE)
-    assert prepared.plan(16).batch == 4  # four batches, of equal size
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
-    assert prepared.plan(16).batch == 1
-    assert prepared.plan(16, at_once=8).batch == 8
+def test_the_plan_follows_the_memory(config, filters):
+    def prepared(free):
+        here = dataclasses.replace(machine.here(), free=free)
+        return sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters, machine=here)
+
+    each = prepared(0).lane_bytes()
+    free = int(5.2 * each / memory.USABLE)
+    assert prepared(free).plan(16) == (4, machine.here().devices, each, free)  # four batches, of equal size
+    assert prepared(0).plan(16).batch == 1
+    assert prepared(0).plan(16, at_once=8).batch == 8
 
 
 ACCOUNT = """
@@ -215,18 +222,21 @@ from nst_jax.optim import steps as methods
 from nst_jax.networks import vgg
 from nst_jax.optim import minimise
 from nst_jax.sweeps import lanes as sweep
-from nst_jax.runs import stylize
+from nst_jax.runs.goals import Goals
 from nst_jax.options.config import Config
 
 config = Config(network="slim", size=96, scales=1, history=4, init="noise")
 photograph = np.random.default_rng(0).uniform(size=(72, 96, 3)).astype("f4")
 weights = vgg.random_weights("slim")
-prepared = sweep.prepare(photograph, [photograph], grid.grid(config, seeds=range(3)).lanes, weights=weights)
-goal = stylize.build_objective(prepared.net, prepared.photograph, prepared.paintings, (72, 96), prepared.union)
+prepared = sweep.prepare_lanes(photograph, [photograph], grid.grid(config, seeds=range(3)).lanes, weights=weights)
+union, found = prepared.union, prepared.found
+net = vgg.network(weights, union.pooling, union.padding, prepared.precision, prepared.machine.lowering)
+goals = Goals(net, found.photograph, found.paintings, (72, 96), union, found.masks)
+styles = [goals.objective(union, style) for style in range(len(goals.styles))]
+own = sweep.own_leaves([goals.objective(lane.config, lane.style) for lane in prepared.lanes], styles)
 method = methods.Method("lbfgs", 4)
 state = minimise._start(method, jnp.zeros((3, 72, 96, 3)), np.ones(3), True)
-argument = goal, prepared.own(prepared.lanes, goal, (72, 96))
-compiled = minimise.run_chunk.lower(method, sweep.loss_of_lane, argument, state, 1, True).compile()
+compiled = minimise.run_chunk.lower(method, sweep.loss_of_lane, (styles[0], own), state, 1, True).compile()
 needed = compiled.memory_analysis().temp_size_in_bytes + sum(leaf.nbytes for leaf in jax.tree.leaves(state))
 print(prepared.lane_bytes() / (needed / 3))
 """
@@ -239,7 +249,7 @@ def test_the_estimate_of_memory_is_near_to_xlas_own_account():
 
 
 def test_free_memory_is_known():
-    assert memory.free_bytes(jax.devices()[0]) > 2**20
+    assert machine.free_bytes(jax.devices()[0]) > 2**20
 
 
 # ---------------------------------------------------------------- several devices
@@ -264,7 +274,7 @@ for optimizer in ("lbfgs", "adam"):
     config = Config(network="tiny", size=24, steps=8, scales=1, history=4, init="noise",
                     content_layers=("conv2_1",), style_layers=("conv1_1", "conv2_1"), optimizer=optimizer)
     lanes = grid.grid(config, ["a", "b"], seeds=[0, 1, 2], ratios=[0.1, 1.0]).lanes[:10]
-    prepared = sweep.prepare(smooth_picture(20, 24, 0), pictures, lanes, weights=random_filters("tiny"))
+    prepared = sweep.prepare_lanes(smooth_picture(20, 24, 0), pictures, lanes, weights=random_filters("tiny"))
     plans = prepared.plan(10, 3, jax.devices()[:1]), prepared.plan(10, 0)
     assert [(plan.batch, len(plan.devices)) for plan in plans] == [(3, 1), (12, 4)]
     one, four = ([result for batch in prepared.run(range(10), plan) for _, result in batch] for plan in plans)
@@ -299,18 +309,18 @@ def cliff(argument, x):
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_each_lane_recovers_by_itself(monkeypatch, length):
+def test_each_lane_recovers_by_itself(length):
     """One lane falls into a hole and goes on with smaller steps; it ends as it does alone, and so does the other."""
-    monkeypatch.setattr(minimise, "chunk_length", lambda remaining: min(remaining, length))
     own = jnp.array([0.5, -9.0, 9.0]), jnp.array([jnp.nan, 0.0, jnp.nan])
     chunks = []
     together = minimise.minimise(
-        Method("adam"), cliff, ((), own), jnp.ones((3, 2)), steps=6, rate=0.4, on_chunk=chunks.append, lanes=True
-    )
+        Method("adam"), cliff, ((), own), jnp.ones((3, 2)), steps=6, rate=0.4, on_chunk=chunks.append, lanes=True,
+        chunk=length,
+    )  # fmt: skip
     for lane in range(3):
         alone = minimise.minimise(
             Method("adam"), cliff, ((), jax.tree.map(lambda leaf, lane=lane: leaf[lane], own)), jnp.ones(2),
-            steps=6, rate=0.4,
+            steps=6, rate=0.4, chunk=length,
         )  # fmt: skip
         np.testing.assert_allclose(together.x[lane], alone.x, rtol=1e-6)
         assert (together.steps[lane], together.reason[lane]) == (alone.steps, alone.reason)
@@ -351,10 +361,10 @@ def test_lanes_of_different_numbers_of_steps():
 def test_stop_ends_all_lanes(config, filters):
     def stop(progress):
         if progress.step == 3:
-            raise stylize.Stop
+            raise Stop
 
     config = dataclasses.replace(config, optimizer="adam")
-    prepared = sweep.prepare(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
     batches = list(prepared.run(range(16), prepared.plan(16, 8), stop))
     assert len(batches) == 1
     assert {(result.steps, result.ended) for _, result in batches[0]} == {(3, "stopped")}
@@ -419,7 +429,7 @@ def test_options_that_a_grid_would_not_heed(config):
 
 def test_sweeps_that_cannot_be(config, filters):
     def prepare(lanes, styles=(STYLE,), content=CONTENT):
-        return sweep.prepare(content, styles, lanes, weights=filters)
+        return sweep.prepare_lanes(content, styles, lanes, weights=filters)
 
     lane = grid.Lane(config)
     with pytest.raises(NSTError, match="no lanes"):
@@ -447,7 +457,7 @@ def test_content_alone(config, filters):
     """A photograph from its responses; nearer from a shallow layer."""
     config = dataclasses.replace(config, style_layers=(), style_weight=0.0, steps=60)
     shallow, deep = (
-        stylize.stylize(CONTENT, [], dataclasses.replace(config, content_layers=(tap,)), weights=filters)
+        stylize(CONTENT, [], dataclasses.replace(config, content_layers=(tap,)), weights=filters)
         for tap in ("conv1_1", "conv2_1")
     )
     assert shallow.losses["content"] < 0.05
@@ -459,31 +469,31 @@ def test_content_alone(config, filters):
 def test_style_alone(config, filters, size):
     """A texture of any size, of the painting's aspect ratio, or of that of a picture that gives only its shape."""
     config = dataclasses.replace(config, content_layers=(), content_weight=0.0, size=size, steps=40, pooling="avg")
-    result = stylize.stylize(None, STYLE, config, weights=filters)
+    result = stylize(None, STYLE, config, weights=filters)
     assert result.image.shape == (size, round(size * 18 / 24), 3)
     assert result.losses["style"] < 0.2 * result.trace[0]["style"]
     assert [entry["role"] for entry in result.inputs] == ["style"]
     assert result.alpha is None
     config = dataclasses.replace(config, steps=1, optimizer="adam")
-    shaped = stylize.stylize(CONTENT, STYLE, config, weights=filters)
+    shaped = stylize(CONTENT, STYLE, config, weights=filters)
     assert shaped.image.shape == (round(size * 20 / 24), size, 3)
 
 
 def test_a_texture_cannot_start_from_content(config, filters):
     config = dataclasses.replace(config, content_layers=(), init="content")
     with pytest.raises(NSTError, match="no content picture to start from"):
-        stylize.stylize(None, STYLE, config, weights=filters)
+        stylize(None, STYLE, config, weights=filters)
     config = dataclasses.replace(config, content_layers=("conv2_1",), style_layers=(), init="style")
     with pytest.raises(NSTError, match="no style picture to start from"):
-        stylize.stylize(CONTENT, [], config, weights=filters)
+        stylize(CONTENT, [], config, weights=filters)
 
 
 def test_a_sweep_of_textures(config, filters):
     config = dataclasses.replace(config, content_layers=(), content_weight=0.0, optimizer="adam", steps=8)
     lanes = grid.grid(config, style_layer_sets=grid.cumulative(config.style_layers)).lanes
-    prepared = sweep.prepare(None, [STYLE], lanes, weights=filters)
+    prepared = sweep.prepare_lanes(None, [STYLE], lanes, weights=filters)
     for lane, result in zip(prepared.lanes, run(prepared), strict=True):
-        alone = stylize.stylize(None, STYLE, lane.config, weights=filters)
+        alone = stylize(None, STYLE, lane.config, weights=filters)
         assert result.losses["style"] == pytest.approx(alone.losses["style"], rel=1e-3)
 
 
@@ -493,7 +503,7 @@ def test_a_sweep_of_textures(config, filters):
 @pytest.fixture
 def prepared(config, filters):
     lanes = grid.grid(dataclasses.replace(config, steps=4, optimizer="adam"), ["a"], seeds=[0, 1], ratios=[0.1, 1.0])
-    return lanes, sweep.prepare(CONTENT, [STYLE], lanes.lanes, weights=filters)
+    return lanes, sweep.prepare_lanes(CONTENT, [STYLE], lanes.lanes, weights=filters)
 
 
 def fill(folder, lanes):
@@ -591,7 +601,7 @@ def test_a_folder_of_other_arrays_is_refused(tmp_path, prepared, filters):
         (OTHER, STYLE, "the content picture is another"),
         (CONTENT, OTHER, "style of lane 0 is another picture"),
     ]:
-        other = sweep.prepare(content, [style], made.lanes, weights=filters)
+        other = sweep.prepare_lanes(content, [style], made.lanes, weights=filters)
         with pytest.raises(NSTError, match=f"holds a sweep of other settings: {message}; give another --output"):
             gallery.Gallery(tmp_path, other, layout, resume=True)
 
@@ -613,13 +623,13 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, prepared, filters, chan
     lanes = lanes[:1] if "seed" in change else lanes
     if "seed" in change:
         lanes += [lane for lane in made.lanes[1:]]
-    other = sweep.prepare(CONTENT, [STYLE], lanes, weights=filters)
+    other = sweep.prepare_lanes(CONTENT, [STYLE], lanes, weights=filters)
     with pytest.raises(NSTError, match=f"holds a sweep of other settings: {message}; give another --output"):
         gallery.Gallery(tmp_path, other, layout, resume=True)
-    fewer = sweep.prepare(CONTENT, [STYLE], made.lanes[:3], weights=filters)
+    fewer = sweep.prepare_lanes(CONTENT, [STYLE], made.lanes[:3], weights=filters)
     with pytest.raises(NSTError, match="it has 4 lanes, not 3"):
         gallery.Gallery(tmp_path, fewer, layout, resume=True)
-    another = sweep.prepare(CONTENT, [STYLE], made.lanes, weights=dataclasses.replace(filters, sha256="other"))
+    another = sweep.prepare_lanes(CONTENT, [STYLE], made.lanes, weights=dataclasses.replace(filters, sha256="other"))
     with pytest.raises(NSTError, match="the network's file is another"):
         gallery.Gallery(tmp_path, another, layout, resume=True)
     assert (tmp_path / "sweep.json").read_bytes() == before
