@@ -90,7 +90,7 @@ def root_of(matrix: Float[Array, "*r n n"]) -> Float[Array, "*r n n"]:
 
 
 def covariance(
-    mean: Float[Array, "*r n"], second: Float[Array, "*r n n"], ridge: Float[Array, ""]
+    mean: Float[Array, "*r n"], second: Float[Array, "*r n n"], ridge: Float[Array, ""] | float
 ) -> Float[Array, "*r n n"]:
     """Σ = E[x xᵀ] − μ μᵀ, with ``ridge`` added to its diagonal: then it is positive whatever the picture."""
     spread = second - mean[..., :, None] * mean[..., None, :]
@@ -131,7 +131,7 @@ def distance(
     target_mean: Float[Array, " n"],
     target: Float[Array, "n n"],
     target_root: Float[Array, "n n"],
-    ridge: Float[Array, ""],
+    ridge: Float[Array, ""] | float,
 ) -> Float[Array, ""]:
     """W₂² of two Gaussians, from the mean and the second moment E[x xᵀ] of one, which add up over positions.
 

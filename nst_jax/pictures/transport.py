@@ -46,7 +46,7 @@ def in_colors_of(
         ]
     )
     moved: np.ndarray = pixels.reshape(-1, 3).astype(np.float32)
-    levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    levels = np.linspace(0, 1, QUANTILES)
     for _ in range(ROTATIONS):
         axes = np.linalg.qr(draw.normal(size=(3, 3)))[0].astype(np.float32)
         ours, theirs = (np.quantile(each @ axes, levels, axis=0) for each in (seen, wanted))
@@ -63,13 +63,13 @@ def _shifts(values: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> np.ndar
 
 
 def _sample(pixels: np.ndarray, weights: np.ndarray | None, count: int, draw: np.random.Generator) -> np.ndarray:
-    """So many pixels, drawn by their weights, [count, 3]; all of them, in turn, where there are no more."""
+    """So many pixels, drawn by their weights, [count, 3]: one from each of as many equal shares of the whole."""
     flat = pixels.reshape(-1, 3).astype(np.float32)
-    if weights is not None and weights.any():
-        return flat[draw.choice(len(flat), count, p=(weights / weights.sum(dtype=np.float64)).ravel())]
-    if len(flat) <= count:
-        return np.resize(flat, (count, 3)) if count else flat[:0]
-    return flat[draw.choice(len(flat), count, replace=False)]
+    if weights is None or not weights.any():
+        weights = np.ones(len(flat))
+    reached = np.cumsum(weights.ravel(), dtype=np.float64)
+    at = (np.arange(count) + draw.uniform(size=count)) / max(1, count) * reached[-1]
+    return flat[np.minimum(np.searchsorted(reached, at, side="right"), len(flat) - 1)]
 
 
 def with_detail(enlarged: np.ndarray, picture: np.ndarray, coarse: np.ndarray, share: float) -> np.ndarray:

@@ -1,0 +1,125 @@
+"""The start in the painting's colours, the photograph's detail given back, and the content in those colours."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import random_filters, smooth_picture
+
+from nst_jax.errors import NSTError
+from nst_jax.options.config import Config
+from nst_jax.pictures.images import resize
+from nst_jax.pictures.transport import in_colors_of
+from nst_jax.runs.finish import enlarged
+from nst_jax.runs.plan import prepare
+from nst_jax.runs.start import start_image
+from nst_jax.runs.stylize import stages_of, stylize
+from nst_jax.sweeps.grid import Lane
+from nst_jax.sweeps.lanes import prepare_lanes
+
+CONTENT, STYLE = smooth_picture(40, 48, 0), np.clip(smooth_picture(48, 36, 1) * [1.0, 0.6, 0.3], 0, 1).astype("f4")
+OTHER = np.clip(smooth_picture(36, 40, 2) * [0.3, 0.6, 1.0], 0, 1).astype("f4")
+
+
+@pytest.fixture
+def config(tiny):
+    return Config(
+        network=tiny, size=48, steps=2, coarse_steps=(2,), coarsest=12, history=4, style_weight=5.0, tv_weight=0.0,
+        content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"), init="palette", detail=1.0,
+    )  # fmt: skip
+
+
+def ready(config, content=CONTENT, style=STYLE):
+    return prepare(content, style, config, weights=random_filters(config.network))
+
+
+def start(run):
+    return start_image(run.pictures, run.sizes[-1], run.config)
+
+
+def test_the_start_has_the_paintings_colours(config):
+    np.testing.assert_array_equal(start(ready(config)), in_colors_of(CONTENT, [STYLE]))
+
+
+def test_several_paintings_are_mixed_as_their_blend_says(config):
+    both = ready(dataclasses.replace(config, style_blend=(3.0, 1.0)), style=[STYLE, OTHER])
+    np.testing.assert_array_equal(start(both), in_colors_of(CONTENT, [STYLE, OTHER], [3.0, 1.0]))
+
+
+def test_a_grey_run_starts_grey(config):
+    grey = start(ready(dataclasses.replace(config, keep_colors="luminance")))
+    assert np.ptp(grey, axis=-1).max() < 1e-3
+
+
+def test_each_region_takes_its_own_paintings_colours(config, tmp_path):
+    from nst_jax.pictures.images import save_image
+
+    paths = []
+    for name, columns in (("left", slice(0, 24)), ("right", slice(24, 48))):
+        plane = np.zeros((40, 48, 3), np.float32)
+        plane[:, columns] = 1
+        paths.append(tmp_path / f"{name}.png")
+        save_image(paths[-1], plane)
+    run = ready(dataclasses.replace(config, content_mask=tuple(paths)), style=[STYLE, OTHER])
+    toned = start(run)
+    halves = np.repeat([[1.0] * 24 + [0.0] * 24], 40, 0)
+    for part, painting, weights in ((np.s_[:, :24], STYLE, halves), (np.s_[:, 24:], OTHER, 1 - halves)):
+        np.testing.assert_allclose(toned[part], in_colors_of(CONTENT, [painting], None, weights)[part], atol=0.01)
+
+
+def test_enlarging_gives_the_detail_back(config):
+    """An image that is the photograph's own smaller self becomes the photograph again; without detail it does not."""
+    small = resize(CONTENT, 20, 24)
+    detailed = enlarged(small, (40, 48), config, CONTENT)
+    np.testing.assert_allclose(detailed, CONTENT, atol=1e-5)
+    plain = enlarged(small, (40, 48), dataclasses.replace(config, detail=0.0), CONTENT)
+    np.testing.assert_array_equal(plain, resize(small, 40, 48))
+    assert np.abs(plain - CONTENT).mean() > 10 * np.abs(detailed - CONTENT).mean()
+    np.testing.assert_array_equal(enlarged(CONTENT, (40, 48), config, CONTENT), CONTENT)  # nothing to enlarge
+
+
+def test_detail_and_start_change_a_run_and_a_tileable_one(config):
+    weights = random_filters(config.network)
+    for base in (config, dataclasses.replace(config, tileable=True)):
+        images = [
+            stylize(CONTENT, STYLE, dataclasses.replace(base, **changes), weights=weights).image
+            for changes in ({}, {"detail": 0.0}, {"init": "content"})
+        ]
+        assert all(np.isfinite(image).all() for image in images)
+        assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[0], images[2])
+
+
+def test_lanes_start_and_are_enlarged_as_they_are_alone(config):
+    """Two paintings in one sweep: each lane has its own colours, detail and content."""
+    config = dataclasses.replace(config, content_colors="painting")
+    weights = random_filters(config.network)
+    sweep = prepare_lanes(CONTENT, [STYLE, OTHER], [Lane(config, 0), Lane(config, 1)], weights=weights)
+    together = dict(sweep.run_batch([0, 1], sweep.plan(2, 2), lambda progress: None))
+    for lane, painting in enumerate((STYLE, OTHER)):
+        alone = stylize(CONTENT, painting, config, weights=weights)
+        assert together[lane].losses["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
+        np.testing.assert_allclose(together[lane].image, alone.image, atol=0.02)
+
+
+def test_the_content_can_be_compared_in_the_paintings_colours(config):
+    goals = []
+    for colors in ("photograph", "painting"):
+        run = ready(dataclasses.replace(config, content_colors=colors))
+        goals.append(stages_of(run, run.passes[-1])[-1].goal(False))
+    toned = jnp.asarray(start(run))
+    losses = [float(goal(toned)[1]["content"]) for goal in goals]
+    assert losses[1] < 1e-6 < losses[0]
+
+
+def test_colours_need_a_photograph_and_a_painting(config):
+    with pytest.raises(NSTError, match="--init palette .* there is no content picture"):
+        ready(dataclasses.replace(config, content_layers=()), content=None)
+    with pytest.raises(NSTError, match="--init palette .* there is no style picture"):
+        ready(dataclasses.replace(config, style_layers=()), style=[])
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_detail_is_a_share(value):
+    with pytest.raises(NSTError, match="--detail is .*: give a number from 0 to 1"):
+        Config(detail=value)
