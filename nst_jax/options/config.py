@@ -50,7 +50,7 @@ class Config:
 
     preset: str = "default"
     """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
-    crowson and spst (two other tools), or a .toml file of one's own"""
+    crowson and spst (two other tools), crowson-gram (the first as it was until 2023), or a .toml file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"

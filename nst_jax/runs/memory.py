@@ -1,8 +1,8 @@
 """How much memory a run takes and how much there is: what is known, and planned with, before anything runs.
 
 The estimate counts arrays from the network's table; nothing is compiled for it. On a CPU it is within a fifth of the
-true peak, less what the process had before, in float32, and of VGG-19 in bfloat16 (tests/test_memory.py); of ``slim``
-in bfloat16 it may be a quarter low at 256 px. Of accelerators it has not been measured.
+true peak, less what the process had before, in float32, and of VGG-19 in bfloat16 (tests/runs/test_memory.py); of
+``slim`` in bfloat16 it may be a quarter low at 256 px. Of accelerators it has not been measured.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ BAD_OPTIONS = [
     ({"steps": 1.5}, "--steps"),
     ({"save_every": -1}, "--save-every is -1"),
     ({"seed": -1}, "--seed is -1"),
-    ({"init": "contents"}, "no start image 'contents': give content, style, noise, gray or a picture's file"),
+    ({"init": "contents"}, "no start image 'contents': give content, palette, style, noise, gray or a picture's file"),
     ({"output": "{}/nowhere/out.png"}, "cannot write .*: the folder .* does not exist"),
     ({"output": "{}"}, "is a directory"),
     ({"output": "{}/out.psd"}, "no extension that tells the format"),
@@ -441,7 +441,8 @@ def closed_choices():
 def test_the_choices_are_found():
     found = dict(closed_choices())
     assert found["padding"] == ("zeros", "replicate", "reflect", "wrap", "replicate-first")
-    assert len(found) == 10
+    assert found["content_colors"] == ("photograph", "painting")
+    assert len(found) == 11
 
 
 @pytest.mark.parametrize("program", ["stylize", "sweep", "reproduce"])
@@ -459,7 +460,7 @@ def test_help_names_every_value_of_a_choice(program, capsys):
             missing = [value for value in choices if not re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", told)]
             assert not missing, f"{flag(name)} of nst-{program} leaves out {missing}"
             checked += 1
-    assert checked == (3 if program == "reproduce" else 10)
+    assert checked == (3 if program == "reproduce" else 11)
 
 
 @pytest.mark.parametrize("program", ["stylize", "sweep", "reproduce"])

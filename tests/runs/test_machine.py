@@ -27,29 +27,6 @@ def config(tiny):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("platform", "lowering", "chunk"), [("cpu", "cpu", 1), ("gpu", "xla", 50), ("tpu", "xla", 50)])
-def test_what_a_platform_decides(platform, lowering, chunk):
-    found = Machine(platform)
-    assert (found.lowering, found.chunk) == (lowering, chunk)
-
-
-@pytest.mark.parametrize(
-    ("platform", "gains", "network", "precisions"),
-    [
-        ("cpu", False, "vgg19", ("float32", "bfloat16")),
-        ("cpu", True, "vgg19", ("bfloat16",)),
-        ("cpu", True, "slim", ("float32", "bfloat16")),  # too narrow to gain
-        ("gpu", False, "vgg19", ("bfloat16",)),
-        ("tpu", False, "slim", ("bfloat16",)),
-    ],
-)
-def test_precisions_are_those_of_the_device_and_the_network(platform, gains, network, precisions):
-    found = Machine(platform, gains)
-    assert found.precisions("auto", network) == precisions
-    for asked in ("float32", "bfloat16"):
-        assert found.precisions(asked, network) == (asked,)
-
-
 def test_here_is_the_default_device():
     found = here()
     assert (found.platform, found.devices) == (jax.default_backend(), tuple(jax.local_devices()))

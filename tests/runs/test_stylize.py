@@ -187,7 +187,7 @@ def test_bounded_pixels_stay_in_the_range(optimizer):
 
 def test_no_start_image():
     with pytest.raises(
-        NSTError, match="no start image 'contents': give content, style, noise, gray or a picture's file"
+        NSTError, match="no start image 'contents': give content, palette, style, noise, gray or a picture's file"
     ):
         run(config=dataclasses.replace(CONFIG, init="contents"))
 

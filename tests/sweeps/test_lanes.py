@@ -17,12 +17,13 @@ from support import compiled_by, random_filters, smooth_picture
 
 from nst_jax.cli import sweep as door
 from nst_jax.errors import NSTError
-from nst_jax.networks import weights_file
+from nst_jax.networks import vgg, weights_file
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import machine, memory
+from nst_jax.runs.goals import Goals
 from nst_jax.runs.progress import Stop
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import folder as gallery
@@ -132,6 +133,29 @@ def test_lanes_may_differ_in_all_that_varies(config, filters):
     for lane, result in zip(prepared.lanes, run(prepared), strict=True):
         alone = stylize(CONTENT, STYLE, lane.config, weights=filters)
         assert result.losses == {name: pytest.approx(value, rel=1e-3) for name, value in alone.losses.items()}
+
+
+def test_a_lane_has_for_itself_what_differs_between_lanes_and_shares_the_rest(config, filters):
+    """Numbers, and what comes from the paintings; each lane lowers what its own options and painting ask for."""
+    config = dataclasses.replace(config, pixel_range="bounded")
+    prepared = sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
+    found, union = prepared.found, prepared.union
+    goals = Goals(vgg.network(filters), found.photograph, found.paintings, (20, 24), union, found.masks)
+    styles = [goals.objective(union, style) for style in (0, 1)]
+    each = [goals.objective(lane.config, lane.style) for lane in prepared.lanes]
+    own = sweep.own_leaves(each, styles)
+    paths, _ = jax.tree_util.tree_flatten_with_path(styles[0].terms)
+    names = [styles[0].terms[path[0].idx][1].name for path, _ in paths]
+    assert [name for position, name in enumerate(names) if position not in own] == ["content"]  # its target
+    stacked = [leaf for leaf in own.values() if leaf.ndim > 1]
+    assert [leaf.shape for leaf in stacked] == [(16, size, size) for size in (4, 6, 5)]  # Gram matrices
+    assert all(leaf.shape[0] == 16 for leaf in own.values())
+    assert sweep.own_leaves(each[:3], styles).keys() == own.keys()  # every batch is the same program
+    image, loss = jnp.asarray(smooth_picture(20, 24, 7)), jax.jit(sweep.loss_of_lane)
+    for lane in (0, 5, 15):
+        mine = {position: leaf[lane] for position, leaf in own.items()}
+        expected = {name: pytest.approx(float(value), rel=1e-5) for name, value in each[lane](image)[1].items()}
+        assert loss((styles[0], mine), image)[1] == expected
 
 
 def test_everything_is_compiled_once(config, filters):
