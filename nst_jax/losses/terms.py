@@ -68,12 +68,14 @@ class Content:
       targets: P at each layer, [H', W', n].
       scales: what the squared distances are divided by, see ``formulas.content_scale``.
       weights: w_l, scalars; 0 switches a layer off.
+      silents: L_l of an image to which no filter responds, where all positions count alike.
       guides: how much each position counts, [H', W'], 0 to 1; empty for alike.
       metrics: of the layers that stand for wider ones; empty for VGG-16 and VGG-19.
     """
 
     targets: dict[str, Array]
     scales: dict[str, Array]
+    silents: dict[str, Array]
     weights: dict[str, Array]
     guides: dict[str, Array]
     metrics: dict[str, Metric]
@@ -99,7 +101,11 @@ class Content:
             tap: unit * formulas.content_scale(target, convention, metrics.get(tap), guides.get(tap))
             for tap, target in targets.items()
         }
-        return cls(targets, scales, as_scalars(layers), guides, metrics)
+        silents = {
+            tap: formulas.content_loss(jnp.zeros_like(target), target, convention, metrics.get(tap)) / unit
+            for tap, target in targets.items()
+        }
+        return cls(targets, scales, silents, as_scalars(layers), guides, metrics)
 
     @property
     def taps(self) -> Sequence[tuple[str, ...]]:
@@ -119,12 +125,9 @@ class Content:
             weight * formulas.content_value(sums[tap], self.scales[tap]) for tap, weight in self.weights.items()
         )
 
-    def silent(self) -> dict[str, Array]:
-        """The statistics of an image to which no filter responds."""
-        return {
-            tap: formulas.content_distance(jnp.zeros_like(target), target, self.metrics.get(tap), self.guides.get(tap))
-            for tap, target in self.targets.items()
-        }
+    def silent_value(self) -> Array:
+        """The term for an image to which no filter responds, where all positions count alike."""
+        return formulas.sum_of(weight * self.silents[tap] for tap, weight in self.weights.items())
 
 
 def as_scalars(weights: Mapping[str, float]) -> dict[str, Array]:

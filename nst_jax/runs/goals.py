@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.errors import NSTError
 from nst_jax.losses import statistics
 from nst_jax.losses.objective import Objective, Terms, objective, taps_of
 from nst_jax.losses.pixels import Range, Smoothness
@@ -117,6 +118,7 @@ class Goals:
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
+        check_taps([term for _, term in self.more[0]], config)
         self.frozen = on_device(mask and mask.frozen and masks.frozen_at(*mask.frozen, size))
         first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more[0])])[0]
         self.sharp = prepared(net, first, *size)
@@ -191,6 +193,18 @@ class Goals:
         return objective(self.sharp, [*terms, *self.more[style]], frozen=self.frozen)
 
 
+def check_taps(terms: Sequence[Term[Any]], config: Complete) -> None:
+    """Raises NSTError for a further term that looks at a layer which its ``Extra`` has not named.
+
+    Sizes and memory are planned by the layers that are named.
+    """
+    for term in terms:
+        if missing := {tap for taps in term.taps for tap in taps} - set(config.taps):
+            raise NSTError(
+                f"the term {term.name} looks at {' '.join(sorted(missing))}: name that in Extra(..., taps=...)"
+            )
+
+
 def own_weights(taps: Iterable[str], given: Mapping[str, float]) -> dict[str, jax.Array]:
     """A weight for each of ``taps``: the given one, or 0."""
     return as_scalars({tap: given.get(tap, 0.0) for tap in taps})
@@ -201,7 +215,7 @@ def unit_loss(alpha: float, content: Content, beta: float, style: Style) -> jax.
 
     In the normalized convention that is α Σ w_l + β Σ w_l; in the others it has the unit that the losses have.
     """
-    loss: jax.Array = alpha * content.value(content.silent()) + beta * style.silent_value()
+    loss: jax.Array = alpha * content.silent_value() + beta * style.silent_value()
     return loss
 
 

@@ -221,3 +221,8 @@ def test_a_deeper_layer_makes_the_plan_larger(config):
 def test_a_layer_that_is_not_there(config):
     with pytest.raises(NSTError, match="unknown layer 'conv9_1': the layers of tiny are conv1_1"):
         run(config, [loudness(layer="conv9_1")])
+
+
+def test_a_layer_that_is_not_named_is_refused(config):
+    with pytest.raises(NSTError, match=r"the term loudness looks at pool2: name that in Extra\(..., taps=...\)"):
+        run(config, [loudness()._replace(taps=())])
