@@ -69,7 +69,8 @@ def _sample(pixels: np.ndarray, weights: np.ndarray | None, count: int, draw: np
         weights = np.ones(len(flat))
     reached = np.cumsum(weights.ravel(), dtype=np.float64)
     at = (np.arange(count) + draw.uniform(size=count)) / max(1, count) * reached[-1]
-    return flat[np.minimum(np.searchsorted(reached, at, side="right"), len(flat) - 1)]
+    found: np.ndarray = flat[np.minimum(np.searchsorted(reached, at, side="right"), len(flat) - 1)]
+    return found
 
 
 def with_detail(enlarged: np.ndarray, picture: np.ndarray, coarse: np.ndarray, share: float) -> np.ndarray:

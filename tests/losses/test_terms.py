@@ -224,7 +224,7 @@ def test_style_as_a_distribution_is_the_distance_of_gaussians(net, regions):
 
 
 def test_a_silent_picture_costs_what_an_image_without_responses_does(net):
-    """``silent_value`` needs no image. All positions of the content count; of a style the Gram matrices at full size."""
+    """``silent_value`` needs no image. All positions of a content count, of a style the Gram matrices at full size."""
     taps = tuple(WEIGHTS[net.name])
     nothing = {tap: jnp.zeros_like(each) for tap, each in vgg.responses(net, IMAGE, taps).items()}
     for guided in (False, True):
