@@ -58,7 +58,8 @@ class Machine:
 
 def here() -> Machine:
     """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured."""
-    (device,) = jnp.zeros(()).devices()
+    with jax.ensure_compile_time_eval():  # also while something is traced
+        (device,) = jnp.zeros(()).devices()
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
     return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices)

@@ -80,6 +80,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 def test_a_second_run_compiles_nothing(pictures, tmp_path):
     words = ["--content", pictures[0], "--style", pictures[1], "--network", "slim", "--output"]
     given = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}

@@ -141,6 +141,7 @@ def test_several_styles(arguments, pictures, tmp_path):
     assert [Path(entry["path"]).name for entry in told["inputs"]] == ["content.png", "style.png", "third.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", [["--preset", "gatys2016"], ["--preset=gatys2016"]])
 def test_a_preset_changes_the_defaults_and_options_win(arguments, tmp_path, spelling):
     words = [*line(arguments, report=tmp_path / "report.json", steps=1), "--content-weight", "3", *spelling]
@@ -150,6 +151,7 @@ def test_a_preset_changes_the_defaults_and_options_win(arguments, tmp_path, spel
     assert (told["content_weight"], told["style_weight"], told["steps"]) == (3.0, 1.0, 1)
 
 
+@pytest.mark.slow
 def test_layers_and_weights_are_options(arguments, tmp_path):
     words = line(arguments, content_layers=["conv2_1:0.5"], style_layers=["conv1_1", "pool2:3"], steps=1)
     assert main([*words, "--report", str(tmp_path / "report.json")]) == 0
@@ -158,6 +160,7 @@ def test_layers_and_weights_are_options(arguments, tmp_path):
     assert told["style_layers"] == ["conv1_1", "pool2:3"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_writes_the_best_picture_and_says_so(arguments, tmp_path, capsys):
     filters = random_filters("vgg19")
     filters.arrays["conv5_1"]["bias"][:] = 3e30

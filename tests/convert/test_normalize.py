@@ -51,6 +51,7 @@ def reference_means(arrays, images, pooling):
     return {name: total / len(images) for name, total in sums.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 def test_mean_activations_become_one_and_responses_keep_their_shape(pictures, pooling):
     arrays = make_arrays()

@@ -76,6 +76,7 @@ def term_of(goal, name):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("paintings", [(PAINTING,), (PAINTING, OTHER)], ids=["one style", "two styles"])
 def test_terms_equal_numpy(tiny, convention, paintings):
@@ -144,6 +145,7 @@ def test_a_stand_ins_moments_and_crowsons_loss_are_those_of_the_mapped_responses
     np.testing.assert_allclose(found, formulas.style_loss(formulas.gram(mapped), wanted, "crowson"), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_octaves_are_the_mean_over_halved_pictures_by_their_pixels(tiny):
     weights, options = random_filters(tiny), Options()
     net = network(weights)
@@ -321,6 +323,7 @@ def test_pixels_beyond_the_range_are_penalised_in_the_losss_own_unit(tiny, conve
         assert found == pytest.approx(0.5 * (0.3 + 0.7) + 3.0 * (0.2 + 2.0), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_penalty_follows_the_weights_of_a_lane(tiny):
     made, config = goals_of(random_filters(tiny), Options())
     ratios = 0.0, 1.0, 30.0

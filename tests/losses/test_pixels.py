@@ -187,6 +187,7 @@ def test_the_sums_of_a_variation_add_up_over_parts_that_share_a_row(kind, visibl
     assert alone.differences < rows(0, 7).differences  # without a shared row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("visible", [None, VISIBLE], ids=["all", "a part"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_sums_of_a_variation_that_wraps_are_those_of_a_picture_with_its_other_side_beyond_it(kind, visible):

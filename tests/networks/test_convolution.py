@@ -53,6 +53,7 @@ def test_what_is_cached_cannot_be_changed(array):
     assert not array.flags.writeable
 
 
+@pytest.mark.slow
 def test_winograd_in_strips(monkeypatch):
     x, kernel, slope = arrays((2, 37, 18, 6), (3, 3, 6, 4), (2, 37, 18, 4))
     whole, whole_slopes = value_and_gradients(functools.partial(convolve, way="winograd"), slope, x, kernel)
@@ -72,6 +73,7 @@ def test_the_error_bound_holds_for_the_widest_layer():
     assert off(our_slope, their_slope) < winograd.ERROR["float32"]
 
 
+@pytest.mark.slow
 def test_products_in_bfloat16():
     """Sums and transforms are float32: with numbers that bfloat16 holds, the products are the only error."""
     x, kernel, slope = arrays((1, 16, 24, 256), (3, 3, 256, 256), (1, 16, 24, 256))

@@ -46,6 +46,7 @@ def test_another_file_in_its_place_is_refused(monkeypatch):
         weights_file.find_weights("slim")
 
 
+@pytest.mark.slow
 def test_layers_have_the_names_and_channels_of_vgg19():
     wide = {row.name: row.channels for row in layers.table("vgg19")}
     seen = features(network(weights_file.find_weights("slim")), picture(0), TAPS)
@@ -58,6 +59,7 @@ def test_layers_that_stand_for_nothing_are_refused():
         layers.until("slim", ["conv2_2"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["gatys2015", "gatys2016", "normalized"])
 def test_losses_are_those_of_the_mapped_responses(convention):
     """The losses never leave the narrow space, and yet are those of ``features``."""
@@ -76,6 +78,7 @@ def test_losses_are_those_of_the_mapped_responses(convention):
     np.testing.assert_allclose(terms["style"], style, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_nearer_to_vgg19_than_random_filters_are(shared):
     """Gram matrices of a real painting, at each tap, against those of the teacher."""
     import convert_weights.convert as convert
@@ -101,6 +104,7 @@ def test_auto_takes_vgg19_once_it_is_there(folder, narrow_vgg):
     assert weights_file.choose_weights("slim").network == "slim"
 
 
+@pytest.mark.slow
 def test_the_command_line_says_which_network_it_is(folder, tmp_path, capsys):
     nst_jax.save_image(tmp_path / "a.png", np.asarray(picture(0)))
     nst_jax.save_image(tmp_path / "b.png", np.asarray(picture(1)))

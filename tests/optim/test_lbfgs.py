@@ -32,6 +32,7 @@ def directions(transform, points, gradients):
     return jnp.stack(found), state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 20])
 def test_directions_are_those_of_optax(size):
     points = jnp.asarray(points_of(0, 9))
@@ -137,6 +138,7 @@ def narrow_valley(tree):
     return sum(jnp.vdot(curvature * x, x) / 2 for curvature, x in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 20])
 def test_directions_in_several_arrays_are_those_of_optax(size):
     flat = jnp.asarray(np.random.default_rng(5).normal(size=(9, 60)), jnp.float32)

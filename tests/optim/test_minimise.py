@@ -196,6 +196,7 @@ def goal(tiny):
     )
 
 
+@pytest.mark.slow
 def test_lbfgs_does_not_stall_on_a_style_transfer(goal):
     """As low as SciPy's L-BFGS with a strong Wolfe search, for the same number of evaluations."""
     start = smooth_picture(16, 20, 0)

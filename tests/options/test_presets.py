@@ -208,6 +208,7 @@ def config_of(report):
     return json.loads(Path(report).read_text())["config"]
 
 
+@pytest.mark.slow
 def test_a_preset_is_saved_by_a_dry_run_and_used(words, tmp_path, capsys):
     mine = tmp_path / "my.toml"
     change = ["--steps", "2", "--strength", "0.75", "--style-layers", "conv1_1:2", "pool2", "--preset", "gatys2016"]

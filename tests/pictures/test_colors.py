@@ -214,6 +214,7 @@ def run(content=CONTENT, style=STYLE, **changes):
     return stylize(content, style, config, weights=random_filters("vgg19"), on_progress=on_progress)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_a_run_takes_paintings_of_the_photographs_colours(narrow_vgg, method):
     """Each of them, and nothing is compiled for it."""
@@ -228,6 +229,7 @@ def test_a_run_takes_paintings_of_the_photographs_colours(narrow_vgg, method):
     assert np.abs(result.image - run(style=[STYLE, other]).image).max() > 0.01
 
 
+@pytest.mark.slow
 def test_luminance_is_painted_in_grey_and_given_out_in_colours(narrow_vgg):
     """Also where the run stops, and in every picture on the way, at each scale."""
     shallow = {  # fmt: skip
@@ -293,6 +295,7 @@ def test_notes_of_the_palette_are_told(palette):
     assert notes_of(inputs.Pictures(None, [], palette=picture)) == [f"{palette}: an odd profile"]
 
 
+@pytest.mark.slow
 def test_a_texture_in_the_colours_of_a_palette(narrow_vgg, palette):
     result = run(content=None, content_layers=(), init="style", palette=palette, keep_colors="histogram", steps=0)
     pixels = images.load_image(palette).pixels
@@ -331,6 +334,7 @@ def test_colours_that_cannot_be_kept(narrow_vgg, options, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_reconstruction_keeps_its_colours_by_luminance(narrow_vgg):
     result = run(style=[], style_layers=(), keep_colors="luminance")
     np.testing.assert_allclose(result.image, colors.with_chroma(result.image, CONTENT), atol=1e-5)
@@ -339,6 +343,7 @@ def test_a_reconstruction_keeps_its_colours_by_luminance(narrow_vgg):
 # ---------------------------------------------------------------- sweeps and commands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"keep_colors": "luminance"}, {"keep_colors": "histogram"}, {"palette": True}])
 def test_lanes_keep_their_colours(tiny, palette, changes):
     changes = {key: palette if value is True else value for key, value in changes.items()}
@@ -359,6 +364,7 @@ def test_lanes_keep_their_colours(tiny, palette, changes):
     assert len({result.image.tobytes() for _, result in batch}) == 4
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_the_same_palette_alone(tmp_path, palette, pictures, weights_file, capsys):
     words = [
         "--content", str(pictures[0]), "--style", str(pictures[1]), "--output", str(tmp_path / "sweep"),

@@ -105,6 +105,7 @@ def test_a_soft_guide_weighs_by_its_square():
     np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_of_all_white_leave_the_losses_as_they_are(config, save):
     white = save("white", np.ones((HEIGHT, WIDTH), "f4"))
     plain, masked = goal_of(config), goal_of(dataclasses.replace(config, content_mask=(white,)))
@@ -154,6 +155,7 @@ def test_outside_its_region_the_style_changes_nothing(config, halves):
 # ---------------------------------------------------------------- whole runs
 
 
+@pytest.mark.slow
 def test_each_half_takes_the_statistics_of_its_own_style(save):
     """By ``slim``, the halves of the result taken for pictures of their own."""
     rows, columns = np.mgrid[:48, :64]
@@ -245,6 +247,7 @@ def test_a_texture_may_have_regions(config, halves):
 # ---------------------------------------------------------------- frozen and transparent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"init": "noise", "scales": 2, "coarse_steps": (4,)}, {"precision": "bfloat16", "optimizer": "adam"}],

@@ -52,6 +52,7 @@ def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     assert all(name in printed for name in (*wanted, "speed", "seconds"))
 
 
+@pytest.mark.slow
 def test_optimisers_tell_what_a_step_takes_beside_adams(tmp_path, pair, narrow_vgg):
     options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--calls", 4, "--histories", 2, 5]
     alone, adam, *lbfgs = rows = told(tmp_path, "optimisers", *options)["rows"]
@@ -74,6 +75,7 @@ def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, mon
     assert [row["seconds per Mpixel"] for row in rows] == [1e6 * row["seconds"] / row["pixels"] for row in rows]
 
 
+@pytest.mark.slow
 def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(ways, "ALL_PAIRS", [pictures])
     monkeypatch.setattr(ways, "find_weights", lambda network: random_filters(network))
@@ -85,6 +87,7 @@ def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vg
     assert all(len(row["curve"]) == 3 and 0 < row["seconds to it"] <= row["seconds"] for row in rows)
 
 
+@pytest.mark.slow
 def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(quality, "find_weights", lambda network: random_filters(network))
     options = ["--pair", *pictures, "--size", 48, "--presets", "default", "gatys2016", "--strengths", 0, 1]

@@ -30,6 +30,7 @@ def draw(folder_of_modules):
     return importlib.import_module("draw")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_drawing_is_deterministic_and_shows_something(draw, name):
     first = draw.PICTURES[name](SMALL)

@@ -45,6 +45,7 @@ def test_responses_equal_the_recorded_ones(vgg19, pooling):
             assert response[tuple(position)] == pytest.approx(value, rel=1e-3, abs=1e-4 * expected["rms"]), tap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["normalized", "gatys2015"])
 def test_the_losses_told_are_those_of_the_picture(vgg19, shared, tmp_path, loss):
     """To 1e-4 from the result and to 1 % from the file, by float64 NumPy with the project's own start and targets."""

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import NARROW, random_filters, smooth_picture
+from support import NARROW, random_filters, smooth_picture, usual_objective
 
 from nst_jax import layers
 from nst_jax.choices import flag
 from nst_jax.errors import NSTError
-from nst_jax.losses import objective
+from nst_jax.losses.objective import Objective
 from nst_jax.networks import vgg, weights_file
 from nst_jax.networks.weights import TORCHVISION, Weights
 from nst_jax.pictures import images
@@ -131,13 +131,13 @@ def test_the_loss_is_that_of_the_library(narrow_teacher):
         arrays[tap]["map"] = matrix
     net = vgg.network(Weights("slim", arrays, TORCHVISION))
     for i in range(BATCH):
-        goal = objective.build(
+        goal = usual_objective(
             net, rows["content"][i], [rows["style"][i]],
             content_layers={student.CONTENT_TAP: 1.0},
             style_layers=dict(zip(student.STYLE_TAPS, bank.STYLE_WEIGHTS.tolist(), strict=True)),
             content_weight=float(rows["content_weight"][i]), style_weight=1.0, convention="normalized",
         )  # fmt: skip
-        np.testing.assert_allclose(ours[i], jax.jit(objective.Objective.__call__)(goal, rows["x"][i])[0], rtol=1e-4)
+        np.testing.assert_allclose(ours[i], jax.jit(Objective.__call__)(goal, rows["x"][i])[0], rtol=1e-4)
 
 
 def test_lbfgs_lowers_a_quadratic():
@@ -174,7 +174,7 @@ def test_the_teacher_says_what_the_library_says(tutor, narrow_teacher):
     assert targets.content.dtype == np.float16
     assert targets.content.shape == (BATCH, SIZE // 8, SIZE // 8, tutor.channels[student.CONTENT_TAP])
     net = vgg.network(narrow_teacher)
-    goal = objective.build(
+    goal = usual_objective(
         net, jnp.asarray(rows["content"][0]), [jnp.asarray(rows["style"][0])],
         content_layers={student.CONTENT_TAP: 1.0},
         style_layers=dict(zip(student.STYLE_TAPS, rows["style_weights"][0].tolist(), strict=True)),

@@ -39,6 +39,7 @@ print(planned / (told("VmHWM") - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
 @pytest.mark.parametrize(
     ("network", "size", "octaves", "way", "precision"),

@@ -29,6 +29,7 @@ def run(config=CONFIG, **options):
     return stylize(CONTENT, STYLE, config, weights=random_filters("vgg19"), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_it_is_a_run_of_slim_and_from_its_picture_one_of_the_network(optimizer, tmp_path):
     config = dataclasses.replace(CONFIG, optimizer=optimizer)

@@ -115,6 +115,7 @@ def test_styles_are_reduced_but_never_enlarged():
     assert painting.pixels.shape == (48, 37, 3)  # the result's size
 
 
+@pytest.mark.slow
 def test_alpha_is_kept_and_resized(tmp_path):
     alpha = np.zeros((68, 96), "f4")
     alpha[:, 30:] = 1
@@ -210,6 +211,7 @@ def test_several_styles_differ_from_each_alone():
     assert [entry["role"] for entry in both.inputs] == ["content", "style", "style"]
 
 
+@pytest.mark.slow
 def test_scales_double_and_end_at_the_full_size():
     config = dataclasses.replace(CONFIG, size=70, scales=5, coarse_steps=(2,), steps=3)
     assert scales.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
@@ -231,6 +233,7 @@ def test_scales_double_and_end_at_the_full_size():
     assert (result.steps, result.evaluations) == (7, 8)
 
 
+@pytest.mark.slow
 def test_a_small_painting_is_not_reduced_to_nothing_at_coarse_scales():
     config = dataclasses.replace(
         CONFIG, size=64, scales=3, coarse_steps=(1,), steps=1, content_layers=("conv2_1",), style_layers=("conv3_1",)

@@ -102,6 +102,7 @@ def test_each_lane_equals_the_same_run_alone(config, filters, changes, tolerance
         assert result.inputs == alone.inputs
 
 
+@pytest.mark.slow
 def test_losses_are_told_in_float32(config, filters):
     """Of steps in bfloat16 as well, where several paintings have targets of their own; one step leaves the start."""
     config = dataclasses.replace(config, precision="bfloat16", steps=1, init="content")
@@ -120,6 +121,7 @@ def test_lanes_differ(config, filters):
         assert large.losses["content"] < small.losses["content"]
 
 
+@pytest.mark.slow
 def test_lanes_may_differ_in_all_that_varies(config, filters):
     """Content layers, starts and weights as well, also where a lane has no content or no style layer."""
     changes = [
@@ -194,6 +196,7 @@ def test_one_evaluation_a_step(config, filters):
     assert {result.evaluations for result in results} == {config.steps + 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 3, 5])
 def test_batches_give_the_same_as_one(config, filters, at_once):
     config = dataclasses.replace(config, optimizer="adam", steps=10)
@@ -266,6 +269,7 @@ print(prepared.lane_bytes() / (needed / 3))
 """
 
 
+@pytest.mark.slow
 def test_the_estimate_of_memory_is_near_to_xlas_own_account():
     """The bytes that the compiled program asks for, by lane, within three tenths."""
     done = subprocess.run([sys.executable, "-c", ACCOUNT], capture_output=True, text=True)
@@ -311,6 +315,7 @@ for optimizer in ("lbfgs", "adam"):
 """
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_same_bits_as_one():
     """Three lanes on each of four devices, two of them to fill up, are what one device makes of three at a time.
 
@@ -477,6 +482,7 @@ def test_sweeps_that_cannot_be(config, filters):
 # ---------------------------------------------------------------- reconstructions and textures
 
 
+@pytest.mark.slow
 def test_content_alone(config, filters):
     """A photograph from its responses; nearer from a shallow layer."""
     config = dataclasses.replace(config, style_layers=(), style_weight=0.0, steps=60)
@@ -512,6 +518,7 @@ def test_a_texture_cannot_start_from_content(config, filters):
         stylize(CONTENT, [], config, weights=filters)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_textures(config, filters):
     config = dataclasses.replace(config, content_layers=(), content_weight=0.0, optimizer="adam", steps=8)
     lanes = grid.grid(config, style_layer_sets=grid.cumulative(config.style_layers)).lanes
