@@ -35,7 +35,7 @@ FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
 #: octave of the style after the first, and of each layer by tiles.
 PROGRAMS, SCALE = 205 * 2**20, 50 * 2**20
-OCTAVE = {"float32": 60 * 2**20, "bfloat16": 110 * 2**20}
+OCTAVE = {"float32": 60 * 2**20, "bfloat16": 130 * 2**20}
 TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
 #: The part of the free memory that is planned with.
 USABLE = 0.7

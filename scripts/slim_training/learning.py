@@ -12,7 +12,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array
 
-from nst_jax.losses import formulas
+from nst_jax.losses.pixels import total_variation
 from slim_training import lbfgs, lesson, student
 from slim_training.contract import Lesson
 from slim_training.student import Params
@@ -80,7 +80,7 @@ def iterate(
 
 def _pushed(params: Params, rows: Mapping[str, Array], standing: lesson.Standing, pushes: int) -> lbfgs.Descent:
     """The batch's pictures after some steps that lower the student's stylisation loss and the total variation."""
-    smoothing = jax.grad(lambda x: jnp.vdot(rows["tv_weight"], jax.vmap(formulas.total_variation)(x)))
+    smoothing = jax.grad(lambda x: jnp.vdot(rows["tv_weight"], jax.vmap(total_variation)(x)))
     pictures, gradient = lbfgs.Descent(**{name: rows[name] for name in lbfgs.Descent._fields}), standing.gradient
     for i in range(pushes):  # written out: XLA's convolutions are several times slower inside a loop on a CPU
         if i:

@@ -89,6 +89,7 @@ def test_terms_equal_numpy(tiny, convention, paintings):
         np.testing.assert_allclose(terms[name], value, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_terms_of_a_stand_in_are_those_of_the_mapped_responses(stand_in, convention):
     """Compared without mapping them, through the metric."""
@@ -212,6 +213,7 @@ def test_the_same_style_twice_counts_once(tiny):
     np.testing.assert_allclose(once, twice, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_targets_are_responses_and_mean_gram_matrices(tiny):
     weights = random_filters(tiny)
     goal = build(weights, Options(), [PAINTING, OTHER])

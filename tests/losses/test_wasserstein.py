@@ -49,6 +49,7 @@ def f4(arrays):
     return tuple(jnp.asarray(each, jnp.float32) for each in arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filters", "positions", "others"),
     [(8, 50, 60), (64, 3000, 2500), (16, 1, 100), (16, 100, 1), (32, 10, 12), (512, 16, 600), (512, 600, 20)],

@@ -52,6 +52,7 @@ def test_responses_that_stand_for_wider_layers(stand_in):
         vgg.features(net, image, ["conv1_2"])
 
 
+@pytest.mark.slow
 def test_whole_vgg_equals_numpy(narrow_vgg):
     weights = random_filters("vgg19")
     image = jnp.asarray(smooth_picture(37, 50, seed=3))
@@ -132,6 +133,7 @@ def test_network_is_a_pytree_that_recompiles_nothing(tiny):
     assert len(traces) == 2  # what is static
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_gradients_equal_finite_differences(tiny, lowering):
     """Of a weighted sum of responses, along random directions; the differences are those of float64 NumPy."""
@@ -201,6 +203,7 @@ def test_wrapped_responses_move_with_the_picture(tiny):
     np.testing.assert_allclose(moved, jnp.roll(still, (1, 2), (0, 1)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_prepared_filters_give_what_the_kernels_give(precision):
     """The same responses and gradient, but for where the rounding of a filter falls."""

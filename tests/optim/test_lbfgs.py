@@ -76,6 +76,7 @@ def test_on_its_own_way_directions_are_those_of_the_matrix():
     assert np.linalg.norm(direction - wanted) < 0.01 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow
 def test_many_at_once_are_the_same_as_each():
     points = np.stack([points_of(seed, 7) for seed in range(4)])
     points[1, 3], points[2, 1] = points[1, 2], points[2, 0]  # a lane that learns less has other slots

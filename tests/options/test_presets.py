@@ -227,6 +227,7 @@ def test_a_preset_is_saved_by_a_dry_run_and_used(words, tmp_path, capsys):
     assert preset(mine).strength == 0.75
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_a_preset_file(words, tmp_path, file):
     mine = file('optimizer = "adam"\nsteps = 1\nstyle_layers = ["conv1_1"]\ncontent_layers = ["conv2_1"]')
     words[words.index("--output") + 1] = str(tmp_path / "out")
@@ -277,6 +278,7 @@ def test_a_bad_preset_is_told_without_loading_jax(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_preset_is_saved_when_a_run_ends(words, tmp_path):
     weights.save_weights(tmp_path / "vgg19.h5", random_filters("vgg19"))
     images.save_image(tmp_path / "style.png", smooth_picture(52, 40, 3))

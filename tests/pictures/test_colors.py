@@ -275,6 +275,7 @@ def test_luminance_starts_from_a_grey_picture(palette, init):
     assert np.abs(coloured_start - colors.grey(coloured_start)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_palette_alone_means_pca_and_is_an_input(narrow_vgg, palette, tmp_path):
     result = run(palette=palette)
     assert result.config.keep_colors == "pca"
@@ -384,6 +385,7 @@ def test_a_sweep_goes_on_with_the_same_palette_alone(tmp_path, palette, pictures
     assert "holds a sweep of other settings: the palette is another" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_keeps_colours(tmp_path, palette, pictures, weights_file, capsys):
     words = [
         "--content", str(pictures[0]), "--style", str(pictures[1]), "--output", str(tmp_path / "out.png"),

@@ -267,6 +267,7 @@ def test_what_is_frozen_stays_as_the_photograph_has_it(config, halves, tmp_path,
         np.testing.assert_allclose(image[:, half:], there[:, half:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_a_coarse_scale_keeps_what_is_frozen(config, halves):
     def stop(progress):
         raise Stop
@@ -277,6 +278,7 @@ def test_a_run_stopped_at_a_coarse_scale_keeps_what_is_frozen(config, halves):
     np.testing.assert_array_equal(result.image[:, 16:], CONTENT[:, 16:])
 
 
+@pytest.mark.slow
 def test_grey_blends(config, save):
     config = dataclasses.replace(config, steps=0)
     half = dataclasses.replace(config, freeze=save("grey", np.full((HEIGHT, WIDTH), 128 / 255)), init="noise")
@@ -284,6 +286,7 @@ def test_grey_blends(config, save):
     np.testing.assert_allclose(run(half).image, expected + (1 - 128 / 255) * start, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_network_sees_the_frozen_part_in_place(config, halves):
     goal = goal_of(dataclasses.replace(config, freeze=halves[1]))
     image = smooth_picture(HEIGHT, WIDTH, 7)
@@ -307,6 +310,7 @@ def cutouts(save):
     return [save(f"cutout{number}", pixels, alpha) for number, pixels in enumerate(hidden)], alpha
 
 
+@pytest.mark.slow
 def test_what_is_transparent_neither_counts_nor_is_painted(config, cutouts):
     paths, alpha = cutouts
     first, second = (run(config, path) for path in paths)
@@ -332,6 +336,7 @@ def test_hidden_pixels_of_a_picture_from_memory_count_as_little(config, cutouts)
     assert run(config, pictures[0]).losses == run(config, pictures[1]).losses
 
 
+@pytest.mark.slow
 def test_the_losses_of_the_visible_part_are_those_of_a_picture_of_it_alone(tiny, config, save):
     """Content and total variation; the last column sees beyond, so the pictures are flat there."""
     content, image = (smooth_picture(HEIGHT, WIDTH, seed) for seed in (0, 7))
@@ -417,6 +422,7 @@ def test_a_mask_of_another_size_keeps_white_white():
 # ---------------------------------------------------------------- with the rest
 
 
+@pytest.mark.slow
 def test_masks_are_among_the_inputs_told(config, halves, save):
     freeze = save("keep", np.eye(HEIGHT, WIDTH))
     options = {"content_mask": halves, "style_mask": halves, "freeze": freeze}
@@ -449,6 +455,7 @@ def test_another_mask_compiles_nothing(config, halves):
     assert (len(values), len(traced)) == (2, 1)
 
 
+@pytest.mark.slow
 def test_lanes_of_a_sweep_share_the_masks(config, halves, save):
     """And give what the same options give alone."""
     bottom = np.zeros((HEIGHT, WIDTH), "f4")

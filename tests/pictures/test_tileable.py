@@ -206,6 +206,7 @@ def test_paintings_are_not_wrapped(config):
 # ---------------------------------------------------------------- runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -283,6 +284,7 @@ def test_another_photograph_compiles_nothing(config):
     assert compiled_by(lambda: stylize(*pictures, other, weights=filters)) == 0
 
 
+@pytest.mark.slow
 def test_lanes_tile_as_runs_alone_do(config):
     filters, other = random_filters(config.network), smooth_picture(22, 24, 2)
     config = dataclasses.replace(config, optimizer="adam", steps=6, tv_kind="absolute", pixel_range="bounded")
@@ -298,6 +300,7 @@ def test_lanes_tile_as_runs_alone_do(config):
         assert result.losses["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_slim_tiles():
     """The network that ships: its taps have linear maps."""
     config = Config(

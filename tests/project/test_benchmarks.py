@@ -33,6 +33,7 @@ def pair(pictures):
     return ["--content", content, "--style", style, "--random"]
 
 
+@pytest.mark.slow
 def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     wanted = [*variants.OURS, "torch-float32-last", "torch-bf16-last"]
     options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--variants", *wanted]
@@ -63,6 +64,7 @@ def test_optimisers_tell_what_a_step_takes_beside_adams(tmp_path, pair, narrow_v
         assert row["over adam"] == row["seconds"] / adam["seconds"]
 
 
+@pytest.mark.slow
 def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, monkeypatch):
     def run_in_child(network, size, variant, options):
         return {"network": network, "size": size, "variant": variant, "pixels": size, "run bytes per pixel": 1e4 / size}
@@ -105,6 +107,7 @@ def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_
     assert [row["seconds"] for row in again] == [row["seconds"] for row in rows]  # read, not made
 
 
+@pytest.mark.slow
 def test_sizes_tell_how_far_a_larger_result_is(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(sizes, "choose_weights", lambda network: random_filters(network))
     options = ["--network", "vgg19", "--sizes", 48, 64, "--pair", *pictures, "--sheet", tmp_path / "sheet.png"]

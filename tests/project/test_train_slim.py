@@ -18,6 +18,7 @@ from nst_jax.losses.objective import Objective
 from nst_jax.networks import vgg, weights_file
 from nst_jax.networks.weights import TORCHVISION, Weights
 from nst_jax.pictures import images
+from nst_jax.runs.machine import here
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
@@ -108,7 +109,7 @@ def test_an_exported_file_is_the_student(tmp_path, narrow_teacher):
     assert jax.tree.structure(again) == jax.tree.structure(params)
     for ours, theirs in zip(leaves(again), leaves(params), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
-    net, seen = vgg.network(held), jnp.asarray(batch_of_images(0, 1))
+    net, seen = vgg.network(held, lowering=here().lowering), jnp.asarray(batch_of_images(0, 1))
     responses, mapped = (jax.jit(f, static_argnums=2)(net, seen, student.TAPS) for f in (vgg.responses, vgg.features))
     features = jax.jit(student.features)(again, seen)
     for tap, response in responses.items():
@@ -116,6 +117,7 @@ def test_an_exported_file_is_the_student(tmp_path, narrow_teacher):
         np.testing.assert_allclose(features[tap] @ again["maps"][tap] * SCALES[tap], mapped[tap], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_library(narrow_teacher):
     """Each picture's loss is the normalized objective's."""
     params, rows = student.random_start(0), jax.tree.map(jnp.asarray, rows_of_a_batch())
@@ -163,6 +165,7 @@ def test_a_pair_of_negative_curvature_is_not_learnt():
     assert STEP(at, jnp.asarray(nothing + 0.1)).steps[-1].all()
 
 
+@pytest.mark.slow
 def test_the_teacher_says_what_the_library_says(tutor, narrow_teacher):
     """Losses, gradient, responses and Gram matrices are those of the objective with VGG-19."""
     rows = rows_of_a_batch()
@@ -212,6 +215,7 @@ def test_iterations_teach(tutor):
         assert np.linalg.norm(mean - new) <= np.linalg.norm(old - new)
 
 
+@pytest.mark.slow
 def test_gradients_are_compared_at_four_sizes(tutor):
     """With a gradient weight its relative errors are in the log and the loss; the student's own gradient has none."""
     rows, params = rows_of_a_batch(), student.random_start(0)

@@ -94,6 +94,7 @@ print(*compiled, *calls, threading.active_count())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("platform", "programs", "optimizer"), [("cpu", 1, "lbfgs"), ("gpu", 2, "adam")])
 def test_every_scale_compiles_its_programs_once_and_before_its_goal_is_there(platform, programs, optimizer):
     """Of chunks, as an accelerator has them, those of the whole length and of one step; ``minimise`` compiles none.

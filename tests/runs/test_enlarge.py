@@ -79,6 +79,7 @@ def test_enlarging_gives_the_detail_back(config):
     np.testing.assert_array_equal(enlarged(CONTENT, (40, 48), config, CONTENT), CONTENT)  # nothing to enlarge
 
 
+@pytest.mark.slow
 def test_detail_and_start_change_a_run_and_a_tileable_one(config):
     weights = random_filters(config.network)
     for base in (config, dataclasses.replace(config, tileable=True)):
@@ -90,6 +91,7 @@ def test_detail_and_start_change_a_run_and_a_tileable_one(config):
         assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[0], images[2])
 
 
+@pytest.mark.slow
 def test_lanes_start_and_are_enlarged_as_they_are_alone(config):
     """Two paintings in one sweep: each lane has its own colours, detail and content."""
     config = dataclasses.replace(config, content_colors="painting")

@@ -77,6 +77,7 @@ def test_free_memory_of_a_cpu_is_the_least_that_is_told(monkeypatch):
         assert free_bytes(device) == expected
 
 
+@pytest.mark.slow
 def test_a_run_on_a_machine_that_is_handed_in(config, monkeypatch):
     """As an accelerator computes it, of chunks and by XLA's convolutions; here it gives the picture of a CPU."""
     monkeypatch.setattr(machine, "CHUNK", 3)

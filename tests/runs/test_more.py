@@ -108,6 +108,7 @@ def run(config, more=(), **options):
 # ---------------------------------------------------------------- in a run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "steps": 30}, {"scales": 2, "coarse_steps": (4,)}])
 def test_its_value_falls_and_is_told(config, changes):
     config, seen = dataclasses.replace(config, **changes), []
@@ -183,6 +184,7 @@ def test_a_name_that_is_taken(config):
 # ---------------------------------------------------------------- in a lane
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "tolerance"), [({"steps": 6}, 0.01), ({"optimizer": "adam"}, 1e-3)])
 def test_a_lane_is_the_same_run_alone(config, changes, tolerance):
     config, more = dataclasses.replace(config, **changes), [color(), loudness(), level()]

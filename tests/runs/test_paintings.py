@@ -60,6 +60,7 @@ def test_strength_scales_the_ratio_evenly_on_a_logarithmic_scale():
     assert (strong["style_weight"], strong["tv_weight"]) == (7.0, 2.0)
 
 
+@pytest.mark.slow
 def test_it_acts_once_however_often_a_config_is_resolved(config):
     """Also on a config that comes out of a report, as in a replay."""
     for network, style_weight in (("slim", 23.0), ("vgg19", 6.0)):
@@ -105,6 +106,7 @@ def test_strengths_that_cannot_be(value):
         Config(strength=value)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_strengths(config):
     made = grid.grid(config, ["a", "b"], strengths=[0.0, 0.5, 1.0])
     assert made.columns == ("strength 0", "strength 0.5", "strength 1")
@@ -304,6 +306,7 @@ def test_a_painting_is_shown_at_a_multiple_of_its_usual_size(tmp_path, size, cha
     assert shape_of(tmp_path / "painting.png", **changes) == (expected, (enlarged,) * bool(enlarged))
 
 
+@pytest.mark.slow
 def test_each_painting_has_its_scale_at_every_scale(config):
     config = dataclasses.replace(config, size=24, scales=2, style_scale=(0.5, 2.0))
     config = config.for_network(config.network)

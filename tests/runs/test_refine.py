@@ -71,6 +71,7 @@ def test_a_folder_of_paintings_is_expanded_for_both(tmp_path):
     assert draft.config.style_scale == last.config.style_scale
 
 
+@pytest.mark.slow
 def test_stopped_under_slim_it_tells_the_networks_losses_at_the_full_size():
     def stop(progress):
         if progress.step == 2:
@@ -94,6 +95,7 @@ def test_where_it_is_of_no_use():
         prepare_lanes(CONTENT, [STYLE], [Lane(CONFIG, 0)], weights=random_filters("vgg19"))
 
 
+@pytest.mark.slow
 def test_without_it_nothing_is_slims():
     plain = dataclasses.replace(CONFIG, refine=False)
     assert [each.config.network for each in prepare(CONTENT, STYLE, plain, weights=random_filters("vgg19")).passes] == [

@@ -270,6 +270,7 @@ def test_stop_keeps_the_picture_so_far():
     assert same(result.image, kept[-1])
 
 
+@pytest.mark.slow
 def test_stop_at_a_coarse_scale_still_gives_the_full_size():
     config = dataclasses.replace(
         CONFIG, size=70, scales=2, coarse_steps=(2,), content_layers=("conv2_1",), style_layers=("conv1_1", "conv3_1")
@@ -303,6 +304,7 @@ def test_a_loss_that_is_not_finite_ends_with_the_best_picture():
     assert result.steps == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "gatys2015", "gatys2016"])
 def test_every_preset_runs(name):
     config = dataclasses.replace(preset(name), network="vgg19", size=48, style_size=52, steps=2, history=3)

@@ -144,6 +144,7 @@ def arguments(tmp_path, narrow_vgg):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig1-content", "fig2", "fig3", "initialisation", "texture"])
 def test_the_command(tmp_path, arguments, capsys, name):
     assert door.main([name, *arguments]) == 0

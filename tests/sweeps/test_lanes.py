@@ -137,6 +137,7 @@ def test_lanes_may_differ_in_all_that_varies(config, filters):
         assert result.losses == {name: pytest.approx(value, rel=1e-3) for name, value in alone.losses.items()}
 
 
+@pytest.mark.slow
 def test_a_lane_has_for_itself_what_differs_between_lanes_and_shares_the_rest(config, filters):
     """Numbers, and what comes from the paintings; each lane lowers what its own options and painting ask for."""
     config = dataclasses.replace(config, pixel_range="bounded")
@@ -160,6 +161,7 @@ def test_a_lane_has_for_itself_what_differs_between_lanes_and_shares_the_rest(co
         assert loss((styles[0], mine), image)[1] == expected
 
 
+@pytest.mark.slow
 def test_everything_is_compiled_once(config, filters):
     """Another sweep of as many lanes, of the same shapes, compiles nothing; one of another optimiser does."""
     found = []
@@ -495,6 +497,7 @@ def test_content_alone(config, filters):
     assert [entry["role"] for entry in shallow.inputs] == ["content"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [24, 40])
 def test_style_alone(config, filters, size):
     """A texture of any size, of the painting's aspect ratio, or of that of a picture that gives only its shape."""
@@ -708,6 +711,7 @@ def arguments(tmp_path, tiny, filters):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, arguments, capsys):
     more = ["--style-layer-sets", "cumulative", "--ratios", "0.1", "1"]
     arguments += ["--style-weight", "10"]
@@ -738,6 +742,7 @@ def test_layer_sets_on_the_command_line(tmp_path, arguments):
     ]
 
 
+@pytest.mark.slow
 def test_no_layers_on_the_command_line(tmp_path, arguments):
     """No content layers make textures of the photograph's shape, no style layers reconstructions of it."""
 
