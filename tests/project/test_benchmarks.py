@@ -12,6 +12,8 @@ from benchmarks import __main__ as command
 from benchmarks import contenders, harness, memory, processes, quality, run, sizes, variants, ways
 from nst_jax.options.presets import preset
 
+pytestmark = pytest.mark.slow
+
 TORCH = importlib.util.find_spec("torch") is not None
 
 
@@ -33,7 +35,6 @@ def pair(pictures):
     return ["--content", content, "--style", style, "--random"]
 
 
-@pytest.mark.slow
 def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     wanted = [*variants.OURS, "torch-float32-last", "torch-bf16-last"]
     options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--variants", *wanted]
@@ -53,7 +54,6 @@ def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     assert all(name in printed for name in (*wanted, "speed", "seconds"))
 
 
-@pytest.mark.slow
 def test_optimisers_tell_what_a_step_takes_beside_adams(tmp_path, pair, narrow_vgg):
     options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--calls", 4, "--histories", 2, 5]
     alone, adam, *lbfgs = rows = told(tmp_path, "optimisers", *options)["rows"]
@@ -64,7 +64,6 @@ def test_optimisers_tell_what_a_step_takes_beside_adams(tmp_path, pair, narrow_v
         assert row["over adam"] == row["seconds"] / adam["seconds"]
 
 
-@pytest.mark.slow
 def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, monkeypatch):
     def run_in_child(network, size, variant, options):
         return {"network": network, "size": size, "variant": variant, "pixels": size, "run bytes per pixel": 1e4 / size}
@@ -77,7 +76,6 @@ def test_growth_tells_time_and_memory_of_a_pixel(tmp_path, pair, narrow_vgg, mon
     assert [row["seconds per Mpixel"] for row in rows] == [1e6 * row["seconds"] / row["pixels"] for row in rows]
 
 
-@pytest.mark.slow
 def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(ways, "ALL_PAIRS", [pictures])
     monkeypatch.setattr(ways, "find_weights", lambda network: random_filters(network))
@@ -89,7 +87,6 @@ def test_ways_tell_the_loss_and_when_it_is_reached(tmp_path, pictures, narrow_vg
     assert all(len(row["curve"]) == 3 and 0 < row["seconds to it"] <= row["seconds"] for row in rows)
 
 
-@pytest.mark.slow
 def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(quality, "find_weights", lambda network: random_filters(network))
     options = ["--pair", *pictures, "--size", 48, "--presets", "default", "gatys2016", "--strengths", 0, 1]
@@ -107,7 +104,6 @@ def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_
     assert [row["seconds"] for row in again] == [row["seconds"] for row in rows]  # read, not made
 
 
-@pytest.mark.slow
 def test_sizes_tell_how_far_a_larger_result_is(tmp_path, pictures, narrow_vgg, monkeypatch):
     monkeypatch.setattr(sizes, "choose_weights", lambda network: random_filters(network))
     options = ["--network", "vgg19", "--sizes", 48, 64, "--pair", *pictures, "--sheet", tmp_path / "sheet.png"]

@@ -12,6 +12,8 @@ from benchmarks import __main__ as command
 from benchmarks import judge, strokes
 from nst_jax.pictures import images
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NECKARFRONT, NIGHT = "paper_neckarfront_tuebingen", "paper_starry_night_vangogh_1889"
 #: Of ../shared/design/quality.md: strokes, structure and colours of another judge. None: it did not tell.
@@ -188,7 +190,6 @@ def test_colours_are_apart_by_what_they_were_moved():
 # ---------------------------------------------------------------- controls
 
 
-@pytest.mark.slow
 def test_the_controls_fall_where_the_eye_puts_them(rows):
     unpainted = [rows[name] for name in ("in the painting's colours", "that, blurred", "noise in its colours")]
     own = [rows[name]["strokes"] for name in ("the painting", "a crop of the painting", "the painting's crops, mean")]
@@ -270,7 +271,6 @@ def told_pair(shared, content, style):
     return judge.Judge(*(images.load_image(path, longest_side=256).pixels for path in paths))
 
 
-@pytest.mark.slow
 def test_it_agrees_with_what_was_told_of_one_pair(shared):
     measured = told_pair(shared, NECKARFRONT, NIGHT)
     rows = [measured(images.load_image(shared / "peers" / f"{name}.png").pixels) for name in TOLD]
