@@ -173,7 +173,7 @@ def network_line(network: str) -> str:
     if network == "slim":
         get = "python -m convert_weights --download vgg19"
         return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
-    return f"network: {network}; --network slim is the small one, some eight times faster"
+    return f"network: {network}; --network slim is the small one, some seven times as fast"
 
 
 def preview_path(output: Path, step: int) -> Path:

@@ -96,7 +96,8 @@ class Config:
     coarse_steps: tuple[int, ...] | None = None
     """steps at each size but the full one, from the coarsest, the last for the rest; by default 80, with slim 150"""
     refine: bool = False
-    """take the steps of all sizes with slim, ten times as fast, and then --steps at the full size with the network"""
+    """take the steps of all sizes with slim, some seven times as fast, and then --steps at the full size with the
+    network"""
     averaging: float = 0.0
     """decay of the running mean of the picture over the steps at a size, which is then the result; 0: the last one"""
     learning_rate: float = 0.02
