@@ -41,9 +41,9 @@ def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) 
 def enlarged(image: np.ndarray, size: tuple[int, int], config: Config, toned: np.ndarray | None) -> np.ndarray:
     """[H, W, 3] or [lanes, H, W, 3] at another (height, width), with the photograph's detail given back.
 
-    x ← up(x) + s (m − up(down(m))), where m is ``toned``, the photograph in the paintings' colours at the result's
-    size, and s is ``config.detail``: what the coarser size could not hold is the photograph's, and need not be
-    invented.
+    x ← up(x) + s (m − up(down(m))). Here m is ``toned``, the photograph in the paintings' colours at the result's size,
+    one for all lanes or one each, and s is ``config.detail``. What the coarser size could not hold is the photograph's,
+    and need not be invented.
     """
     before = image.shape[-3], image.shape[-2]
     if before == size:

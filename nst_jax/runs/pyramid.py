@@ -17,7 +17,7 @@ from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
-from nst_jax.runs.finish import enlarged, seamless
+from nst_jax.runs.finish import seamless
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -70,8 +70,8 @@ def coarse_to_fine(
     *,
     chunk: int,
     lanes: bool = False,
+    enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
-    enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -83,10 +83,8 @@ def coarse_to_fine(
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
       place: puts an image on the device or the devices.
-      enlarge: takes the image from one size to the next, (height, width); resizes it where None.
+      enlarge: takes the image from one size to the next, (height, width).
     """
-    if enlarge is None:
-        enlarge = functools.partial(enlarged, config=config, toned=None)
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
     method = Method(config.optimizer, config.history, config.averaging, config.second_decay, bounds)
     inner = None

@@ -121,6 +121,11 @@ class Sweep:
         start, mask = start_picture(lane.config), found.masks[lane.style]
         return Pictures(found.photograph, own, start, found.palette, mask, found.toned[lane.style])
 
+    def toned_of(self, lanes: Sequence[Resolved]) -> np.ndarray | None:
+        """The photograph in the paintings' colours: [H, W, 3] where there is one painting, else [lanes, H, W, 3]."""
+        toned = [each for each in self.found.toned if each is not None]
+        return np.stack([toned[lane.style] for lane in lanes]) if len(toned) > 1 else next(iter(toned), None)
+
     def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] = ()) -> Batches:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
         devices = tuple(devices) or self.machine.devices
@@ -174,8 +179,7 @@ class Sweep:
         starts = [start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)]
         finish = functools.partial(finished, photograph=found.photograph, config=union)
         recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
-        toned = [one.toned for one in pictures if one.toned is not None]
-        enlarge = functools.partial(enlarged, config=union, toned=np.stack(toned) if toned else None)
+        enlarge = functools.partial(enlarged, config=union, toned=self.toned_of(lanes))
         clock.loaded()
         made = coarse_to_fine(
             loss_of_lane,
