@@ -71,6 +71,8 @@ class Config:
     tv_chroma: float | None = None
     """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
     default 2, with slim 1.5"""
+    tv_excess: float = 0.0
+    """weight of the total variation beyond the painting's own, of light and of colour: no grain where it has none"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -191,6 +193,7 @@ class Config:
         if self.coarse_steps == ():
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)
+        check_weight("--tv-excess", self.tv_excess)
         if not 0 <= self.averaging < 1:
             raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
         if not 1.1 <= self.scale_factor <= 16:
@@ -239,7 +242,7 @@ class Config:
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """α, β and the weight of the total variation as they count, by the names of their options.
+        """α, β and the weights of the total variation as they count, by the names of their options.
 
         What is left to the network counts as 0 in options that are not ``Complete``.
         ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
@@ -251,6 +254,7 @@ class Config:
             "content_weight": self.content_weight * content,
             "style_weight": self.style_weight or 0.0,
             "tv_weight": self.tv_weight or 0.0,
+            "tv_excess": self.tv_excess,
         }
 
     def for_network(self, network: str) -> Complete:

@@ -135,7 +135,8 @@ def _table(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """
     from_levels, to_levels = (np.sort(each).reshape(QUANTILES, -1).mean(1) for each in (ours, theirs))
     places = np.linspace(-RANGE, RANGE, BINS + 1)
-    return np.interp(places, from_levels, to_levels - from_levels).astype(np.float32)
+    table: np.ndarray = np.interp(places, from_levels, to_levels - from_levels).astype(np.float32)
+    return table
 
 
 def _moved(colours: np.ndarray, axes: np.ndarray, tables: np.ndarray) -> np.ndarray:
@@ -148,7 +149,8 @@ def _moved(colours: np.ndarray, axes: np.ndarray, tables: np.ndarray) -> np.ndar
         place -= below
         low = table[below]
         shifts[:, index] = low + place * (table[below + 1] - low)
-    return colours + shifts @ axes
+    moved: np.ndarray = colours + shifts @ axes
+    return moved
 
 
 def _guided(pixels: np.ndarray, shifts: np.ndarray, weights: np.ndarray, wrap: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -161,8 +163,8 @@ def _guided(pixels: np.ndarray, shifts: np.ndarray, weights: np.ndarray, wrap: b
     whole = _windows(counted, reach, wrap)
 
     def means(values: np.ndarray) -> np.ndarray:
-        flat = values.reshape(*values.shape[:2], -1)
-        return (_windows(counted * flat, reach, wrap) / whole).reshape(values.shape)
+        found: np.ndarray = _windows(counted * values.reshape(*values.shape[:2], -1), reach, wrap) / whole
+        return found.reshape(values.shape)
 
     mean, shift = means(pixels), means(shifts)
     spread = means(pixels[..., :, None] * pixels[..., None, :]) - mean[..., :, None] * mean[..., None, :]
@@ -175,7 +177,7 @@ def _guided(pixels: np.ndarray, shifts: np.ndarray, weights: np.ndarray, wrap: b
 def _windows(values: np.ndarray, reach: int, wrap: bool) -> np.ndarray:
     """The sums over the windows that reach so far from each pixel, [H, W, C], float64; beyond the border a mirror."""
     around = ((reach + 1, reach), (reach + 1, reach), (0, 0))
-    sums = np.pad(values, around, mode="wrap" if wrap else "symmetric").astype(np.float64)
+    sums: np.ndarray = np.pad(values, around, mode="wrap" if wrap else "symmetric").astype(np.float64)
     span = 2 * reach + 1
     for axis in (0, 1):
         sums = np.moveaxis(sums.cumsum(axis), axis, 0)
