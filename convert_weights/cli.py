@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, printable
 
 if TYPE_CHECKING:
     from convert_weights.download import Release
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except NSTError as error:
-        print(f"{parser.prog}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted, nothing written", file=sys.stderr)
@@ -92,13 +92,13 @@ def _run(options: argparse.Namespace) -> None:
         pictures = pictures_in(options.normalize)
     file = _download(options.download, options.source or "keras") if options.download else options.file
     weights, decision = convert(file, options.network or options.download, options.preprocessing)
-    print(f"{file}: {weights.network} from {weights.metadata['source_format']}, {decision}")
+    print(f"{printable(file)}: {weights.network} from {weights.metadata['source_format']}, {decision}")
     if pictures:
         weights = normalize(weights, pictures, options.pooling or "avg", _track)
         print(weights.metadata["normalized"])
     output = options.output or weights_path(weights.network)
     save_weights(output, weights)
-    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    print(f"wrote {printable(output)} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 def _check(options: argparse.Namespace) -> None:

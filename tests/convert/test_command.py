@@ -91,7 +91,7 @@ def test_interrupted(keras, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convert_weights.convert.detect", interrupt)
+    monkeypatch.setattr("convert_weights.convert.checked_size", interrupt)
     assert main([str(keras)]) == 130
     assert capsys.readouterr().err == "nst-convert-weights: interrupted, nothing written\n"
 

@@ -8,7 +8,7 @@ import pytest
 from convert_support import make_arrays, torchvision_state, write_safetensors
 
 from convert_weights import preprocessings
-from convert_weights.convert import convert
+from convert_weights.convert import convert_here as convert
 from convert_weights.download import RELEASES
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION

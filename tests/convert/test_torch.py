@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from convert_support import assert_same, make_arrays, torchvision_state
 
-from convert_weights.convert import convert
+from convert_weights.convert import convert_here as convert
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION
 
@@ -190,7 +190,7 @@ def test_tensor_outside_its_storage(tmp_path, position, value):
         archive.writestr("x/data.pkl", pickled(tensors))
         for key, data in storages.data.items():
             archive.writestr(f"x/data/{key}", data.tobytes())
-    with pytest.raises(NSTError, match=r"features\.0\.weight|damaged"):
+    with pytest.raises(NSTError, match=r"features\.0\.weight|damaged|conv1_1 kernel is"):
         convert(tmp_path / "w.pth")
 
 
