@@ -112,9 +112,18 @@ def _check(options: argparse.Namespace) -> None:
     if options.download and options.network not in (None, options.download):
         raise NSTError(f"--download {options.download} does not hold {options.network}: give one of the two")
     output = options.output
+    try:
+        _check_output(output, options.file)
+    except OSError as error:
+        raise NSTError(f"cannot write to {output}: {error.strerror or error}") from None
+
+
+def _check_output(output: Path | None, file: Path | None) -> None:
+    if output is not None and output.exists() and not (output.is_dir() or output.is_file()):
+        raise NSTError(f"{output} is no ordinary file but a pipe, a device or the like: give --output a file")
     if output is not None and output.is_dir():
         raise NSTError(f"{output} is a folder: give --output a file, such as {output / 'vgg19.h5'}")
-    if output is not None and options.file is not None and output.exists() and output.samefile(options.file):
+    if output is not None and file is not None and output.exists() and file.exists() and output.samefile(file):
         raise NSTError(f"{output} is the source file itself: give --output another name")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from nst_jax import layers
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Preprocessing, Stored
 
 #: The networks that a file's layers are compared with.
@@ -56,7 +56,7 @@ def closest_network(found: Collection[str | int], tables: Mapping[str, Collectio
     Raises NSTError where no layer of any network is there.
     """
     if not any(set(table) & set(found) for table in tables.values()):
-        some = ", ".join(printable(name, 40) for name in list(found)[:3]) or "nothing"
+        some = ", ".join(named(name) for name in list(found)[:3]) or "nothing"
         raise NSTError(f"{where} holds no layers of VGG-16 or VGG-19 (it holds {some}): give a file of VGG weights")
     return max(tables, key=lambda name: 2 * len(set(tables[name]) & set(found)) - len(tables[name]))
 

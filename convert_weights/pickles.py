@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 
 #: Steps of a pickle, and the highest place of its memory. VGG-19's state dict has 3,000 and 600.
 _MOST_STEPS = _HIGHEST_PLACE = 100_000
@@ -36,7 +36,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in self._names:
             raise NSTError(
-                f"{self._where} is refused: it asks for {printable(f'{module}.{name}', 80)}, which no weights file"
+                f"{self._where} is refused: it asks for {named(f'{module}.{name}')}, which no weights file"
                 " needs; only arrays are read from pickles"
             )
         return self._names[f"{module}.{name}"]

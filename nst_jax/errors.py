@@ -1,7 +1,7 @@
 """The one exception that stands for a mistake of the caller's, and how text of unknown origin is shown."""
 
-#: A message is cut in its middle beyond so many characters: some say what would be right at their end.
-LONGEST = 2000
+#: Characters of a message, and of a single name or value of unknown origin in it. What is longer is cut in its middle.
+LONGEST, LONGEST_NAME = 2000, 60
 
 
 class NSTError(ValueError):
@@ -13,6 +13,11 @@ class NSTError(ValueError):
 
     def __init__(self, message: object) -> None:
         super().__init__(printable(message, LONGEST))
+
+
+def named(text: object) -> str:
+    """A name or value of unknown origin, ``printable`` and short enough for a message."""
+    return printable(text, LONGEST_NAME)
 
 
 def printable(text: object, longest: int | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from convert_weights.layer_names import Arrays, Found, by_paper_names
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 from nst_jax.networks import hdf5
 from nst_jax.networks.weights import CAFFE
 
@@ -44,7 +44,7 @@ def _arrays(root: h5py.Group, path: Path) -> Arrays:
         group = hdf5.member(root, layer)
         names = hdf5.texts(group, "weight_names")
         if any("moving_mean" in name for name in names):
-            raise NSTError(f"{path} is a network with batch normalisation ({printable(layer, 60)}): give one without")
+            raise NSTError(f"{path} is a network with batch normalisation ({named(layer)}): give one without")
         match = _LAYER.fullmatch(layer)
         values = [hdf5.stored(hdf5.member(group, name)) for name in names]
         if wanted := [value for value in values if match or len(value.shape) == 4]:

@@ -18,7 +18,7 @@ import numpy as np
 from convert_weights import archives, pickles
 from convert_weights.layer_names import Arrays, Found, by_paper_names
 from convert_weights.preprocessings import CAFFE_RGB
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import CAFFE, Stored
 
 NAME = "NumPy"
@@ -63,9 +63,7 @@ def _read_npy(path: Path, data: bytes, network: str | None) -> Found:
         if _DENSE.fullmatch(name):
             continue
         if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_numbers, pair))):
-            raise NSTError(
-                f"{path}: {printable(name, 60)} is no pair of kernel and bias: give an .npy file like vgg19.npy"
-            )
+            raise NSTError(f"{path}: {named(name)} is no pair of kernel and bias: give an .npy file like vgg19.npy")
         arrays[name] = {"kernel": _held(pair[0].value), "bias": _held(pair[1].value)}
     network, arrays = by_paper_names(arrays, network, path)
     return Found(network, arrays, CAFFE, "tensorflow-vgg keeps Caffe's")

@@ -15,7 +15,7 @@ import numpy as np
 
 from convert_weights.formats import torch_names
 from convert_weights.layer_names import Found
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Stored
 
 NAME = "safetensors"
@@ -42,7 +42,7 @@ def read(path: Path, data: bytes, network: str | None) -> Found:
     def tensor(name: str) -> Stored:
         dtype, shape, begin, end = spans[name]
         if dtype not in _DTYPES:
-            raise NSTError(f"{path}: {printable(name, 60)} is {printable(dtype, 60)}: give weights in floating point")
+            raise NSTError(f"{path}: {named(name)} is {named(dtype)}: give weights in floating point")
         if end - begin != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
             raise ValueError("a tensor of another size than its place")
         array = np.frombuffer(data[start + begin : start + end], _DTYPES[dtype]).reshape(shape)

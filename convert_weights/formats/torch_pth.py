@@ -20,7 +20,7 @@ import numpy as np
 from convert_weights import archives, pickles
 from convert_weights.formats import torch_names
 from convert_weights.layer_names import Found
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Stored
 
 NAME = "torch state dict"
@@ -162,7 +162,7 @@ def _found(state: Any, part: Callable[[_Storage, int, int], bytes], network: str
     def tensor(name: str) -> Stored:
         entry = state[name]
         if not isinstance(entry, _Tensor):
-            raise NSTError(f"{path}: {printable(name, 60)} is no tensor: give a state dict")
+            raise NSTError(f"{path}: {named(name)} is no tensor: give a state dict")
         dtype = np.dtype(_STORAGES[entry.storage.kind])
 
         def read() -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from nst_jax import layers
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named
 
-#: Of a file's own names and shapes, in a message: characters, names, sides.
-_LONGEST_NAME, _MOST_NAMES, _MOST_SIDES = 60, 12, 8
+#: Of a file's own names and of a shape's sides, in a message.
+_MOST_NAMES, _MOST_SIDES = 12, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _misfits(
     problems = []
     if missing := [name for name in rows if name not in arrays]:
         problems.append(f"missing {' '.join(missing)}")
-    if unexpected := [printable(name, _LONGEST_NAME) for name in arrays if name not in rows]:
+    if unexpected := [named(name) for name in arrays if name not in rows]:
         more = f" and {len(unexpected) - _MOST_NAMES} more" if len(unexpected) > _MOST_NAMES else ""
         problems.append(f"unexpected {' '.join(unexpected[:_MOST_NAMES])}{more}")
     for name, row in rows.items():
@@ -145,14 +145,14 @@ def _misfits(
             expected["map"] = (row.channels, row.stands_for)
         for part in arrays[name]:
             if part not in expected:
-                problems.append(f"{name} has the unexpected part {printable(part, _LONGEST_NAME)}")
+                problems.append(f"{name} has the unexpected part {named(part)}")
         for part, shape in expected.items():
             array = arrays[name].get(part)
             if array is None:
                 problems.append(f"{name} has no {part}")
             elif array.shape != shape:
                 sides = list(array.shape[:_MOST_SIDES])
-                problems.append(f"{name} {part} is {printable(sides, _LONGEST_NAME)} where {list(shape)} is right")
+                problems.append(f"{name} {part} is {named(sides)} where {list(shape)} is right")
             elif not good(array):
                 problems.append(f"{name} {part} holds values that are not finite")
     return problems
