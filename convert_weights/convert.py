@@ -40,15 +40,15 @@ def _told(
 ) -> apart.Told:
     """In a process of its own: what ``convert`` gives. ``networks`` are those that the caller's process knows."""
     layers.NETWORKS.update(networks)
-    weights, decision = convert_here(path, network, preprocessing)
+    weights, decision = convert_bytes(path, ordinary_bytes(path, MOST_BYTES), network, preprocessing)
     rest, arrays = told(weights)
     return {"weights": rest, "decision": decision}, arrays
 
 
-def convert_here(path: Path, network: str | None = None, preprocessing: str | None = None) -> tuple[Weights, str]:
-    """``convert`` in this process, which libhdf5 can hang or crash. The file is read once, headers come first."""
-    checked_size(path)
-    data = ordinary_bytes(path, MOST_BYTES)
+def convert_bytes(
+    path: Path, data: bytes, network: str | None = None, preprocessing: str | None = None
+) -> tuple[Weights, str]:
+    """``convert`` of a file's bytes in this process, which libhdf5 can hang or crash. Headers come first."""
     kind = detect(path, data)
     try:
         found = kind.read(path, data, network)

@@ -1,9 +1,7 @@
 """Each format's reader, on small files made in the real format; and files that are no weights at all."""
 
-import io
 import json
 import os
-import pickle
 import pickletools
 import shutil
 
@@ -11,45 +9,24 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse
-from convert_support import assert_same, keras_name, make_arrays, torchvision_state, write_keras, write_safetensors
+from convert_support import (
+    assert_same,
+    convert,
+    keras_name,
+    make_arrays,
+    tensorflow_vgg,
+    torchvision_state,
+    write_keras,
+    write_mat,
+    write_object_npy,
+    write_safetensors,
+)
 
 from convert_weights import mat5
-from convert_weights.convert import convert_here as convert
 from convert_weights.preprocessings import CAFFE_RGB, OXFORD_CREDIT
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION, Weights
 from nst_jax.networks.weights_file import file_sha256, load_weights, save_weights
-
-
-def write_mat(path, arrays, layout, average=(123.68, 116.779, 103.939), compressed=False):
-    """MatConvNet's layouts: a cell of structs, with relu and pool between; ``average`` None for no normalization."""
-    from scipy.io import savemat
-
-    def cell(items):
-        array = np.empty((1, len(items)), object)
-        array[0, :] = items
-        return array
-
-    structs = []
-    for name, parts in arrays.items():
-        kernel, bias = parts["kernel"], parts["bias"].reshape(1, -1)
-        both = {"filters": kernel, "biases": bias} if layout == "old" else {"weights": cell([kernel, bias])}
-        structs += [{"type": "conv", "name": name, "stride": 1.0, **both}, {"type": "relu", "name": f"relu{name[4:]}"}]
-        if layout == "new":
-            structs[-1]["weights"] = np.empty((0, 0), object)
-    fc = {"filters": np.ones((1, 1, 4, 2), "f4"), "biases": np.ones((1, 2), "f4")}
-    structs += [
-        {"type": "pool", "name": "pool5"},
-        {"type": "conv", "name": "fc8", **fc},
-        {"type": "softmax", "name": "prob"},
-    ]
-    content = {"layers": cell(structs)}
-    if average is not None:
-        image = np.broadcast_to(np.float32(average), (6, 5, 3)) if layout == "old" else np.reshape(average, (1, 1, 3))
-        normalization = {"averageImage": image, "imageSize": [224.0, 224.0, 3.0]}
-        content |= {"normalization": normalization} if layout == "old" else {"meta": {"normalization": normalization}}
-    savemat(path, content, do_compression=compressed)
-
 
 # Keras
 
@@ -297,20 +274,6 @@ def test_npz_with_pickles_inside(tmp_path):
     np.savez(tmp_path / "w.npz", **{"conv1_1/kernel": np.array([{}], object)})
     with pytest.raises(NSTError, match="more than arrays"):
         convert(tmp_path / "w.npz")
-
-
-def tensorflow_vgg(arrays):
-    return {name: [parts["kernel"], parts["bias"]] for name, parts in arrays.items()} | {
-        "fc6": [np.ones(2), np.ones(2)]
-    }
-
-
-def write_object_npy(path, content, protocol):
-    """What np.save writes for an object, with the pickle protocol of NumPy's version and Python's."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-    pickle.dump(np.array(content, object), file, protocol=protocol)
-    path.write_bytes(file.getvalue())
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
