@@ -23,7 +23,7 @@ import numpy as np
 import platformdirs
 
 from nst_jax import apart, layers
-from nst_jax.errors import NSTError, printable
+from nst_jax.errors import NSTError, named, printable
 from nst_jax.files import ordinary_bytes, ordinary_size, replacing
 from nst_jax.networks import hdf5
 from nst_jax.networks.weights import (
@@ -188,6 +188,8 @@ def _looked_at(file: IO[bytes], path: Path, network: str | None) -> tuple[Weight
         mean, std = ((float(r), float(g), float(b)) for r, g, b in (hdf5.attribute(root, x) for x in ("mean", "std")))
         preprocessing = Preprocessing(str(order), span, mean, std)
         attributes = {key: hdf5.attribute(root, key) for key in root.attrs}
+    if held not in layers.NETWORKS:
+        raise NSTError(f"{path} holds an unknown network, '{named(held)}': convert it anew, or upgrade nst_jax")
     check_preprocessing(preprocessing, str(path))
     check_shapes(held, stored, str(path))
     metadata = {key: value for key, value in attributes.items() if isinstance(value, str)}
