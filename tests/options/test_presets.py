@@ -10,6 +10,7 @@ import tomllib
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import random_filters, smooth_picture
 
@@ -272,6 +273,14 @@ def test_a_sweep_takes_a_preset_file(words, tmp_path, file):
     for lane in (0, 1):
         told = config_of(tmp_path / "out" / f"lane-{lane:03d}.json")
         assert (told["optimizer"], told["steps"], told["preset"]) == ("adam", 1, mine)
+
+
+def test_masks_are_saved_in_a_preset(words, tmp_path):
+    images.save_image(tmp_path / "mask.png", np.ones((34, 48, 3), "f4"))
+    mine = tmp_path / "my.toml"
+    given = ["--content-mask", str(tmp_path / "mask.png"), "--style-mask", str(tmp_path / "mask.png")]
+    assert stylize.main([*words, *given, "--save-preset", str(mine), "--dry-run"]) == 0
+    assert preset(mine).content_mask == preset(mine).style_mask == (tmp_path / "mask.png",)
 
 
 @pytest.mark.parametrize(
