@@ -278,9 +278,11 @@ def test_a_sweep_takes_a_preset_file(words, tmp_path, file):
 def test_masks_are_saved_in_a_preset(words, tmp_path):
     images.save_image(tmp_path / "mask.png", np.ones((34, 48, 3), "f4"))
     mine = tmp_path / "my.toml"
-    given = ["--content-mask", str(tmp_path / "mask.png"), "--style-mask", str(tmp_path / "mask.png")]
+    images.save_image(tmp_path / "other.png", np.ones((52, 40, 3), "f4"))
+    given = ["--content-mask", str(tmp_path / "mask.png"), "--style-mask", str(tmp_path / "other.png")]
     assert stylize.main([*words, *given, "--save-preset", str(mine), "--dry-run"]) == 0
-    assert preset(mine).content_mask == preset(mine).style_mask == (tmp_path / "mask.png",)
+    assert preset(mine).content_mask == (tmp_path / "mask.png",)
+    assert preset(mine).style_mask == (tmp_path / "other.png",)
 
 
 @pytest.mark.parametrize(
