@@ -11,9 +11,9 @@ from convert_weights import preprocessings
 from convert_weights.registry import checked_size, detect
 from nst_jax import apart, layers
 from nst_jax.errors import NSTError, printable
-from nst_jax.files import ordinary_bytes
 from nst_jax.networks.weights import Weights, check_preprocessing, read_arrays
 from nst_jax.networks.weights_file import MOST_BYTES, received, told
+from nst_jax.ordinary import ordinary_bytes
 
 
 def convert(

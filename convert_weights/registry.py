@@ -8,8 +8,8 @@ from typing import Protocol
 from convert_weights.formats import keras, matconvnet, numpy_files, own, safetensors, torch_pth
 from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
-from nst_jax.files import ordinary_size
 from nst_jax.networks.weights_file import MOST_BYTES
+from nst_jax.ordinary import ordinary_size
 
 
 class Format(Protocol):

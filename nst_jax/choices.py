@@ -35,10 +35,10 @@ TV_KINDS: tuple[TvKind, ...] = get_args(TvKind)
 PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
 CONTENT_COLORS: tuple[ContentColors, ...] = get_args(ContentColors)
 KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
-#: A hundredth of the largest number of single precision, which is what ``strength`` makes of a weight at most.
-LARGEST_WEIGHT = 1e36
 #: The starts that are no picture's file.
 STARTS = ("content", "palette", "style", "noise", "gray")
+#: A hundredth of the largest number of single precision, which is what ``strength`` makes of a weight at most.
+LARGEST_WEIGHT = 1e36
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

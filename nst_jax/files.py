@@ -1,15 +1,12 @@
-"""Files that are complete or not there, and ordinary files alone."""
+"""Files that are complete or not there."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from pathlib import Path
-
-from nst_jax.errors import NSTError
 
 
 @contextlib.contextmanager
@@ -26,25 +23,3 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def ordinary_size(path: str | os.PathLike[str], most: int) -> int:
-    """The size in bytes of an ordinary file, which can be read.
-
-    Raises NSTError for a pipe, a device and the like, and for more than ``most`` bytes; OSError as ``open`` does.
-    """
-    found = os.stat(path)
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise NSTError(f"{os.fspath(path)} is no ordinary file but a pipe, a device or the like: give a file")
-    with open(path, "rb"):  # a folder, or one without permission
-        pass
-    if found.st_size > most:
-        raise NSTError(f"{os.fspath(path)} has {found.st_size:,} bytes: give a file of up to {most:,}")
-    return found.st_size
-
-
-def ordinary_bytes(path: str | os.PathLike[str], most: int) -> bytes:
-    """The bytes of an ordinary file. Raises what ``ordinary_size`` does."""
-    size = ordinary_size(path, most)
-    with open(path, "rb") as file:
-        return file.read(size)  # and no more, whatever it has become since

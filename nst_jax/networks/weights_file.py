@@ -24,7 +24,7 @@ import platformdirs
 
 from nst_jax import apart, layers
 from nst_jax.errors import NSTError, named, printable
-from nst_jax.files import ordinary_bytes, ordinary_size, replacing
+from nst_jax.files import replacing
 from nst_jax.networks import hdf5
 from nst_jax.networks.weights import (
     Preprocessing,
@@ -36,6 +36,7 @@ from nst_jax.networks.weights import (
     read_array,
     read_arrays,
 )
+from nst_jax.ordinary import ordinary_bytes, ordinary_size
 
 FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1

@@ -25,10 +25,11 @@ import tomli_w
 
 from nst_jax.choices import check_choice
 from nst_jax.errors import LONGEST_NAME, NSTError, printable
-from nst_jax.files import ordinary_bytes, replacing
+from nst_jax.files import replacing
 from nst_jax.options.config import Config, kinds
 from nst_jax.options.kinds import WORDS, shown
 from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
+from nst_jax.ordinary import ordinary_bytes
 
 #: A preset has fifty options, of a line each.
 MOST_BYTES = 64 << 10
