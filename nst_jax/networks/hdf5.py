@@ -82,8 +82,7 @@ def stored(dataset: h5py.Group | h5py.Dataset) -> Stored:
     if dataset.chunks and math.prod(dataset.chunks) * size > _CHUNK + 2 * math.prod(dataset.shape) * size:
         raise ValueError("a part that is larger than the whole")
     if "scale" not in dataset.attrs:
-        offset = None if dataset.file.userblock_size else dataset.id.get_offset()
-        return Stored(dataset.shape, dataset.dtype, lambda: np.asarray(dataset[()]), offset)
+        return Stored(dataset.shape, dataset.dtype, lambda: np.asarray(dataset[()]), dataset.id.get_offset())
     scale = np.asarray(attribute(dataset, "scale"), np.float32)
     if np.broadcast_shapes(scale.shape, dataset.shape) != dataset.shape:
         raise ValueError("a scale of another shape")
