@@ -13,6 +13,7 @@ from nst_jax import apart, layers
 from nst_jax.errors import NSTError, printable
 from nst_jax.networks.weights import Weights, check_preprocessing, read_arrays
 from nst_jax.networks.weights_file import MOST_BYTES, received, told
+from nst_jax.options.kinds import converted
 from nst_jax.ordinary import ordinary_bytes
 
 
@@ -29,7 +30,7 @@ def convert(
     Returns the weights, with their source in ``metadata``, and one sentence that says which preprocessing was taken and
     why. Raises NSTError for a file that is missing, damaged in whatever way, of no known format, or not of the network.
     """
-    path = Path(path)
+    path = Path(converted("weights", path, Path))
     size = checked_size(path)
     rest, arrays = apart.call(_told, path, network, preprocessing, dict(layers.NETWORKS), path=path, size=size)
     return received(rest["weights"], arrays), rest["decision"]

@@ -13,7 +13,10 @@ def ordinary_size(path: str | os.PathLike[str], most: int) -> int:
 
     Raises NSTError for a pipe, a device and the like, and for more than ``most`` bytes; OSError as ``open`` does.
     """
-    found = os.stat(path)
+    try:
+        found = os.stat(path)
+    except ValueError:  # a character of code 0
+        raise NSTError(f"{os.fspath(path)} cannot be the name of a file") from None
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise NSTError(f"{os.fspath(path)} is no ordinary file but a pipe, a device or the like: give a file")
     with open(path, "rb"):  # a folder, or one without permission

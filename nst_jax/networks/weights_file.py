@@ -36,6 +36,7 @@ from nst_jax.networks.weights import (
     read_array,
     read_arrays,
 )
+from nst_jax.options.kinds import converted
 from nst_jax.ordinary import ordinary_bytes, ordinary_size
 
 FORMAT = "nst_jax weights"
@@ -96,7 +97,7 @@ def load_weights(path: str | os.PathLike[str], network: str | None = None) -> We
     Raises NSTError, in one line, for a file that is missing, truncated, damaged in whatever way, of another kind, of a
     newer format version or of another network.
     """
-    path = Path(path)
+    path = Path(converted("weights", path, Path))
     size = _size(path)
     with ThreadPoolExecutor(1) as others:  # while the process starts and looks at the headers
         reading = others.submit(_bytes_and_hash, path)
@@ -232,6 +233,7 @@ def find_weights(network: str) -> Weights:
     Raises NSTError that names the command which puts them there, where they are not, and where a shipped file is not
     the one that was shipped.
     """
+    network = converted("network", network, str)
     if network in SHIPPED:
         path = Path(__file__).parents[1] / "data" / f"{network}.h5"
         _size(path)

@@ -27,7 +27,7 @@ from nst_jax.choices import check_choice
 from nst_jax.errors import LONGEST_NAME, NSTError, printable
 from nst_jax.files import replacing
 from nst_jax.options.config import Config, kinds
-from nst_jax.options.kinds import WORDS, shown
+from nst_jax.options.kinds import WORDS, converted, shown
 from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
 from nst_jax.ordinary import ordinary_bytes
 
@@ -37,7 +37,7 @@ MOST_BYTES = 64 << 10
 
 def preset(name: str | os.PathLike[str]) -> Config:
     """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
-    name = os.fspath(name)
+    name = str(converted("preset", name, str))
     if is_preset_file(name):
         return load_preset(name)
     return Config(preset=name)

@@ -71,6 +71,7 @@ def test_options_that_do_not_go_together(keras, tmp_path, capsys):
         (["--preprocessing", "x"], "choose from"),
         (["--download", "resnet"], "vgg19"),
         (["a", "b"], "unrecognized arguments: b"),
+        (["a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
     ],
 )
 def test_unknown_options_and_values(capsys, arguments, part):

@@ -224,6 +224,17 @@ def test_a_file_whose_name_is_no_utf_8(saved):
         load_weights(path)
 
 
+def test_what_is_no_path_and_no_network():
+    for path in (None, 3, [b"w.h5"]):
+        with pytest.raises(NSTError, match="--weights is .*: give a string, such as"):
+            load_weights(path)
+    with pytest.raises(NSTError, match=r"a\\x00b cannot be the name of a file"):
+        load_weights("a\0b")
+    for network in (None, ["vgg19"]):
+        with pytest.raises(NSTError, match="--network is .*: give a string"):
+            find_weights(network)
+
+
 def test_pipes_and_devices_are_no_weights(tmp_path):
     (tmp_path / "zero.h5").symlink_to("/dev/zero")
     with pytest.raises(NSTError, match="zero.h5 is no ordinary file but a pipe, a device or the like"):

@@ -140,6 +140,12 @@ def test_files_that_cannot_be_read(tmp_path):
         preset("folder")
 
 
+@pytest.mark.parametrize("name", [None, 3, ["default"], b"default\xff"])
+def test_what_is_no_name_of_a_preset(name):
+    with pytest.raises(NSTError, match="--preset is .*: give a string|unknown preset"):
+        preset(name)
+
+
 def test_a_mark_of_byte_order_is_passed_over(file):
     assert preset(file(b"\xef\xbb\xbf" + b'preset = "gatys2016"\nsteps = 3\n')).steps == 3
 
