@@ -124,7 +124,7 @@ def changed(data, generator):
 
 
 def mutation(files, number, seed):
-    """The mutation of this number: (name of the file that it comes from, bytes). The same for the same seed.
+    """The mutation of this number: (name of the file that it comes from, bytes). The same for the same seed, but for dates in archives.
 
     Without a seed (None) it is the file itself.
     """
