@@ -124,7 +124,9 @@ def changed(data, generator):
 
 
 def mutation(files, number, seed):
-    """The mutation of this number: (name of the file that it comes from, bytes). The same for the same seed, but for dates in archives.
+    """The mutation of this number: (name of the file that it comes from, bytes). It follows from the seed.
+
+    But for the dates that archives hold, it is always the same.
 
     Without a seed (None) it is the file itself.
     """
