@@ -818,3 +818,15 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, arguments, capsys, monkeypatch)
     told = capsys.readouterr()
     assert "4 of 4 lanes" in told.out
     assert "1 x 2 lanes at once" in told.err
+
+
+@pytest.mark.slow
+def test_a_painting_whose_name_is_no_utf_8(tmp_path, pictures, weights_file):
+    painting = pictures[1].rename(tmp_path / "st\udcff.png")
+    words = [
+        "--content", str(pictures[0]), "--style", str(painting), "--output", str(tmp_path / "sweep"),
+        "--weights", str(weights_file), "--network", "vgg19", "--size", "48", "--style-size", "52", "--steps", "1",
+        "--scales", "1", "--strengths", "0.2", "0.8",
+    ]  # fmt: skip
+    assert door.main(words) == 0
+    assert "st?.png" in (tmp_path / "sweep" / "index.html").read_text(encoding="utf-8")
