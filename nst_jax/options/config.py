@@ -79,18 +79,19 @@ class Config(metaclass=_FromPreset):
     """a converted weights file to use instead of the one in the user's weights folder"""
     strength: float | None = None
     """how much style: from 0, nearly the photograph, over 0.5, what the weights of the losses say, to 1"""
-    content_weight: float = 1.0
-    """weight of the content loss; alpha of the paper in the paper presets"""
+    content_weight: float | None = None
+    """weight of the content loss; alpha of the paper in the paper presets; by default what suits the loss"""
     style_weight: float | None = None
-    """weight of the style loss; beta of the paper in the paper presets; by default 6, with slim 23"""
+    """weight of the style loss; beta of the paper in the paper presets; by default what suits the loss and network"""
     tv_weight: float | None = None
-    """weight of the total variation, which smooths; by default 4, with slim 2, for absolute and isotropic a tenth"""
+    """weight of the total variation, which smooths; by default what suits the loss and network, for absolute and
+    isotropic a tenth"""
     tv_kind: TvKind = "squares"
     """the total variation: squares of differences, absolute (flat areas with upright edges), isotropic (flat areas with
     edges of any direction) or neighbours (squares, over the diagonals too, alike in all directions)"""
     tv_chroma: float | None = None
     """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
-    default 2, with slim 1.5"""
+    default what suits the loss and network"""
     tv_excess: float = 0.0
     """weight of the total variation beyond the painting's own, of light and of colour: no grain where it has none"""
     content_layers: tuple[str, ...] = ("conv4_2",)
@@ -102,7 +103,7 @@ class Config(metaclass=_FromPreset):
     style as a distribution)"""
     style_octaves: int | None = None
     """sizes of the picture at which its style is compared, each half the one before and counting by its pixels: more
-    keep larger motifs; by default 2, with slim 1"""
+    keep larger motifs; by default 1, with another loss than wasserstein and another network than slim 2"""
     moments: float = 0.0
     """weight of the means and deviations of the responses, beside their Gram matrices' 1, in the style loss"""
     optimizer: Optimizer = "lbfgs"
@@ -114,9 +115,11 @@ class Config(metaclass=_FromPreset):
     scale_factor: float = 2.0
     """how much larger each size is than the one before"""
     coarsest: int | None = None
-    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 128, with slim 64"""
+    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 64, with another loss
+    than wasserstein and another network than slim 128"""
     coarse_steps: tuple[int, ...] | None = None
-    """steps at each size but the full one, from the coarsest, the last for the rest; by default 80, with slim 150"""
+    """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with another loss
+    than wasserstein 80, and then with slim 150"""
     refine: bool = False
     """take the steps of all sizes with slim, some seven times as fast, and then --steps at the full size with the
     network"""
@@ -276,7 +279,7 @@ class Config(metaclass=_FromPreset):
         strength = 0.5 if self.strength is None else self.strength
         content = STRENGTH_RANGE[strength > 0.5] ** (1 - 2 * strength)
         return {
-            "content_weight": self.content_weight * content,
+            "content_weight": (self.content_weight or 0.0) * content,
             "style_weight": self.style_weight or 0.0,
             "tv_weight": self.tv_weight or 0.0,
             "tv_excess": self.tv_excess,
@@ -284,7 +287,7 @@ class Config(metaclass=_FromPreset):
 
     def for_network(self, network: str) -> Complete:
         """The same for a network, with its own values of what is not given, and wrapping if tileable."""
-        own = dict(OWN[network == "slim"])
+        own = dict(OWN["wasserstein" if self.loss == "wasserstein" else "normalized"][network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(Config)}
         values |= {name: value for name, value in own.items() if values[name] is None}
@@ -310,6 +313,7 @@ class Complete(Config):
     ``more_taps`` is no option: the layers that further terms of the objective look at, which are in use, too.
     """
 
+    content_weight: float = 0.0
     style_weight: float = 0.0
     tv_weight: float = 0.0
     tv_chroma: float = 1.0
@@ -337,25 +341,50 @@ def _for_json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-#: What depends on the network: of those published, and of ``slim``, whose losses are softer (docs/slim.md).
-OWN: tuple[dict[str, Any], dict[str, Any]] = (
-    {
-        "style_weight": 6.0,
-        "tv_weight": 4.0,
-        "tv_chroma": 2.0,
-        "style_octaves": 2,
-        "coarsest": 128,
-        "coarse_steps": (80,),
-    },
-    {
-        "style_weight": 23.0,
-        "tv_weight": 2.0,
-        "tv_chroma": 1.5,
-        "style_octaves": 1,
-        "coarsest": 64,
-        "coarse_steps": (150,),
-    },
-)
+#: What depends on the loss and the network: of each loss, for the networks published and for ``slim``, whose normalized
+#: losses are softer (docs/slim.md). Losses that are not here take the second's.
+OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "wasserstein": (
+        {
+            "content_weight": 0.004,
+            "style_weight": 1.0,
+            "tv_weight": 0.1,
+            "tv_chroma": 1.0,
+            "style_octaves": 1,
+            "coarsest": 64,
+            "coarse_steps": (20,),
+        },
+        {
+            "content_weight": 0.004,
+            "style_weight": 1.0,
+            "tv_weight": 0.1,
+            "tv_chroma": 1.0,
+            "style_octaves": 1,
+            "coarsest": 64,
+            "coarse_steps": (20,),
+        },
+    ),
+    "normalized": (
+        {
+            "content_weight": 1.0,
+            "style_weight": 6.0,
+            "tv_weight": 4.0,
+            "tv_chroma": 2.0,
+            "style_octaves": 2,
+            "coarsest": 128,
+            "coarse_steps": (80,),
+        },
+        {
+            "content_weight": 1.0,
+            "style_weight": 23.0,
+            "tv_weight": 2.0,
+            "tv_chroma": 1.5,
+            "style_octaves": 1,
+            "coarsest": 64,
+            "coarse_steps": (150,),
+        },
+    ),
+}
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 

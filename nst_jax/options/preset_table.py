@@ -39,9 +39,24 @@ _CROWSON: dict[str, object] = {
     "steps": 500,
 }
 
-#: What each preset changes. The choices are explained in docs/paper.md and docs/quality.md.
+#: What each preset changes of what the fields of ``Config`` say. The choices are explained in docs/paper.md and
+#: docs/quality.md.
 PRESET_CHANGES: dict[str, dict[str, object]] = {
-    "default": {},
+    # The style as a distribution, from the photograph in the painting's colours, whose detail is given back at each of
+    # many sizes.
+    "default": {
+        "loss": "wasserstein",
+        "style_layers": _SHALLOW,
+        "tv_kind": "neighbours",
+        "tv_excess": 0.02,
+        "pooling": "max",
+        "init": "palette",
+        "detail": 1.0,
+        "scale_factor": math.sqrt(2),
+        "steps": 20,
+    },
+    # What the default was in version 0.1: Gram matrices without units, at two sizes of the picture.
+    "nst_jax-0.1": {},
     # Gatys, Ecker and Bethge 2015: white noise, average pooling, five layers of weight 1/5, the losses of equations
     # 1 to 5. The ratio 1e-3 is one of the paper's own; the paper used gradient descent, its 2016 version L-BFGS.
     "gatys2015": {
