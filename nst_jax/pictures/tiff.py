@@ -22,6 +22,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, LAB, ICCLAB = 0, 1
 COLOUR_FILTER, LINEAR_RAW = 32803, 34892
 #: Compressions that libvips has: none, CCITT, LZW, JPEG, Deflate, PackBits, WebP.
 BY_VIPS = (1, 2, 3, 4, 5, 7, 8, 32946, 32773, 50001)
+ASSOCIATED, UNASSOCIATED = 1, 2
 FLOAT, SIGNED, COMPLEX = 3, 2, (5, 6)
 
 
@@ -63,6 +64,7 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         if photometric == YCBCR and image.bands == 3 and page.compression != 7:  # libvips hands them on as they are
             strips = _rgb_of_ycbcr(strips, tags)
     alpha, premultiplied = _alpha(page, photometric, channels, colours[photometric])
+    premultiplied &= alone  # libvips divides by alpha itself
     profile, orientation = tags.get(34675), tags.get(274, 1)
     if isinstance(orientation, bytes):  # of TIFF's type BYTE
         orientation = int.from_bytes(orientation)
@@ -99,10 +101,11 @@ def _reduced(page: Any) -> bool:
 
 def _by_vips(page: Any, depth: int, channels: int) -> bool:
     """Whether libvips decodes a page, and rightly."""
-    if page.compression not in BY_VIPS or (page.is_tiled and page.planarconfig == 2 and channels > 1):
+    planes = page.planarconfig == 2 and channels > 1
+    if page.compression not in BY_VIPS or (planes and (page.is_tiled or channels not in (3, 4))):
         return False
     if page.sampleformat == FLOAT:
-        return depth == 32
+        return depth == 32 and ASSOCIATED not in page.extrasamples
     return depth in (8, 16, 32) or (depth in (1, 2, 4) and channels == 1)
 
 
@@ -213,5 +216,5 @@ def _alpha(page: Any, photometric: int, channels: int, colours: int) -> tuple[in
     told = [int(one) for one in page.extrasamples]
     if not told:
         return (0, False) if channels == colours + 1 else (None, False)
-    at = next((number for number, one in enumerate(told) if one in (1, 2)), None)
-    return at, at is not None and told[at] == 1
+    at = next((number for number, one in enumerate(told) if one in (ASSOCIATED, UNASSOCIATED)), None)
+    return at, at is not None and told[at] == ASSOCIATED

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from picture_files import cmyk_profile, grey_profile, png, rgb_profile, tiff
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from nst_jax.errors import NSTError
@@ -25,106 +26,6 @@ from nst_jax.pictures.images import (
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-# ---------------------------------------------------------------- files made by hand
-
-
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG from its unfiltered samples; colour types: 0 grey, 2 RGB, 4 grey and alpha, 6 RGBA."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    stride = len(rows) // height if height else 0
-    filtered = b"".join(b"\0" + rows[y * stride : (y + 1) * stride] for y in range(height if rows else 0))
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    body = b"".join(chunk(*extra) for extra in chunks)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + body
-        + chunk(b"IDAT", zlib.compress(filtered))
-        + chunk(b"IEND", b"")
-    )
-
-
-def tiff(samples: np.ndarray, photometric: int, sample_format: int = 1, deflate: bool = False, bits: int = 0) -> bytes:
-    """A TIFF from [H, W] or [H, W, C]; its byte order is that of ``samples``."""
-    order = ">" if samples.dtype.byteorder == ">" else "<"
-    height, width = samples.shape[:2]
-    channels = samples.shape[2] if samples.ndim == 3 else 1
-    data = zlib.compress(samples.tobytes()) if deflate else samples.tobytes()
-    data += b"\0" * (len(data) % 2)
-    entries = [
-        (256, 4, [width]), (257, 4, [height]), (258, 3, [bits or samples.dtype.itemsize * 8] * channels),
-        (259, 3, [8 if deflate else 1]), (262, 3, [photometric]), (273, 4, [8]), (277, 3, [channels]),
-        (278, 4, [height]), (279, 4, [len(data)]),
-    ]  # fmt: skip
-    entries += [(338, 3, [2])] if channels == 4 and photometric == 2 else []  # unassociated alpha
-    entries += [(339, 3, [sample_format] * channels)]
-    at = 8 + len(data)
-    directory, tail = struct.pack(order + "H", len(entries)), b""
-    for tag, kind, values in entries:
-        value = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
-        if len(value) > 4:
-            tail, value = tail + value, struct.pack(order + "I", at + 6 + 12 * len(entries) + len(tail))
-        directory += struct.pack(order + "HHI", tag, kind, len(values)) + value.ljust(4, b"\0")
-    mark = b"MM\0*" if order == ">" else b"II*\0"
-    return mark + struct.pack(order + "I", at) + data + directory + b"\0\0\0\0" + tail
-
-
-def rgb_profile(gamma: float = 1.0, swapped: bool = False) -> bytes:
-    """A matrix ICC profile with sRGB's primaries (red and green swapped, if asked) and one gamma."""
-    primaries = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}
-    if swapped:
-        primaries["r"], primaries["g"] = primaries["g"], primaries["r"]
-
-    def xyz(values: tuple[float, ...]) -> bytes:
-        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
-
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    tags = {b"wtpt": xyz((0.9642, 1.0, 0.8249))}
-    tags |= {name.encode() + b"XYZ": xyz(value) for name, value in primaries.items()}
-    tags |= {name.encode() + b"TRC": curve for name in primaries}
-    return _profile(b"RGB ", tags)
-
-
-def grey_profile(gamma: float) -> bytes:
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in (0.9642, 1.0, 0.8249))
-    return _profile(b"GRAY", {b"wtpt": white, b"kTRC": curve})
-
-
-def cmyk_profile() -> bytes:
-    """A CMYK profile (lut8, PCS Lab) in which ink 1 alone decides: cyan makes the picture lighter, not darker."""
-    grid = 2
-    table = bytearray()
-    for index in range(grid**4):
-        cyan = index // grid**3
-        table += bytes((255 * cyan, 128, 128))
-    identity = bytes(range(256))
-    lut = b"mft1\0\0\0\0" + struct.pack(">BBBB", 4, 3, grid, 0)
-    lut += b"".join(struct.pack(">i", 65536 if i in (0, 4, 8) else 0) for i in range(9))
-    lut += identity * 4 + bytes(table) + identity * 3
-    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in (0.9642, 1.0, 0.8249))
-    return _profile(b"CMYK", {b"wtpt": white, b"A2B0": lut}, kind=b"prtr", pcs=b"Lab ")
-
-
-def _profile(space: bytes, tags: dict[bytes, bytes], kind: bytes = b"mntr", pcs: bytes = b"XYZ ") -> bytes:
-    description = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)
-    tags = {b"desc": description, b"cprt": b"text\0\0\0\0none\0", **tags}
-    table, data = struct.pack(">I", len(tags)), b""
-    start = 128 + 4 + 12 * len(tags)
-    for name, value in tags.items():
-        value += b"\0" * (-len(value) % 4)
-        table += name + struct.pack(">II", start + len(data), len(value))
-        data += value
-    body = table + data
-    date = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"none", 0x02100000, kind, space, pcs) + date + b"acsp"
-    header += bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
-    return header.ljust(128, b"\0") + body
 
 
 @pytest.fixture
