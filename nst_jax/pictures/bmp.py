@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nst_jax.pictures.by_pillow import read_pillow
 from nst_jax.pictures.kinds import translated
-from nst_jax.pictures.readers import read_pillow
 from nst_jax.pictures.samples import Origin, Samples
 
 

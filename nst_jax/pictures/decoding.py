@@ -17,8 +17,11 @@ import numpy as np
 
 from nst_jax.errors import NSTError
 from nst_jax.pictures.bmp import read_bmp
+from nst_jax.pictures.boxes import read_avif, read_heic, read_jpeg_2000
+from nst_jax.pictures.by_pillow import read_pillow
 from nst_jax.pictures.kinds import READABLE_NAMES, kind_of, reason, unreadable
-from nst_jax.pictures.readers import read_avif, read_heic, read_pillow, read_png, read_raw
+from nst_jax.pictures.png import read_png
+from nst_jax.pictures.raw import read_raw
 from nst_jax.pictures.samples import Origin, Samples
 from nst_jax.pictures.srgb import converter, unit
 from nst_jax.pictures.tiff import read_tiff
@@ -30,7 +33,8 @@ WHOLE = 2**25  # a picture of up to so many pixels is decoded at its own size
 GAP = 3  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
 STRIP = 2**20  # pixels at a time
 READERS: dict[str, Callable[[Origin, int], Samples]] = {
-    "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic, "camera raw": read_raw,
+    "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic,
+    "JPEG 2000": read_jpeg_2000, "camera raw": read_raw,
 }  # fmt: skip
 # EXIF orientation → (turns of np.rot90, then flipped left to right)
 _ORIENTATIONS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}

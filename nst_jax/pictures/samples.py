@@ -13,6 +13,7 @@ import numpy as np
 import pyvips
 from PIL import Image
 
+from nst_jax.errors import NSTError
 from nst_jax.pictures.kinds import translated
 from nst_jax.pictures.srgb import Encoding, Space
 
@@ -136,3 +137,25 @@ def normal(values: np.ndarray, white: float) -> np.ndarray:
 def array_strips(array: np.ndarray) -> Strips:
     """Those of a whole picture in memory, [H, W, C]."""
     return lambda rows: (array[top : top + rows] for top in range(0, len(array), rows))
+
+
+def deep_white(least: float, most: float, dtype: np.dtype[Any], origin: Origin) -> float:
+    """The value of white among values of 32 bits from ``least`` to ``most``. NSTError where floats are no picture."""
+    if dtype.kind == "f":
+        if not (np.isfinite([least, most]).all() and most <= 16):
+            raise NSTError(f"{origin.path} has float values up to {most:g}: they should lie between 0 and 1")
+        return 1.0
+    return 65535.0 if most <= 65535 else float(np.iinfo(dtype).max)
+
+
+def of_vips(origin: Origin, image: Any, white: int, notes: list[str]) -> Samples:
+    """A PNG's or AVIF's picture of 1 to 4 channels."""
+    return Samples(
+        image.width,
+        image.height,
+        "grey" if image.bands < 3 else "rgb",
+        vips_strips(origin, white, image, lambda: vips_image(origin)),
+        alpha=image.bands - 1 if image.bands in (2, 4) else None,
+        orientation=vips_field(image, "orientation", 1),
+        notes=notes,
+    )

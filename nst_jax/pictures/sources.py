@@ -15,10 +15,10 @@ from PIL import Image
 
 from nst_jax.errors import NSTError
 from nst_jax.pictures import images
+from nst_jax.pictures.by_pillow import of_pillow
 from nst_jax.pictures.decoding import decoded
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.kinds import reason
-from nst_jax.pictures.readers import of_pillow
 from nst_jax.pictures.samples import Origin, Samples, array_strips
 
 Source: TypeAlias = str | os.PathLike[str] | np.ndarray | Picture | BinaryIO | Image.Image

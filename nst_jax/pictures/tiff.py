@@ -14,8 +14,18 @@ import numpy as np
 import tifffile
 
 from nst_jax.pictures.kinds import translated
-from nst_jax.pictures.readers import deep_white, read_raw
-from nst_jax.pictures.samples import Origin, Samples, Strips, array_strips, first_of, normal, vips_image, vips_strips
+from nst_jax.pictures.raw import read_raw
+from nst_jax.pictures.samples import (
+    Origin,
+    Samples,
+    Strips,
+    array_strips,
+    deep_white,
+    first_of,
+    normal,
+    vips_image,
+    vips_strips,
+)
 from nst_jax.pictures.srgb import lab_to_srgb, unit
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, LAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
