@@ -99,11 +99,8 @@ def read_jpeg_2000(origin: Origin, most: int) -> Samples:
         for strip in array_strips(whole)(rows):
             yield normal(strip, 2 ** depths[0] - 1)
 
-    found.strips, found.space, found.alpha = (
-        strips,
-        "grey" if count < 3 else "rgb",
-        (None, None, 1, None, 3)[min(count, 4)],
-    )
+    found.strips, found.space = strips, "grey" if count < 3 else "rgb"
+    found.alpha = count - 1 if count in (2, 4) else None
     return found
 
 

@@ -1,4 +1,4 @@
-"""What Pillow reads well: JPEG, WebP, GIF, TGA, PPM, QOI, ICO, Photoshop's composite, most BMPs, JPEG XL by a plugin."""
+"""What Pillow reads well: JPEG, WebP, GIF, TGA, PPM, QOI, ICO, Photoshop's composite, most BMPs, and JPEG XL."""
 
 from __future__ import annotations
 

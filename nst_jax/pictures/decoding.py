@@ -129,6 +129,8 @@ def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
     reader = READERS.get(origin.kind, read_pillow)
     found = reader(origin, 1)
     width, height = found.width, found.height
+    if width < 1 or height < 1:
+        raise NSTError(f"{origin.path} is damaged or cut off (it has no pixels): copy or download it again")
     if width * height > MAX_PIXELS:
         raise NSTError(f"{origin.path} claims {width} x {height} pixels: at most {limit()} can be read")
     reduction = _reduction(height, width, longest_side)
