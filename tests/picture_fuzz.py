@@ -3,7 +3,8 @@
     python tests/picture_fuzz.py --count 50000 --seed 1
 
 Files of every format are changed at random and read in this process. A crash ends it, a file that takes longer than
-``--patience`` seconds too, each with another exit status than 0; so does any exception but NSTError.
+``--patience`` seconds too, each with another exit status than 0. Any exception but NSTError is a fault; its file
+is written into this folder.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import faulthandler
 import io
 import resource
 import sys
+import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pillow_heif
@@ -123,7 +126,7 @@ def damaged(whole, rng):
 
 
 def main():
-    """Reads ``--count`` damaged files, and tells how many gave pixels; status 1 at the first fault."""
+    """Reads ``--count`` damaged files, and tells how many gave pixels; status 1 where there was a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
@@ -132,7 +135,7 @@ def main():
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (8 * GIBIBYTE, 8 * GIBIBYTE))
     decoding.MAX_PIXELS = 10**6  # headers that became large would take seconds
-    whole, rng, read = seeds(), np.random.default_rng(options.seed), 0
+    whole, rng, read, faults = seeds(), np.random.default_rng(options.seed), 0, 0
     for name, data in whole.items():
         assert load_image(io.BytesIO(data)).pixels.size, name
     for number in range(options.count):
@@ -145,12 +148,15 @@ def main():
             read += 1
         except NSTError as error:
             assert len(str(error).splitlines()) == 1, str(error)
-        except BaseException as error:
-            with open("fault.bin", "wb") as file:
-                file.write(data)
-            raise AssertionError(f"file {number} of seed {options.seed}, a damaged {name}; now in fault.bin") from error
+        except Exception:
+            Path(f"fault-{options.seed}-{number}.bin").write_bytes(data)
+            print(f"file {number} of seed {options.seed}, a damaged {name}:")
+            traceback.print_exc(limit=-3, file=sys.stdout)
+            faults += 1
         faulthandler.cancel_dump_traceback_later()
-    print(f"{options.count} damaged files of {len(whole)} kinds: {read} read, {options.count - read} refused")
+    refused = options.count - read - faults
+    print(f"{options.count} damaged files of {len(whole)} kinds: {read} read, {refused} refused, {faults} faults")
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

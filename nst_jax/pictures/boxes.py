@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 
 from nst_jax.pictures.by_pillow import read_pillow
@@ -58,8 +59,7 @@ def read_heic(origin: Origin, most: int) -> Samples:
 
     def strips(rows: int) -> Iterator[np.ndarray]:
         with translated(origin.path, origin.kind):
-            whole = np.asarray(image)
-        whole = whole.reshape(height, width, -1)
+            whole = np.asarray(image).reshape(height, width, -1)
         for strip in array_strips(whole)(rows):
             yield normal(strip, _white(bits))
 
@@ -92,8 +92,6 @@ def read_jpeg_2000(origin: Origin, most: int) -> Samples:
         with translated(origin.path, origin.kind):
             if len(set(depths)) > 1 or depths[0] > 16 or count > 4:
                 raise NotImplementedError(f"channels of {depths} bits")
-            import imagecodecs
-
             origin.file.seek(0)
             whole = imagecodecs.jpeg2k_decode(origin.file.read()).reshape(found.height, found.width, count)
         for strip in array_strips(whole)(rows):

@@ -1,4 +1,4 @@
-"""What Pillow reads well: JPEG, WebP, GIF, TGA, PPM, QOI, ICO, Photoshop's composite, most BMPs, and JPEG XL."""
+"""What Pillow reads well: JPEG, WebP, GIF, TGA, PPM, ICO, Photoshop's composite, most BMPs, and JPEG XL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nst_jax.pictures.samples import Origin, Samples, deep_white, exif_orientati
 #: Pillow's names of the formats that it reads here, by ours.
 PILLOW = {
     "JPEG": "JPEG", "WebP": "WEBP", "BMP": "BMP", "GIF": "GIF", "JPEG 2000": "JPEG2000", "Photoshop": "PSD",
-    "TGA": "TGA", "QOI": "QOI", "ICO": "ICO", "PPM": "PPM", "JPEG XL": "JXL",
+    "TGA": "TGA", "ICO": "ICO", "PPM": "PPM", "JPEG XL": "JXL",
 }  # fmt: skip
 #: Bytes a pixel that decoders take for themselves, beside the picture that they give.
 DECODERS = {"WebP": 8, "JPEG 2000": 16, "JPEG XL": 24}
@@ -31,15 +31,16 @@ def read_pillow(origin: Origin, most: int) -> Samples:
         raise without_extra(origin.path, origin.kind)
     with translated(origin.path, origin.kind):
         origin.file.seek(0)
-        image = Image.OPEN[PILLOW[origin.kind]][0](origin.file, "")
-        if image.mode in ("1", "L", "P") and min(image.size) < 1:
-            raise ValueError("it has no pixels")
-    width = image.width
+        try:
+            image = Image.OPEN[PILLOW[origin.kind]][0](origin.file, "")
+        except KeyError as error:  # as its tables of modes raise it
+            raise NotImplementedError(f"colour mode and bits {error}") from None
+    whole = image.size
     working, why = _pillow_memory(origin, image)
     if origin.kind == "JPEG" and most > 1:
         image.draft(None, (-(-image.width // most), -(-image.height // most)))
     found = of_pillow(image, origin)
-    found.scale = max(1, round(width / image.width))
+    found.scale, found.whole = max(1, round(whole[0] / image.width)), whole
     found.working, found.why = working + 4 * image.width * image.height, why
     if origin.kind in ("GIF", "WebP"):
         with translated(origin.path, origin.kind):
@@ -53,7 +54,7 @@ def _pillow_memory(origin: Origin, image: ImageFile.ImageFile) -> tuple[int, str
     if origin.kind == "JPEG" and image.info.get("progressive"):
         layers: Any = getattr(image, "layer", [])
         most = [max((layer[at] for layer in layers), default=1) for at in (1, 2)]
-        share = sum(layer[1] * layer[2] for layer in layers) / (most[0] * most[1]) if layers else 3
+        share = sum(layer[1] * layer[2] for layer in layers) / max(1, most[0] * most[1]) if layers else 3
         return round(2 * pixels * share), "it is a progressive JPEG, which has to be decoded whole"
     return DECODERS.get(origin.kind, 0) * pixels, f"{origin.kind} has to be decoded whole"
 

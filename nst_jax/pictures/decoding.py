@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from nst_jax.errors import NSTError
-from nst_jax.pictures.bmp import read_bmp
 from nst_jax.pictures.boxes import read_avif, read_heic, read_jpeg_2000
 from nst_jax.pictures.by_pillow import read_pillow
 from nst_jax.pictures.kinds import READABLE_NAMES, kind_of, reason, unreadable
+from nst_jax.pictures.plain import read_bmp, read_qoi
 from nst_jax.pictures.png import read_png
 from nst_jax.pictures.raw import read_raw
 from nst_jax.pictures.samples import Origin, Samples
@@ -30,10 +30,10 @@ from nst_jax.room import free_bytes
 MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 2 << 30
 WHOLE = 2**25  # a picture of up to so many pixels is decoded at its own size
-GAP = 3  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
+GAP = 4  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
 STRIP = 2**20  # pixels at a time
 READERS: dict[str, Callable[[Origin, int], Samples]] = {
-    "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic,
+    "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic, "QOI": read_qoi,
     "JPEG 2000": read_jpeg_2000, "camera raw": read_raw,
 }  # fmt: skip
 # EXIF orientation → (turns of np.rot90, then flipped left to right)
@@ -149,7 +149,7 @@ def check_room(path: Path, found: Samples, reduction: int) -> None:
     if needed > free:
         why = f": {found.why}" if found.why and found.working > needed // 3 else ""
         raise NSTError(
-            f"{path} has {found.width * found.scale} x {found.height * found.scale} pixels and takes about"
+            f"{path} has {found.whole[0]} x {found.whole[1]} pixels and takes about"
             f" {needed / 2**30:.1f} GiB of memory to read, {free / 2**30:.1f} GiB are free{why}; save a smaller one"
         )
 
@@ -168,7 +168,7 @@ def decode(origin: Origin, longest_side: int | None = None) -> Decoded:
 
 def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
     """What a reader has found as a picture, upright. Raises NSTError."""
-    height, width = found.height * found.scale, found.width * found.scale
+    width, height = found.whole
     reduction = max(1, _reduction(height, width, longest_side) // found.scale)
     to_srgb = converter(found.space, found.profile, found.encoding, found.notes)
     kept: list[np.ndarray] = []
@@ -187,7 +187,10 @@ def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
     picture = np.concatenate(kept) if whole is None else whole
     h, w = picture.shape[:2]
     turns, mirrored = _ORIENTATIONS.get(found.orientation, (0, False))
-    picture, box = np.rot90(picture, turns), (0.0, 0.0, found.width / reduction, found.height / reduction)
+    picture, box = (
+        np.rot90(picture, turns),
+        (0.0, 0.0, width / found.scale / reduction, height / found.scale / reduction),
+    )
     for _ in range(turns):  # a quarter to the left
         box, h, w = (box[1], w - box[2], box[3], w - box[0]), w, h
     if mirrored:

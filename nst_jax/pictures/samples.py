@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyvips
 from PIL import Image
 
 from nst_jax.errors import NSTError
@@ -20,8 +20,13 @@ from nst_jax.pictures.srgb import Encoding, Space
 #: Rows → the picture's samples from the top down, so many rows at a time: uint8, uint16, or float32 in [0, 1].
 Strips = Callable[[int], Iterator[np.ndarray]]
 
-for _library in ("pyvips", "tifffile"):  # their warnings go to whoever configures logging, never to a bare terminal
-    logging.getLogger(_library).addHandler(logging.NullHandler())
+# Warnings of libraries never go to a bare terminal. pyvips hands libvips's on to logging, and tells the terminal of those
+# that are not UTF-8: its handler is taken away, and libvips told not to warn.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+os.environ.setdefault("VIPS_WARNING", "0")
+import pyvips  # noqa: E402 (after the variable)
+
+pyvips._remove_log_handler()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Samples:
       notes: what the user may want to know, one line each.
       working: bytes that the decoder itself needs, beside its strips.
       scale: by how much the decoder has reduced the picture already (width and height are what it gives).
+      whole: width and height before that.
       why: what makes ``working`` large, for an error.
     """
 
@@ -65,7 +71,11 @@ class Samples:
     notes: list[str] = dataclasses.field(default_factory=list)
     working: int = 0
     scale: int = 1
+    whole: tuple[int, int] = (0, 0)
     why: str = ""
+
+    def __post_init__(self) -> None:
+        self.whole = self.whole if any(self.whole) else (self.width, self.height)
 
 
 def exif_orientation(exif: bytes | None) -> int:

@@ -70,10 +70,11 @@ def _values(source: Any) -> np.ndarray:
         values = np.asarray(source)
     except Exception as error:  # what an object does when it is asked for its values is its own affair
         raise NSTError(f"an array cannot be read ({reason(error)}): give one of NumPy's") from None
-    if values.dtype.kind not in "uif" or values.dtype.kind in "ui" and values.dtype not in (np.uint8, np.uint16):
+    if values.dtype.kind != "f" and values.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         if values.dtype == object or values.ndim == 0:
             raise _no_picture(source)
         raise NSTError(f"an image of type {values.dtype} is not possible: give uint8, uint16, or floats in [0, 1]")
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or not 1 <= values.shape[2] <= 4 or not values.size:

@@ -29,6 +29,12 @@ from nst_jax.pictures.samples import (
 from nst_jax.pictures.srgb import lab_to_srgb, unit
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, LAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
+MOST_PAGES = 64  # that are counted
+#: What tifffile says of a page.
+WHOLE_NUMBERS = (
+    "imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "rowsperstrip", "samplesperpixel",
+    "photometric", "compression", "planarconfig", "predictor", "fillorder", "subfiletype", "sampleformat",
+)  # fmt: skip
 COLOUR_FILTER, LINEAR_RAW = 32803, 34892
 #: Compressions that libvips has: none, CCITT, LZW, JPEG, Deflate, PackBits, WebP.
 BY_VIPS = (1, 2, 3, 4, 5, 7, 8, 32946, 32773, 50001)
@@ -44,16 +50,17 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         tiff = tifffile.TiffFile(origin.file)
         pages = [tiff.pages[0]]
         raw = _is_raw(pages[0])
-        number = 0
-        if not raw:
-            pages = [page for page in tiff.pages]
-            number = next((at for at, page in enumerate(pages) if not _reduced(page)), 0)
-            first_of(sum(not _reduced(page) for page in pages), "pages", notes)
-        page: Any = tiff.pages[number]
-        if not isinstance(page, tifffile.TiffPage):
-            page = page.aspage()
+        with contextlib.suppress(Exception):  # a later page may be damaged
+            while not raw and len(pages) < MOST_PAGES:
+                pages.append(tiff.pages[len(pages)])
+        number = next((at for at, page in enumerate(pages) if not _reduced(page)), 0)
+        count = sum(not _reduced(page) for page in pages)
+        first_of(count, "pages or more" if len(pages) == MOST_PAGES else "pages", notes)
+        page: Any = pages[number]
         tags = {tag.code: tag.value for tag in page.tags}
-        photometric, channels, bits = int(page.photometric), page.samplesperpixel, page.bitspersample
+        for name in WHOLE_NUMBERS:  # in a damaged file they may be anything
+            setattr(page, name, int(getattr(page, name)))
+        photometric, channels, bits = page.photometric, page.samplesperpixel, page.bitspersample
         depth = 0 if isinstance(bits, tuple) else int(bits)
     if raw:
         return read_raw(Origin(origin.path, origin.file, "camera raw", origin.head), most)
@@ -68,7 +75,7 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         colour = 3 if photometric == PALETTE else colours[photometric]
     else:
         with translated(origin.path, origin.kind):
-            image = vips_image(origin, page=number)
+            image = vips_image(origin, page=number, unlimited=True)
         colour = image.bands - (channels - 1) if photometric == PALETTE else colours[photometric]
         strips, alone = _through_vips(origin, image, number), False
         if photometric == YCBCR and image.bands == 3 and page.compression != 7:  # libvips hands them on as they are
@@ -89,7 +96,7 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         profile=profile if isinstance(profile, bytes) and photometric not in (LAB, ICCLAB) else None,
         orientation=orientation if isinstance(orientation, int) else 1,
         notes=notes,
-        working=size * channels * max(8, depth) // 4 if alone else 0,
+        working=size * channels * max(8, depth) // 2 if alone else 0,
         why="a TIFF of its kind has to be decoded whole",
     )
 
@@ -105,8 +112,7 @@ def _is_raw(page: Any) -> bool:
 
 def _reduced(page: Any) -> bool:
     """Whether a page is a thumbnail or a mask of another."""
-    kind = page.subfiletype if isinstance(page, tifffile.TiffPage) else page.aspage().subfiletype
-    return bool(kind & 5)
+    return bool(page.subfiletype & 5)
 
 
 def _by_vips(page: Any, depth: int, channels: int) -> bool:
@@ -123,7 +129,7 @@ def _through_vips(origin: Origin, image: Any, number: int) -> Strips:
     """A page's strips by libvips; those of 32 bits are gone through twice, first for the largest value."""
 
     def again() -> Any:
-        return vips_image(origin, page=number)
+        return vips_image(origin, page=number, unlimited=True)
 
     whites = {"uchar": 255, "char": 127, "ushort": 65535, "short": 32767}
     if image.format in whites:

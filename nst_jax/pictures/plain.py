@@ -1,15 +1,16 @@
-"""BMPs whose bits are told by masks: Pillow knows some layouts of them, and no alpha of 1 bit."""
+"""BMPs whose bits are told by masks, of which Pillow knows some and no alpha of 1 bit; QOI, for which it takes minutes."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
+import imagecodecs
 import numpy as np
 
 from nst_jax.pictures.by_pillow import read_pillow
 from nst_jax.pictures.kinds import translated
-from nst_jax.pictures.samples import Origin, Samples
+from nst_jax.pictures.samples import Origin, Samples, array_strips
 
 
 def read_bmp(origin: Origin, most: int) -> Samples:
@@ -46,3 +47,27 @@ def read_bmp(origin: Origin, most: int) -> Samples:
             yield np.stack(channels, axis=-1).astype(np.float32)
 
     return Samples(width, abs(height), "rgb", strips, alpha=3 if masks[3] else None)
+
+
+def read_qoi(origin: Origin, most: int) -> Samples:
+    """A QOI; ``most`` is not used."""
+    with translated(origin.path, origin.kind):
+        width, height, channels = struct.unpack(">IIB", origin.head[4:13])
+        if channels not in (3, 4):
+            raise ValueError(f"it says that it has {channels} channels")
+
+    def strips(rows: int) -> Iterator[np.ndarray]:
+        with translated(origin.path, origin.kind):
+            origin.file.seek(0)
+            whole = imagecodecs.qoi_decode(origin.file.read()).reshape(height, width, channels)
+        yield from array_strips(whole)(rows)
+
+    return Samples(
+        width,
+        height,
+        "rgb",
+        strips,
+        alpha=3 if channels == 4 else None,
+        working=2 * channels * width * height,
+        why="QOI has to be decoded whole",
+    )
