@@ -33,8 +33,10 @@ def read_pillow(origin: Origin, most: int) -> Samples:
         origin.file.seek(0)
         try:
             image = Image.OPEN[PILLOW[origin.kind]][0](origin.file, "")
-        except KeyError as error:  # as its tables of modes raise it
-            raise NotImplementedError(f"colour mode and bits {error}") from None
+        except SyntaxError as error:
+            if isinstance(error.__cause__, KeyError):  # from its table of modes
+                raise NotImplementedError(f"colour mode and bits {error}") from None
+            raise
     whole = image.size
     working, why = _pillow_memory(origin, image)
     if origin.kind == "JPEG" and most > 1:

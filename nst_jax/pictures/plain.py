@@ -1,4 +1,4 @@
-"""BMPs whose bits are told by masks, of which Pillow knows some and no alpha of 1 bit; QOI, for which it takes minutes."""
+"""BMPs whose bits are told by masks, of which Pillow knows some and no alpha of 1 bit; QOI, for which it is slow."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,8 +20,8 @@ from nst_jax.pictures.srgb import Encoding, Space
 #: Rows → the picture's samples from the top down, so many rows at a time: uint8, uint16, or float32 in [0, 1].
 Strips = Callable[[int], Iterator[np.ndarray]]
 
-# Warnings of libraries never go to a bare terminal. pyvips hands libvips's on to logging, and tells the terminal of those
-# that are not UTF-8: its handler is taken away, and libvips told not to warn.
+# Warnings of libraries never go to a bare terminal. pyvips hands libvips's on to logging, and fails where they are not
+# UTF-8, which it tells the terminal: its handler is taken away, and libvips told not to warn.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips  # noqa: E402 (after the variable)
@@ -147,6 +147,19 @@ def normal(values: np.ndarray, white: float) -> np.ndarray:
 def array_strips(array: np.ndarray) -> Strips:
     """Those of a whole picture in memory, [H, W, C]."""
     return lambda rows: (array[top : top + rows] for top in range(0, len(array), rows))
+
+
+def regrouped(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """Bands of any height as strips of ``rows`` rows; the last may have less."""
+    waiting: list[np.ndarray] = []
+    for band in bands:
+        waiting.append(band)
+        while sum(map(len, waiting)) >= rows:
+            joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+            yield joined[:rows]
+            waiting = [joined[rows:]] if len(joined) > rows else []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def deep_white(least: float, most: float, dtype: np.dtype[Any], origin: Origin) -> float:

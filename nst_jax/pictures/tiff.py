@@ -7,6 +7,7 @@ of 8 bits, an orientation of type BYTE), and its copy of libtiff prints to the t
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,10 +20,10 @@ from nst_jax.pictures.samples import (
     Origin,
     Samples,
     Strips,
-    array_strips,
     deep_white,
     first_of,
     normal,
+    regrouped,
     vips_image,
     vips_strips,
 )
@@ -66,7 +67,7 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         return read_raw(Origin(origin.path, origin.file, "camera raw", origin.head), most)
     colours = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, SEPARATED: 4, YCBCR: 3, LAB: 3, ICCLAB: 3}
     with translated(origin.path, origin.kind):
-        if photometric not in colours or not depth or page.sampleformat in COMPLEX or page.imagedepth > 1:
+        if photometric not in colours or not 1 <= depth <= 64 or page.sampleformat in COMPLEX or page.imagedepth > 1:
             raise NotImplementedError(f"photometric {photometric}, {bits} bits, sample format {page.sampleformat}")
         if channels < colours[photometric]:
             raise ValueError(f"{channels} channels for a picture that needs {colours[photometric]}")
@@ -85,7 +86,8 @@ def read_tiff(origin: Origin, most: int) -> Samples:
     profile, orientation = tags.get(34675), tags.get(274, 1)
     if isinstance(orientation, bytes):  # of TIFF's type BYTE
         orientation = int.from_bytes(orientation)
-    size = page.imagewidth * page.imagelength
+    with translated(origin.path, origin.kind):
+        band = _band(page)[0] * page.imagewidth * channels * max(8, depth)
     return Samples(
         page.imagewidth,
         page.imagelength,
@@ -96,8 +98,8 @@ def read_tiff(origin: Origin, most: int) -> Samples:
         profile=profile if isinstance(profile, bytes) and photometric not in (LAB, ICCLAB) else None,
         orientation=orientation if isinstance(orientation, int) else 1,
         notes=notes,
-        working=size * channels * max(8, depth) // 2 if alone else 0,
-        why="a TIFF of its kind has to be decoded whole",
+        working=band // 2 if alone else 0,
+        why="its strips are large, and are decoded one by one",
     )
 
 
@@ -117,8 +119,7 @@ def _reduced(page: Any) -> bool:
 
 def _by_vips(page: Any, depth: int, channels: int) -> bool:
     """Whether libvips decodes a page, and rightly."""
-    planes = page.planarconfig == 2 and channels > 1
-    if page.compression not in BY_VIPS or (planes and (page.is_tiled or channels not in (3, 4))):
+    if page.compression not in BY_VIPS or (page.planarconfig == 2 and channels > 1):
         return False
     if page.sampleformat == FLOAT:
         return depth == 32 and ASSOCIATED not in page.extrasamples
@@ -167,42 +168,86 @@ def _rgb_of_ycbcr(strips: Strips, tags: dict[int, Any]) -> Strips:
 
 
 def _by_tifffile(origin: Origin, page: Any, photometric: int, depth: int) -> Strips:
-    """A page decoded whole by tifffile, in strips."""
+    """A page's strips by tifffile, a band of the file's own strips or tiles after the other.
 
-    def strips(rows: int) -> Any:
+    Those of floats and of 32 bits are gone through twice, first for the largest value.
+    """
+
+    def strips(rows: int) -> Iterator[np.ndarray]:
         with translated(origin.path, origin.kind):
             if photometric == YCBCR:
-                raise NotImplementedError(f"YCbCr of {depth} bits in compression {int(page.compression)}")
-            whole = page.asarray(maxworkers=1)
-            shape = (page.samplesperpixel, page.imagelength, page.imagewidth)
-            whole = (
-                np.moveaxis(whole.reshape(shape), 0, -1)
-                if page.planarconfig == 2
-                else whole.reshape(*shape[1:], shape[0])
-            )
-        values = _whole(origin, whole, page, photometric, depth)
-        yield from array_strips(values)(rows)
+                raise NotImplementedError(f"YCbCr of {depth} bits in compression {page.compression}")
+        white = 2.0 ** (depth - (page.sampleformat == SIGNED)) - 1
+        if page.sampleformat == FLOAT or depth == 32:
+            extremes = [(band.min(), band.max()) for band in _bands(origin, page)]
+            least, most = (np.array(column) for column in zip(*extremes, strict=True))
+            white = deep_white(float(least.min()), float(most.max()), np.dtype(page.dtype), origin)
+        bands = (_colours(origin, band, page, photometric, depth, white) for band in _bands(origin, page))
+        yield from regrouped(bands, rows)
 
     return strips
 
 
-def _whole(origin: Origin, whole: np.ndarray, page: Any, photometric: int, depth: int) -> np.ndarray:
-    """Values [H, W, C] as tifffile gives them → uint8, uint16, or float32 in [0, 1]."""
+def _band(page: Any) -> tuple[int, int]:
+    """How many rows and columns a strip or tile has."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    if page.is_memmappable:
+        return min(256, page.imagelength), page.imagewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _bands(origin: Origin, page: Any) -> Iterator[np.ndarray]:
+    """A page's values as tifffile gives them, [rows, W, C], from the top down."""
+    with translated(origin.path, origin.kind):
+        high, wide = _band(page)
+        planes = page.samplesperpixel if page.planarconfig == 2 else 1
+        down, across = -(-page.imagelength // high), -(-page.imagewidth // wide)
+        flat = page.is_memmappable and not page.is_tiled
+    for row in range(down):
+        with translated(origin.path, origin.kind):
+            rows = min(high, page.imagelength - row * high)
+            band = np.zeros((rows, page.imagewidth, page.samplesperpixel), page.dtype)
+            parts = np.split(band, planes, axis=-1)
+            for plane, column in itertools.product(range(planes), range(across)):
+                place = parts[plane][:, column * wide : (column + 1) * wide]
+                if flat:
+                    place[:] = _uncompressed(origin, page, plane, row * high, place.shape)
+                else:  # tiles may reach beyond the picture
+                    part = _segment(origin, page, (plane * down + row) * across + column)
+                    place[:] = 0 if part is None else part[: place.shape[0], : place.shape[1]]
+        yield band
+
+
+def _uncompressed(origin: Origin, page: Any, plane: int, top: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows of a page, or of one of its planes, that lies in the file as it is."""
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    row = shape[1] * shape[2] * dtype.itemsize
+    origin.file.seek(page.dataoffsets[0] + (plane * page.imagelength + top) * row)
+    data = origin.file.read(shape[0] * row)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _segment(origin: Origin, page: Any, index: int) -> np.ndarray | None:
+    """A strip or tile decoded, [rows, columns, channels]; None where the file leaves it out."""
+    origin.file.seek(page.dataoffsets[index])
+    data = origin.file.read(page.databytecounts[index])
+    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in (6, 7) else {}
+    values, _, _ = page.decode(data or None, index, **tables)
+    return None if values is None else values[0]
+
+
+def _colours(origin: Origin, band: np.ndarray, page: Any, photometric: int, depth: int, white: float) -> np.ndarray:
+    """Values [rows, W, C] as tifffile gives them → uint8, uint16, or float32 in [0, 1]."""
     if photometric in (LAB, ICCLAB):
-        return _lab(origin, whole, photometric, depth)
+        return _lab(origin, band, photometric, depth)
     if photometric == PALETTE:
         table = np.asarray(page.colormap).T  # [values, 3]
         with translated(origin.path, origin.kind):
-            seen = table[whole[..., 0]]
+            seen = table[band[..., 0]]
         seen = (seen if table.max() < 256 else seen >> 8).astype(np.uint8)
-        return np.concatenate([seen, whole[..., 1:].astype(np.uint8)], axis=-1)
-    if whole.dtype.kind == "f":
-        white = deep_white(float(whole.min()), float(whole.max()), whole.dtype, origin)
-    elif depth == 32:
-        white = deep_white(0, float(whole.max()), whole.dtype, origin)
-    else:
-        white = 2.0 ** (depth - (page.sampleformat == SIGNED)) - 1
-    values = normal(whole, white)
+        return np.concatenate([seen, band[..., 1:].astype(np.uint8)], axis=-1)
+    values = normal(band, white)
     if photometric == WHITE_IS_ZERO:
         largest = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
         values = np.concatenate([largest - values[..., :1], values[..., 1:]], axis=-1)
