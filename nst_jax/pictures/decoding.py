@@ -136,21 +136,22 @@ def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
     reduction = _reduction(height, width, longest_side)
     if reduction > 1 and origin.kind == "JPEG":
         found = reader(origin, reduction)
-    check_room(origin.path, found, reduction)
+    check_room(origin.path, found, reduction, longest_side)
     return found
 
 
-def check_room(path: Path, found: Samples, reduction: int) -> None:
+def check_room(path: Path, found: Samples, reduction: int, longest_side: int | None) -> None:
     """NSTError where a picture takes more memory than there is."""
-    pixels = found.width * found.height
-    kept = pixels if reduction == 1 else pixels // max(1, reduction // found.scale) ** 2
-    bytes_a_pixel = 40 if reduction == 1 else 60  # samples, and what is resized, in float32
-    needed, free = found.working + bytes_a_pixel * min(kept, MAX_PIXELS) // 2 + 60 * STRIP, free_bytes()
+    (width, height), free = found.whole, free_bytes()
+    decoded = width * height // reduction**2
+    shown = width * height * min(1, (longest_side or max(width, height)) / max(width, height)) ** 2
+    # samples and a channel of them in float32; what load_image makes of them; strips
+    needed = found.working + 16 * decoded + 40 * shown + 60 * STRIP
     if needed > free:
-        why = f": {found.why}" if found.why and found.working > needed // 3 else ""
+        why = f": {found.why}" if found.why and found.working > needed / 4 else ""
         raise NSTError(
-            f"{path} has {found.whole[0]} x {found.whole[1]} pixels and takes about"
-            f" {needed / 2**30:.1f} GiB of memory to read, {free / 2**30:.1f} GiB are free{why}; save a smaller one"
+            f"{path} has {width} x {height} pixels and takes about {needed / 2**30:.1f} GiB of memory to read,"
+            f" {free / 2**30:.1f} GiB are free{why}; save a smaller one"
         )
 
 
