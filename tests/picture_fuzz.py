@@ -24,7 +24,7 @@ from picture_files import png_of_samples, rgb_profile, tiff_of
 from PIL import Image
 
 from nst_jax.errors import NSTError
-from nst_jax.pictures import decoding
+from nst_jax.pictures import samples
 from nst_jax.pictures.images import load_image
 
 GIBIBYTE = 2**30
@@ -134,7 +134,7 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (8 * GIBIBYTE, 8 * GIBIBYTE))
-    decoding.MAX_PIXELS = 10**6  # headers that became large would take seconds
+    samples.MAX_PIXELS = 10**6  # headers that became large would take seconds
     whole, rng, read, faults = seeds(), np.random.default_rng(options.seed), 0, 0
     for name, data in whole.items():
         assert load_image(io.BytesIO(data)).pixels.size, name

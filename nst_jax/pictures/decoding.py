@@ -16,18 +16,17 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from nst_jax.errors import NSTError
+from nst_jax.limits import free_bytes
 from nst_jax.pictures.boxes import read_avif, read_heic, read_jpeg_2000
 from nst_jax.pictures.by_pillow import read_pillow
 from nst_jax.pictures.kinds import READABLE_NAMES, kind_of, reason, unreadable
 from nst_jax.pictures.plain import read_bmp, read_qoi
 from nst_jax.pictures.png import read_png
 from nst_jax.pictures.raw import read_raw
-from nst_jax.pictures.samples import Origin, Samples
+from nst_jax.pictures.samples import Origin, Samples, check_size
 from nst_jax.pictures.srgb import converter, unit
 from nst_jax.pictures.tiff import read_tiff
-from nst_jax.room import free_bytes
 
-MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 2 << 30
 WHOLE = 2**25  # a picture of up to so many pixels is decoded at its own size
 GAP = 4  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
@@ -129,10 +128,7 @@ def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
     reader = READERS.get(origin.kind, read_pillow)
     found = reader(origin, 1)
     width, height = found.width, found.height
-    if width < 1 or height < 1:
-        raise NSTError(f"{origin.path} is damaged or cut off (it has no pixels): copy or download it again")
-    if width * height > MAX_PIXELS:
-        raise NSTError(f"{origin.path} claims {width} x {height} pixels: at most {limit()} can be read")
+    check_size(origin.path, width, height)
     reduction = _reduction(height, width, longest_side)
     if reduction > 1 and origin.kind == "JPEG":
         found = reader(origin, reduction)
@@ -243,8 +239,3 @@ def _means(planes: np.ndarray, reduction: int) -> np.ndarray:
     counts = np.diff(down, append=height)[:, None] * np.diff(across, append=width)
     means: np.ndarray = sums / counts[..., None].astype(np.float32)
     return means
-
-
-def limit() -> str:
-    """``MAX_PIXELS`` in words, for messages."""
-    return f"{MAX_PIXELS // 1_000_000} million pixels"

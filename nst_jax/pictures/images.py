@@ -24,8 +24,9 @@ from PIL.PngImagePlugin import PngInfo
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.pictures.by_pillow import description
-from nst_jax.pictures.decoding import MAX_PIXELS, STRIP, Decoded, decode, limit, opened, samples_of
+from nst_jax.pictures.decoding import STRIP, Decoded, decode, opened, samples_of
 from nst_jax.pictures.kinds import reason
+from nst_jax.pictures.samples import MAX_PIXELS, limit
 from nst_jax.pictures.srgb import unit
 
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}

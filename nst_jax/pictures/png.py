@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 
 from nst_jax.pictures.kinds import translated
-from nst_jax.pictures.samples import Origin, Samples, first_of, of_vips, vips_image
+from nst_jax.pictures.samples import Origin, Samples, check_size, first_of, of_vips, vips_image
 from nst_jax.pictures.srgb import BT709, Encoding, encoding_of
 
 MAX_PROFILE = 2**24  # bytes
@@ -46,7 +46,9 @@ def _png_header(origin: Origin, notes: list[str]) -> tuple[bool, bytes | None, E
         origin.file.seek(4, io.SEEK_CUR)
     if len(frames := chunks.get(b"acTL", b"")) == 8:
         first_of(int.from_bytes(frames[:4], "big"), "frames", notes)
-    interlaced = chunks.get(b"IHDR", b"")[12:13] == b"\1"
+    header = chunks.get(b"IHDR", b"").ljust(13, b"\0")
+    check_size(origin.path, *struct.unpack(">2I", header[:8]))
+    interlaced = header[12] == 1
     if len(codes := chunks.get(b"cICP", b"")) == 4:
         return interlaced, None, encoding_of(codes[0], codes[1], notes)
     if b"iCCP" in chunks:

@@ -17,6 +17,7 @@ from nst_jax.errors import NSTError
 from nst_jax.pictures.kinds import translated
 from nst_jax.pictures.srgb import Encoding, Space
 
+MAX_PIXELS = 200_000_000  # of a picture
 #: Rows → the picture's samples from the top down, so many rows at a time: uint8, uint16, or float32 in [0, 1].
 Strips = Callable[[int], Iterator[np.ndarray]]
 
@@ -76,6 +77,19 @@ class Samples:
 
     def __post_init__(self) -> None:
         self.whole = self.whole if any(self.whole) else (self.width, self.height)
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """NSTError for a picture of no pixels, or of too many; libvips does not bear hearing of a size beyond its own."""
+    if width < 1 or height < 1:
+        raise NSTError(f"{path} is damaged or cut off (it has no pixels): copy or download it again")
+    if width * height > MAX_PIXELS:
+        raise NSTError(f"{path} claims {width} x {height} pixels: at most {limit()} can be read")
+
+
+def limit() -> str:
+    """``MAX_PIXELS`` in words, for messages."""
+    return f"{MAX_PIXELS // 1_000_000} million pixels"
 
 
 def exif_orientation(exif: bytes | None) -> int:

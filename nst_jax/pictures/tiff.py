@@ -20,6 +20,7 @@ from nst_jax.pictures.samples import (
     Origin,
     Samples,
     Strips,
+    check_size,
     deep_white,
     first_of,
     normal,
@@ -71,6 +72,7 @@ def read_tiff(origin: Origin, most: int) -> Samples:
             raise NotImplementedError(f"photometric {photometric}, {bits} bits, sample format {page.sampleformat}")
         if channels < colours[photometric]:
             raise ValueError(f"{channels} channels for a picture that needs {colours[photometric]}")
+    check_size(origin.path, page.imagewidth, page.imagelength)
     if photometric in (LAB, ICCLAB) or not _by_vips(page, depth, channels):
         strips, alone = _by_tifffile(origin, page, photometric, depth), True
         colour = 3 if photometric == PALETTE else colours[photometric]

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from nst_jax import room
+from nst_jax import limits
 from nst_jax.choices import Lowering, Precision, PrecisionWish
 from nst_jax.networks import precision
 
@@ -81,9 +81,9 @@ def processor_gains_by_bfloat16() -> bool:
 def free_bytes(device: jax.Device) -> int:
     """Bytes that are free: on an accelerator, what its allocator has left; else what the system can give.
 
-    A control group's limit counts (``room.free_bytes``).
+    A control group's limit counts (``limits.free_bytes``).
     """
     told = device.memory_stats() if device.platform != "cpu" else None
     if told and "bytes_limit" in told:
         return int(told["bytes_limit"] - told.get("bytes_in_use", 0))
-    return room.free_bytes()
+    return limits.free_bytes()

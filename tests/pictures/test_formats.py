@@ -317,6 +317,8 @@ def test_c_libraries_write_nothing_to_the_terminal(tmp_path):
         flat((1, 2, 3), (b"iCCP", b"x\0\0broken"))[:-20],
         saved(Image.fromarray(SQUARES), "JPEG")[:-40],
         saved(Image.fromarray(SQUARES), "AVIF")[:-40],
+        tiff_of(bytes(768), 16, 16, [8] * 3, 2, {257: (4, [2**31 - 9])}),
+        png(2**31 - 1, 2**31 - 1, 8, 2, b""),
     ]
     for number, data in enumerate(files):
         (tmp_path / f"{number}.bin").write_bytes(data)
@@ -326,7 +328,7 @@ def test_c_libraries_write_nothing_to_the_terminal(tmp_path):
     )
     paths = sorted(map(str, tmp_path.iterdir()))
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *paths], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 5, done
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 7, done
 
 
 # ---------------------------------------------------------------- memory

@@ -13,7 +13,7 @@ from picture_files import cmyk_profile, grey_profile, png, rgb_profile, tiff
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from nst_jax.errors import NSTError
-from nst_jax.pictures import decoding, images
+from nst_jax.pictures import decoding, images, samples
 from nst_jax.pictures.images import (
     Picture,
     check_output,
@@ -316,11 +316,11 @@ def test_srgb_profile_changes_nothing(write):
     picture = load_image(write("a.png", Image.fromarray(values), icc_profile=profile))
     np.testing.assert_allclose(picture.pixels, values / 255, atol=1e-6)
     packed = (b"iCCP", b"x\0\0" + zlib.compress(profile))
-    for colour_type, samples in ((2, [700, 30001, 65000]), (0, [30001])):  # nor are 16 bits lost to it
+    for colour_type, values in ((2, [700, 30001, 65000]), (0, [30001])):  # nor are 16 bits lost to it
         picture = load_image(
-            write("b.png", png(1, 1, 16, colour_type, struct.pack(f">{len(samples)}H", *samples), packed))
+            write("b.png", png(1, 1, 16, colour_type, struct.pack(f">{len(values)}H", *values), packed))
         )
-        np.testing.assert_allclose(picture.pixels[0, 0] * 65535, samples * (3 // len(samples)), atol=0.1)
+        np.testing.assert_allclose(picture.pixels[0, 0] * 65535, values * (3 // len(values)), atol=0.1)
 
 
 def test_lab_profile_on_a_lab_picture(write):
@@ -505,7 +505,7 @@ def test_damaged_in_the_middle(write):
 
 def test_many_damages_give_one_clear_line(write, monkeypatch):
     """Whatever the bytes are: a picture or an NSTError, and nothing else."""
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 10**6)  # headers that became large would take seconds
+    monkeypatch.setattr(samples, "MAX_PIXELS", 10**6)  # headers that became large would take seconds
     rng = np.random.default_rng(3)
     for format_name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"):
         buffer = io.BytesIO()
@@ -534,7 +534,7 @@ def test_large_but_possible_pictures_pass_without_a_warning(write, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
     path = write("a.png", Image.new("RGB", (10, 10)))
     assert load_image(path).size == (10, 10)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 99)
+    monkeypatch.setattr(samples, "MAX_PIXELS", 99)
     refused(path, "10 x 10 pixels")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     refused(path, "10 x 10 pixels")
