@@ -15,7 +15,7 @@ from nst_jax.options.config import Config
 #: What the pictures of a folder are known by.
 EXTENSIONS = (
     ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif", ".jp2", ".j2k",
-    ".tga", ".ppm", ".psd", ".qoi",
+    ".tga", ".ppm", ".qoi",
 )  # fmt: skip
 
 
