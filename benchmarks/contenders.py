@@ -17,8 +17,8 @@ from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
+from nst_jax.pictures.sources import as_picture
 from nst_jax.runs.goals import Goals, loss_of
-from nst_jax.runs.inputs import as_picture
 from nst_jax.runs.machine import here
 
 value_and_gradient = jax.jit(jax.value_and_grad(loss_of, argnums=1, has_aux=True))

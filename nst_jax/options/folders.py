@@ -13,7 +13,10 @@ from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 
 #: What the pictures of a folder are known by.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif", ".jp2", ".j2k",
+    ".tga", ".ppm", ".qoi",
+)  # fmt: skip
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)

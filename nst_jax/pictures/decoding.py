@@ -1,54 +1,91 @@
-"""The bytes of a picture file as upright sRGB samples: what Pillow knows, and what it leaves out.
+"""A picture file as upright sRGB samples, at its own size or reduced strip by strip to one near the size wanted.
 
-16-bit colour keeps all its bits, profiles are applied, orientation is honoured, and whatever is wrong with a file
-becomes one :class:`~nst_jax.errors.NSTError`. ``images`` is the door; nothing else should need this module.
+A large file is never in memory as a whole where its format allows that. Whatever is wrong with a file becomes one
+:class:`~nst_jax.errors.NSTError`. ``images`` is the door; nothing else should need this module.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import struct
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from nst_jax.errors import NSTError
+from nst_jax.limits import free_bytes
+from nst_jax.pictures.boxes import read_avif, read_heic, read_jpeg_2000
+from nst_jax.pictures.by_pillow import read_pillow
+from nst_jax.pictures.kinds import READABLE_NAMES, kind_of, reason, unreadable
+from nst_jax.pictures.plain import read_bmp, read_qoi
+from nst_jax.pictures.png import read_png
+from nst_jax.pictures.raw import read_raw
+from nst_jax.pictures.samples import Origin, Samples, check_size
+from nst_jax.pictures.srgb import converter, unit
+from nst_jax.pictures.tiff import read_tiff
 
-READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-READABLE_NAMES = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-MAX_PIXELS = 178_000_000  # just below the size at which Pillow itself refuses to open a file
 MAX_FILE_BYTES = 2 << 30
-# Pillow reads 16-bit colour by its high bytes only. With the byte order swapped the same decoder gives the low bytes.
-_LITTLE = sys.byteorder == "little"
-_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B" if _LITTLE else "RGB;16L"}
-_LOW_BYTES |= {mode.replace("RGB", "RGBA"): low.replace("RGB", "RGBA") for mode, low in _LOW_BYTES.items()}
+WHOLE = 2**25  # a picture of up to so many pixels is decoded at its own size
+GAP = 4  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
+STRIP = 2**20  # pixels at a time
+READERS: dict[str, Callable[[Origin, int], Samples]] = {
+    "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic, "QOI": read_qoi,
+    "JPEG 2000": read_jpeg_2000, "camera raw": read_raw,
+}  # fmt: skip
 # EXIF orientation → (turns of np.rot90, then flipped left to right)
 _ORIENTATIONS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
-_FOREIGN = {  # first bytes of pictures that people have, but that are not read here
-    b"ftyphe": "HEIC", b"ftypmif1": "HEIC", b"ftypavi": "AVIF", b"8BPS": "Photoshop", b"%PDF": "PDF", b"<svg": "SVG",
-    b"\x00\x00\x00\x0cJXL ": "JPEG XL", b"\xff\x0a": "JPEG XL", b"\x00\x00\x00\x0cjP": "JPEG 2000",
-    b"v/1\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR",
-}  # fmt: skip
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that may be a picture."""
+class Decoded(NamedTuple):
+    """A picture, upright, in sRGB.
+
+    Attributes:
+      colour: [h, w, 1 or 3]; uint8 and uint16 are [0, their maximum], float32 is [0, 1].
+      alpha: [h, w] alike, or None.
+      size: (height, width) in the file, as displayed.
+      box: where in ``colour`` the picture lies: left, top, right, bottom.
+      notes: what the user may want to know.
+    """
+
+    colour: np.ndarray
+    alpha: np.ndarray | None
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def opened(path: Path, file: BinaryIO | None = None) -> Iterator[tuple[Origin, str]]:
+    """A picture's file, and the sha256 of its bytes: ``file`` read from where it stands, or the one at ``path``.
+
+    Raises NSTError for what is no file, cannot be read, or is of a kind that is not read.
+    """
+    with _file_at(path) if file is None else contextlib.nullcontext(_in_memory(path, file)) as stream:
+        try:
+            digest = hashlib.file_digest(cast(io.BytesIO, stream), "sha256").hexdigest()
+            stream.seek(0)
+            head = stream.read(65536)
+        except OSError as error:
+            raise NSTError(f"{path} cannot be read: {reason(error)}") from None
+        kind, is_read = kind_of(head)
+        if not is_read:
+            raise unreadable(path, kind)
+        yield Origin(path, stream, kind, head), digest
+
+
+@contextlib.contextmanager
+def _file_at(path: Path) -> Iterator[BinaryIO]:
+    """An ordinary file with something in it, open."""
     try:
         if path.is_dir():
             raise NSTError(f"{path} is a directory: name a picture in it ({READABLE_NAMES})")
         if path.exists() and not path.is_file():
             raise NSTError(f"{path} is no ordinary file: name a picture ({READABLE_NAMES})")
-        size = path.stat().st_size
-        if size == 0:
-            raise NSTError(f"{path} is empty (0 bytes): copy or download the picture again")
-        if size > MAX_FILE_BYTES:
-            raise NSTError(f"{path} has {size / 1e9:.1f} GB: a picture file of at most 2 GB can be read")
-        return path.read_bytes()
+        _check_bytes(path, path.stat().st_size)
+        stream = open(path, "rb")  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         raise NSTError(f"{path} does not exist: check the spelling of the path") from None
     except PermissionError:
@@ -59,234 +96,146 @@ def read_bytes(path: Path) -> bytes:
         if isinstance(error, NSTError):
             raise
         raise NSTError(f"{str(path)!r} is no path: {reason(error)}") from None
+    with stream:
+        yield stream
 
 
-@contextlib.contextmanager
-def opened(data: bytes, path: Path) -> Iterator[tuple[ImageFile.ImageFile, str]]:
-    """The Pillow picture of some bytes, decoded, and how its samples lie in the file.
-
-    What Pillow cannot open or decode is an NSTError that says so; what goes wrong in the block is the caller's own.
-    """
-    with _translated(data, path):
-        im = _open(data)
-        if im.width * im.height > MAX_PIXELS:
-            raise NSTError(f"{path} claims {im.width} x {im.height} pixels: at most {limit()} can be read")
-        raw = _rawmode(im)
-        im.load()
+def _in_memory(path: Path, file: BinaryIO) -> io.BytesIO:
+    """What is left to read of an open file."""
     try:
-        with im:
-            yield im, raw
-    except MemoryError:
-        raise NSTError(f"{path} does not fit into memory: use a smaller picture") from None
+        data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError, TypeError) as error:
+        raise NSTError(f"{path} cannot be read: {reason(error)}") from None
+    if not isinstance(data, bytes):
+        raise NSTError(f"{path} is open as text: open it in binary mode ('rb')")
+    _check_bytes(path, len(data))
+    return io.BytesIO(data)
 
 
-@contextlib.contextmanager
-def _translated(data: bytes, path: Path) -> Iterator[None]:
-    """Whatever Pillow raises on the bytes of a file in the block, as an NSTError. Nothing but Pillow belongs in it."""
-    try:
-        yield
-    except NSTError:
-        raise
-    except UnidentifiedImageError:
-        kinds = (name for magic, name in _FOREIGN.items() if magic in data[: 8 + len(magic)])
-        what = next((f"is a {name} file" for name in kinds), "is not a picture")
-        if data.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF", b"II*", b"MM\0*", b"BM", b"GIF8")):
-            what = "is damaged, or of a kind that cannot be read"
-        raise NSTError(f"{path} {what}: save it as 8-bit {READABLE_NAMES}") from None
-    except MemoryError:
-        raise NSTError(f"{path} does not fit into memory: use a smaller picture") from None
-    except Exception as error:  # decoders raise nearly anything on broken bytes
-        raise NSTError(f"{path} is damaged or cut off ({reason(error)}): copy or download it again") from None
+def _check_bytes(path: Path, size: int) -> None:
+    """NSTError for a file of nothing, or of too much."""
+    if size == 0:
+        raise NSTError(f"{path} is empty (0 bytes): copy or download the picture again")
+    if size > MAX_FILE_BYTES:
+        raise NSTError(f"{path} has {size / 1e9:.1f} GB: a picture file of at most 2 GB can be read")
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    """As ``Image.open``, which warns of many pixels, for the whole process; here they are counted before decoding."""
-    Image.init()
-    for kind in READABLE:
-        factory, accept = Image.OPEN[kind]
-        if accept is None or accept(data[:16]) is True:
-            try:
-                return factory(io.BytesIO(data), "")
-            except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open does
-                continue
-    raise UnidentifiedImageError
+def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
+    """The header of a picture, checked: how many pixels, and whether there is memory to decode them.
 
-
-def decode(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Upright sRGB from a file's bytes: colour [H, W, 1 or 3], alpha [H, W] or None, notes.
-
-    uint8 and uint16 are [0, their maximum]; float32 is [0, 1].
+    Raises NSTError.
     """
-    with opened(data, path) as (im, raw):
-        tags: Any = getattr(im, "tag_v2", {})
-        profile = im.info.get("icc_profile")
-        alpha: np.ndarray | None = None
-        notes: list[str] = []
-        if raw in _LOW_BYTES:
-            with _reopened(data, path, _LOW_BYTES[raw]) as low:
-                colour = _join(np.asarray(im), np.asarray(low))
-            colour, alpha = colour[..., :3], colour[..., 3] if colour.shape[2] == 4 else None
-            if alpha is None and "transparency" in im.info:
-                alpha = np.where((colour == im.info["transparency"]).all(-1), 0, 65535).astype(np.uint16)
-            if profile and (
-                srgb := _to_srgb(Image.fromarray(np.rint(unit(colour) * 255).astype(np.uint8)), profile, notes)
-            ):
-                colour = np.asarray(srgb)
-        elif raw == "LA;16B":  # grey high, grey low, alpha high, alpha low
-            with _reopened(data, path, "RGBA") as bytewise:
-                pairs = _join(np.asarray(bytewise)[..., ::2], np.asarray(bytewise)[..., 1::2])
-            colour, alpha = _grey_to_srgb(pairs[..., 0], profile, notes), pairs[..., 1]
-        elif im.mode == "F" or im.mode.startswith("I"):
-            grey = _deep_grey(im, tags, path)
-            if "transparency" in im.info:
-                alpha = np.where(np.asarray(im) == im.info["transparency"], 0, 65535).astype(np.uint16)
-            colour = _grey_to_srgb(grey, profile, notes)
-        elif im.mode in ("1", "L", "LA", "La"):
-            both = np.asarray(_converted(im, "LA" if im.has_transparency_data else "L", data, path))
-            grey, alpha = (both, None) if both.ndim == 2 else (both[..., 0], both[..., 1])
-            colour = _grey_to_srgb(grey, profile, notes)
-        else:
-            whole: Image.Image = im
-            if im.has_transparency_data:
-                whole = _converted(im, "RGBA", data, path)
-                alpha = np.asarray(whole.getchannel("A"))
-            if im.mode == "LAB":
-                profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-            plain = im if im.mode in ("LAB", "CMYK") else _converted(whole, "RGB", data, path)
-            srgb = _to_srgb(plain, profile, notes) if profile else None
-            colour = np.asarray(srgb or _converted(plain, "RGB", data, path))
-        turns, mirrored = _ORIENTATIONS.get(_orientation(im), (0, False))
-    if colour.ndim == 2:
-        colour = colour[..., None]
-    colour = np.rot90(colour, turns)
-    alpha = None if alpha is None else np.rot90(alpha, turns)
-    if mirrored:
-        colour, alpha = colour[:, ::-1], None if alpha is None else alpha[:, ::-1]
-    return colour, alpha, tuple(notes)
+    reader = READERS.get(origin.kind, read_pillow)
+    found = reader(origin, 1)
+    width, height = found.width, found.height
+    check_size(origin.path, width, height)
+    reduction = _reduction(height, width, longest_side)
+    if reduction > 1 and origin.kind == "JPEG":
+        found = reader(origin, reduction)
+    check_room(origin.path, found, reduction, longest_side)
+    return found
 
 
-def _rawmode(im: Image.Image) -> str:
-    """How the samples lie in the file, in Pillow's words; empty where it does not say."""
-    args: Any = im.tile[0].args if isinstance(im, ImageFile.ImageFile) and im.tile else ""
-    raw = args[0] if isinstance(args, tuple) and args else args
-    return raw if isinstance(raw, str) else ""
-
-
-@contextlib.contextmanager
-def _reopened(data: bytes, path: Path, rawmode: str) -> Iterator[Image.Image]:
-    """The same file, its samples taken for something else."""
-    with _translated(data, path):
-        im = _open(data)
-        im.tile = [
-            tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode)
-            for tile in im.tile
-        ]
-        im.load()
-    with im:
-        yield im
-
-
-def _converted(im: Image.Image, mode: str, data: bytes, path: Path) -> Image.Image:
-    """A picture in another of Pillow's modes, which a file with a broken palette or transparency may not allow."""
-    with _translated(data, path):
-        return im.convert(mode)
-
-
-def _join(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """uint16 from its two bytes."""
-    joined: np.ndarray = high.astype(np.uint16) << 8 | low
-    return joined
-
-
-def _deep_grey(im: Image.Image, tags: Any, path: Path) -> np.ndarray:
-    """Grey of more than 8 bits as uint16, or as float32 in [0, 1].
-
-    White is the largest value of the file's bits, and 1 for floats. 32-bit whole numbers have no agreed white: 65535 if
-    no value is larger, else the type's largest.
-    """
-    grey = np.asarray(im)
-    bits, sample_format = (int(tags.get(tag, (default,))[0]) for tag, default in ((258, 16), (339, 1)))
-    if im.mode == "F":
-        if not np.isfinite(grey).all() or grey.max() > 16:
-            raise NSTError(f"{path} has float values up to {grey.max():g}: they should lie between 0 and 1")
-        white = 1.0
-    elif im.mode != "I" or bits <= 16:
-        white = 2.0 ** (bits - (sample_format == 2)) - 1
-    else:
-        grey = grey.view(np.uint32) if sample_format == 1 else np.maximum(grey, 0)
-        white = 65535.0 if grey.max() <= 65535 else float(np.iinfo(grey.dtype).max)
-    unit = np.clip(grey.astype(np.float64) / white, 0, 1).astype(np.float32)
-    return 1 - unit if tags.get(262) == 0 else unit  # 0: WhiteIsZero, which Pillow honours in 8 bits only
-
-
-def _grey_to_srgb(grey: np.ndarray, profile: bytes | None, notes: list[str]) -> np.ndarray:
-    """[H, W] → [H, W] or, through a colour profile's curve with all its bits, float32 [H, W, 3]."""
-    if not profile:
-        return grey
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    srgb = _to_srgb(ramp, profile, notes)
-    if srgb is None:
-        return grey
-    curves = unit(np.asarray(srgb)[0])
-    at = np.linspace(0, 1, 256)
-    return np.stack([np.interp(unit(grey), at, curves[:, c]).astype(np.float32) for c in range(3)], axis=-1)
-
-
-def _to_srgb(im: Image.Image, profile: bytes, notes: list[str]) -> Image.Image | None:
-    """An L, RGB, CMYK or LAB picture through its ICC profile; None where it is sRGB already or cannot be used.
-
-    Relative colorimetric with black point compensation, as browsers do. A broken profile, or one for other channels
-    than the picture's, is left out with a note.
-    """
-    modes = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = modes.get(source.profile.xcolor_space, "")
-        if im.mode == "L" and mode == "RGB":
-            im = im.convert("RGB")
-        if mode != im.mode:
-            raise ValueError(f"it is made for {source.profile.xcolor_space.strip()}, the picture is {im.mode}")
-        transform = ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+def check_room(path: Path, found: Samples, reduction: int, longest_side: int | None) -> None:
+    """NSTError where a picture takes more memory than there is."""
+    (width, height), free = found.whole, free_bytes()
+    decoded = width * height // reduction**2
+    shown = width * height * min(1, (longest_side or max(width, height)) / max(width, height)) ** 2
+    # samples and a channel of them in float32; what load_image makes of them; strips
+    needed = found.working + 16 * decoded + 40 * shown + 60 * STRIP
+    if needed > free:
+        why = f": {found.why}" if found.why and found.working > needed / 4 else ""
+        raise NSTError(
+            f"{path} has {width} x {height} pixels and takes about {needed / 2**30:.1f} GiB of memory to read,"
+            f" {free / 2**30:.1f} GiB are free{why}; save a smaller one"
         )
-        if mode == "RGB":
-            steps = np.linspace(0, 255, 9).round().astype(np.uint8)
-            lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
-            change = np.asarray(ImageCms.applyTransform(Image.fromarray(lattice), transform)).astype(int) - lattice
-            if np.abs(change).max() <= 1:
-                return None
-        return ImageCms.applyTransform(im, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        notes.append(f"its colour profile cannot be used ({reason(error)}); taken without it")
-        return None
 
 
-def _orientation(im: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF data are broken."""
-    try:
-        return int(im.getexif().get(274, 1))
-    except Exception:  # a broken EXIF block is no reason to refuse a picture
+def _reduction(height: int, width: int, longest_side: int | None) -> int:
+    """By what whole number a picture is reduced while it is decoded."""
+    if longest_side is None or height * width <= WHOLE:
         return 1
+    return max(1, max(height, width) // (GAP * longest_side))
 
 
-def unit(plane: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float → float32 in [0, 1]."""
-    if np.issubdtype(plane.dtype, np.integer):
-        return plane.astype(np.float32) / np.float32(np.iinfo(plane.dtype).max)
-    return plane.astype(np.float32)
+def decode(origin: Origin, longest_side: int | None = None) -> Decoded:
+    """A file's picture; where it is large, reduced to ``GAP`` times ``longest_side`` or more. Raises NSTError."""
+    return decoded(samples_of(origin, longest_side), longest_side)
 
 
-def limit() -> str:
-    """``MAX_PIXELS`` in words, for messages."""
-    return f"{MAX_PIXELS // 1_000_000} million pixels"
+def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
+    """What a reader has found as a picture, upright. Raises NSTError."""
+    width, height = found.whole
+    reduction = max(1, _reduction(height, width, longest_side) // found.scale)
+    to_srgb = converter(found.space, found.profile, found.encoding, found.notes)
+    kept: list[np.ndarray] = []
+    whole: np.ndarray | None = None
+    rows, top = max(1, STRIP // found.width // reduction) * reduction, 0
+    for strip in found.strips(rows):
+        colour, alpha = _srgb(strip, found, to_srgb)
+        if reduction > 1:
+            kept.append(_averaged(colour, alpha, reduction))
+            continue
+        both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
+        if whole is None:
+            whole = np.empty((found.height, *both.shape[1:]), both.dtype)
+        whole[top : top + len(both)] = both
+        top += len(both)
+    picture = np.concatenate(kept) if whole is None else whole
+    h, w = picture.shape[:2]
+    turns, mirrored = _ORIENTATIONS.get(found.orientation, (0, False))
+    picture, box = (
+        np.rot90(picture, turns),
+        (0.0, 0.0, width / found.scale / reduction, height / found.scale / reduction),
+    )
+    for _ in range(turns):  # a quarter to the left
+        box, h, w = (box[1], w - box[2], box[3], w - box[0]), w, h
+    if mirrored:
+        picture, box = picture[:, ::-1], (w - box[2], box[1], w - box[0], box[3])
+    size = (width, height) if turns % 2 else (height, width)
+    if found.alpha is None:
+        return Decoded(picture, None, size, box, tuple(found.notes))
+    return Decoded(picture[..., :-1], picture[..., -1], size, box, tuple(found.notes))
 
 
-def reason(error: Exception) -> str:
-    """One short line from an exception."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:200] or type(error).__name__
+def _srgb(
+    strip: np.ndarray, found: Samples, to_srgb: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The sRGB colour, [rows, W, 1 or 3], and the alpha, [rows, W], of a strip of samples."""
+    colour = strip[..., : {"grey": 1, "rgb": 3, "cmyk": 4}[found.space]]
+    if found.alpha is None:
+        return to_srgb(colour), None
+    alpha = strip[..., found.alpha]
+    if found.premultiplied:
+        visible = unit(alpha)[..., None]
+        colour = np.clip(unit(colour) / np.where(visible > 0, visible, 1), 0, 1)
+    return to_srgb(colour), alpha
+
+
+def _as(plane: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """A plane in another of the three types of samples."""
+    if plane.dtype == dtype:
+        return plane
+    return unit(plane) if dtype.kind == "f" else np.rint(unit(plane) * np.iinfo(dtype).max).astype(dtype)
+
+
+def _averaged(colour: np.ndarray, alpha: np.ndarray | None, reduction: int) -> np.ndarray:
+    """The means of squares of ``reduction`` pixels, float32 [h, w, C (+ 1)], colour weighted by alpha.
+
+    Those at the right and at the bottom may be less than a square.
+    """
+    if alpha is None:
+        return _means(unit(colour), reduction)
+    weight = unit(alpha)[..., None]
+    shown, visible = _means(unit(colour) * weight, reduction), _means(weight, reduction)
+    return np.concatenate([shown / np.where(visible > 0, visible, 1), visible], axis=-1)
+
+
+def _means(planes: np.ndarray, reduction: int) -> np.ndarray:
+    """[H, W, C] → the means of its squares, [⌈H / reduction⌉, ⌈W / reduction⌉, C]."""
+    height, width = planes.shape[:2]
+    down, across = np.arange(0, height, reduction), np.arange(0, width, reduction)
+    sums = np.add.reduceat(np.add.reduceat(planes, down, axis=0), across, axis=1)
+    counts = np.diff(down, append=height)[:, None] * np.diff(across, append=width)
+    means: np.ndarray = sums / counts[..., None].astype(np.float32)
+    return means

@@ -8,14 +8,14 @@ warnings, which a thread cannot silence for itself alone: whoever calls decides 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
+import math
 import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -23,7 +23,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
-from nst_jax.pictures.decoding import MAX_PIXELS, decode, limit, opened, read_bytes, reason, unit
+from nst_jax.pictures.by_pillow import description
+from nst_jax.pictures.decoding import STRIP, Decoded, decode, opened, samples_of
+from nst_jax.pictures.kinds import reason
+from nst_jax.pictures.samples import MAX_PIXELS, limit
+from nst_jax.pictures.srgb import unit
 
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # the formats' own limits
@@ -53,30 +57,45 @@ class Picture:
 
 
 def load_image(
-    path: str | os.PathLike[str], *, longest_side: int | None = None, enlarge: bool = False, scale: float = 1.0
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    longest_side: int | None = None,
+    enlarge: bool = False,
+    scale: float = 1.0,
 ) -> Picture:
-    """Read a JPEG, PNG, WebP, TIFF or BMP, or the first frame of a GIF, as sRGB.
+    """Read a picture file as sRGB: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC and others (docs/reliability.md).
 
-    Resizing is done on sRGB values (as the peers and browsers do) with colour weighted by alpha, so that what is
-    hidden does not bleed; pixels with alpha 0 get the mean visible colour, whatever they hid.
+    Of several frames or pages it is the first, with a note. Resizing is done on sRGB values (as the peers and browsers
+    do) with colour weighted by alpha, so that what is hidden does not bleed; pixels with alpha 0 get the mean visible
+    colour, whatever they hid. A large picture is reduced by averaging while it is decoded, and from there by Lanczos.
 
     Args:
-        path: the file.
+        path: the file, or one that is open for reading bytes.
         longest_side: pixels; the picture is reduced to it with its aspect ratio kept. None keeps the file's size.
         enlarge: also enlarge a picture that is smaller than ``longest_side``.
         scale: makes it so many times the size that it has by ``longest_side``.
 
     Raises:
-        NSTError: a file that cannot be used, or a ``longest_side`` below 1 or beyond ``MAX_PIXELS``.
+        NSTError: a file that cannot be used or does not fit into memory, or a ``longest_side`` below 1 or beyond
+            ``MAX_PIXELS``.
     """
-    path = Path(path)
-    data = read_bytes(path)
-    colour, alpha, notes = decode(data, path)
-    height, width = colour.shape[:2]
-    size = (height, width)
+    file = None if isinstance(path, str | os.PathLike) else path
+    name = Path(path if isinstance(path, str | os.PathLike) else str(getattr(path, "name", "file")))
+    wanted = None if longest_side is None else max(1, math.ceil(_side(longest_side) * scale))
+    with opened(name, file) as (origin, digest):
+        found = decode(origin, wanted)
+    return picture_of(found, name, digest, longest_side, enlarge, scale)
+
+
+def picture_of(
+    found: Decoded, path: Path, digest: str, longest_side: int | None, enlarge: bool, scale: float
+) -> Picture:
+    """What was decoded, as a ``Picture`` at the size that ``load_image`` is asked for. Raises NSTError as that does."""
+    colour, alpha = found.colour, found.alpha
+    size = found.size
     if longest_side is not None:
-        size = scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
-    if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
+        size = scaled_size(*found.size, longest_side, enlarge=enlarge, scale=scale)
+    if alpha is not None and alpha.min() == (1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max):
         alpha = None
     if alpha is not None and alpha.max() == 0:
         raise NSTError(f"{path} is wholly transparent: remove its alpha channel or use a picture with something in it")
@@ -84,14 +103,14 @@ def load_image(
     planes = []
     for channel in range(colour.shape[2]):  # one at a time: a large picture is never float as a whole
         plane = unit(colour[..., channel])
-        planes.append(_resample(plane if weight is None else plane * weight, *size))
+        planes.append(_resample(plane if weight is None else plane * weight, *size, found.box))
     pixels = np.stack(planes * (3 // len(planes)), axis=-1)
     if weight is not None:
-        weight = np.clip(_resample(weight, *size), 0, 1)
+        weight = np.clip(_resample(weight, *size, found.box), 0, 1)
         pixels /= np.where(weight < HIDDEN, 1, weight)[..., None]
         pixels = fill_hidden(pixels, weight)
     pixels = np.clip(pixels, 0, 1)
-    return Picture(pixels, weight, path, hashlib.sha256(data).hexdigest(), (width, height), notes)
+    return Picture(pixels, weight, path, digest, (found.size[1], found.size[0]), found.notes)
 
 
 def scaled_size(height: int, width: int, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> tuple[int, int]:
@@ -118,17 +137,22 @@ def fit_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
     Raises:
         NSTError: ``longest_side`` is no whole number of at least 1, or the result has more than ``MAX_PIXELS``.
     """
+    side, longest = _side(longest_side), max(height, width)
+    fitted = tuple(max(1, (2 * n * side + longest) // (2 * longest)) for n in (height, width))  # rounds half up
+    if fitted[0] * fitted[1] > MAX_PIXELS:
+        raise NSTError(f"size {side} gives {fitted[1]} x {fitted[0]} pixels: at most {limit()} are possible")
+    return fitted[0], fitted[1]
+
+
+def _side(longest_side: int) -> int:
+    """A whole number of pixels, at least 1; NSTError for anything else."""
     try:
         side = operator.index(longest_side)
     except TypeError:
         side = 0
     if side < 1:
         raise NSTError(f"size {longest_side!r} is not possible: use a whole number of pixels, at least 1")
-    longest = max(height, width)
-    fitted = tuple(max(1, (2 * n * side + longest) // (2 * longest)) for n in (height, width))  # rounds half up
-    if fitted[0] * fitted[1] > MAX_PIXELS:
-        raise NSTError(f"size {side} gives {fitted[1]} x {fitted[0]} pixels: at most {limit()} are possible")
-    return fitted[0], fitted[1]
+    return side
 
 
 def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -227,24 +251,28 @@ def save_image(
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The metadata that :func:`save_image` wrote; empty where there is none; NSTError where the file is no picture."""
-    path = Path(path)
-    data = read_bytes(path)
-    with opened(data, path) as (im, _):
-        if isinstance(getattr(im, "text", None), dict):
-            return {str(key): str(value) for key, value in im.text.items()}  # type: ignore[attr-defined]
-        try:
-            found = json.loads(im.getexif().get(270, ""))
-        except (ValueError, TypeError):
-            return {}
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    with opened(Path(path)) as (origin, _):
+        found = samples_of(origin)
+        for _strip in found.strips(STRIP // found.width + 1):  # a file that is cut off is none
+            pass
+        told = description(origin)
+    if isinstance(told, dict):
+        return told
+    try:
+        fields = json.loads(told)
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in fields.items()} if isinstance(fields, dict) else {}
 
 
-def _resample(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """float32 [H, W] → [height, width] by Lanczos; may overshoot [0, 1]."""
-    if plane.shape == (height, width):
+def _resample(
+    plane: np.ndarray, height: int, width: int, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """float32 [H, W] → [height, width] by Lanczos; may overshoot [0, 1]. ``box`` is what is seen of it."""
+    if plane.shape == (height, width) and box in (None, (0, 0, width, height)):
         return plane
     image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
 
 
 def _encode(

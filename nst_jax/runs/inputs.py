@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,10 +16,9 @@ from nst_jax.options.config import Complete
 from nst_jax.pictures import colors, images, tileable
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
+from nst_jax.pictures.sources import Source, as_list, as_picture
 from nst_jax.pictures.transport import in_colors_of
 from nst_jax.runs import scales
-
-Source = str | os.PathLike[str] | np.ndarray | Picture
 
 
 class Pictures(NamedTuple):
@@ -96,11 +92,6 @@ def fitted_to_tile(
     ), paintings
 
 
-def as_list(style: Source | Sequence[Source]) -> list[Source]:
-    """One style or several as a list."""
-    return [style] if isinstance(style, str | os.PathLike | np.ndarray | Picture) else list(style)
-
-
 def load_painting(source: Source, scale: float, config: Complete) -> Picture:
     """A painting at its size where the result has its full one, with a note where ``scale`` makes it enlarge it."""
     painting = as_picture(source, config.style_size or config.size, enlarge=False, scale=scale)
@@ -109,35 +100,6 @@ def load_painting(source: Source, scale: float, config: Complete) -> Picture:
         return painting
     note = f"enlarged from {max(painting.size)} to {shown} pixels for --style-scale {scale:g}"
     return dataclasses.replace(painting, notes=(*painting.notes, note))
-
-
-def as_picture(source: Source, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> Picture:
-    """A file, array or ``Picture`` as a ``Picture`` of the size wanted. Raises NSTError for an unusable one.
-
-    The sha256 of an array is that of its type, its shape and its values.
-    """
-    if isinstance(source, str | os.PathLike):
-        return images.load_image(source, longest_side=longest_side, enlarge=enlarge, scale=scale)
-    if isinstance(source, Picture):
-        pixels, origin = source.pixels, source
-        if source.alpha is not None:
-            pixels = images.fill_hidden(pixels, source.alpha)
-            origin = dataclasses.replace(source, pixels=pixels)
-    else:
-        pixels = np.asarray(source, np.float32)
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            raise NSTError(f"an image of shape {list(pixels.shape)} is not RGB: give [height, width, 3]")
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise NSTError("an image has values outside [0, 1]: divide by 255, or clip")
-        values = np.ascontiguousarray(pixels)
-        digest = hashlib.sha256(f"{values.dtype} {values.shape} ".encode() + values.tobytes()).hexdigest()
-        origin = Picture(pixels, None, Path("array"), digest, (pixels.shape[1], pixels.shape[0]))
-    height, width = pixels.shape[:2]
-    size = images.scaled_size(height, width, longest_side, enlarge=enlarge, scale=scale)
-    if size == (height, width):
-        return origin
-    alpha = None if origin.alpha is None else images.resize(origin.alpha, *size)
-    return dataclasses.replace(origin, pixels=images.resize(pixels, *size), alpha=alpha)
 
 
 def palette_picture(config: Complete) -> Picture | None:

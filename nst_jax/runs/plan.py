@@ -17,10 +17,11 @@ from nst_jax.options.folders import expand
 from nst_jax.pictures import masks
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.masks import Masks
+from nst_jax.pictures.sources import Source, as_list
 from nst_jax.runs import finish, inputs, memory, scales
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.goals import Extra, taps_of_extras
-from nst_jax.runs.inputs import Pictures, Source
+from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.start import start_picture
 
@@ -107,7 +108,7 @@ def prepare(
     asked, machine = config or Config(), machine or here()
     weights = weights or choose_weights(asked.network, asked.weights)
     complete = dataclasses.replace(asked.for_network(weights.network), more_taps=taps_of_extras(more))
-    paths, complete = expand(inputs.as_list(style), complete)
+    paths, complete = expand(as_list(style), complete)
     found = gather(content, paths, complete)
     sizes, given = found.sizes, found.masks[0]
     drafts = [draft(asked, complete, sizes, machine)] if complete.refine else []

@@ -9,9 +9,9 @@ from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
+from nst_jax.pictures.sources import Source
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
-from nst_jax.runs.inputs import Source
 from nst_jax.runs.machine import Machine
 from nst_jax.runs.plan import Pass, Prepared, prepare
 from nst_jax.runs.progress import Progress, Recorder

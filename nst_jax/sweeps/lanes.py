@@ -27,11 +27,12 @@ from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.options.config import Complete
 from nst_jax.options.folders import expand
+from nst_jax.pictures.sources import Source
 from nst_jax.runs import memory
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, taps_of_extras
-from nst_jax.runs.inputs import Pictures, Source
+from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.plan import Gathered, footprint, gather
 from nst_jax.runs.progress import Progress, Recorder

@@ -213,8 +213,8 @@ BAD_FILES = [(which, *SPOILT[kind]) for which in ("--content", "--style", "--wei
 BAD_FILES += [
     ("--content", lambda path: images.save_image(path, smooth_picture(8, 200, 0)), "48 x 2 pixels at this size"),
     ("--style", lambda path: images.save_image(path, smooth_picture(8, 200, 0)), "need 16 on the shorter side"),
-    ("--content", bomb, "claims .*pixels: at most 178 million"),
-    ("--style", bomb, "claims .*pixels: at most 178 million"),
+    ("--content", bomb, "claims .*pixels: at most 200 million"),
+    ("--style", bomb, "claims .*pixels: at most 200 million"),
     ("--weights", newer, "format version 99, newer than 1"),
 ]
 BAD_OPTIONS = [

@@ -19,7 +19,7 @@ TREES = {
 #: The floors of the house, from the ground up: a module imports from its own room, and from the floors below it.
 FLOORS = (
     ("errors", "version"),
-    ("choices", "files", "layers", "apart", "ordinary"),
+    ("choices", "files", "layers", "limits", "apart", "ordinary"),
     ("options",),
     ("pictures",),
     ("networks",),

@@ -13,8 +13,8 @@ from support import random_filters, smooth_picture
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.pictures import images
+from nst_jax.pictures.sources import as_picture
 from nst_jax.runs import report as runs
-from nst_jax.runs.inputs import as_picture
 from nst_jax.runs.stylize import stylize
 
 

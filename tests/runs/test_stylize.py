@@ -328,9 +328,9 @@ def test_inputs_are_told(pictures):
 @pytest.mark.parametrize(
     ("content", "style", "message"),
     [
-        (np.zeros((34, 48)), STYLE, r"an image of shape \[34, 48\] is not RGB"),
-        (np.zeros((34, 48, 4)), STYLE, r"is not RGB: give \[height, width, 3\]"),
-        (np.zeros((0, 48, 3)), STYLE, "is not RGB"),
+        (np.zeros((34, 48, 5)), STYLE, r"an image of shape \[34, 48, 5\] is not possible: give \[height, width\] or"),
+        (np.zeros((34, 48, 4)), STYLE, "array is wholly transparent"),
+        (np.zeros((0, 48, 3)), STYLE, r"an image of shape \[0, 48, 3\] is not possible"),
         (CONTENT * 255, STYLE, r"outside \[0, 1\]: divide by 255"),
         (np.full((34, 48, 3), np.nan), STYLE, r"outside \[0, 1\]"),
         (CONTENT, [], "no style picture is given"),
