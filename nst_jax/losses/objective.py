@@ -31,12 +31,10 @@ class Objective:
     Attributes:
       network: the network that sees for all terms.
       terms: (weight, term) each, the weight a scalar.
-      frozen: where the photograph is kept, [H, W], 0 to 1, and the photograph, [H, W, 3]; None for nowhere.
     """
 
     network: Network
     terms: tuple[tuple[Array, Term[Any]], ...]
-    frozen: tuple[Array, Array] | None = None
 
     def __call__(self, image: Float[Array, "h w 3"]) -> tuple[Float[Array, ""], Terms]:
         """The weighted total, and the unweighted terms by their names with the total beside them, each a scalar."""
@@ -56,9 +54,7 @@ class Objective:
         return total, {**values, "total": total}
 
     def seen(self, image: Float[Array, "h w 3"]) -> list[Seen]:
-        """What the terms see: the image, with what is frozen in its place, and the responses, at each size."""
-        if self.frozen is not None:
-            image = kept(*self.frozen, image)
+        """What the terms see: the image, and the responses, at each size."""
         found = []
         for octave, taps in enumerate(taps_of([term for _, term in self.terms])):
             image = halved(image) if octave else image
@@ -76,7 +72,6 @@ def objective(
     net: Network,
     terms: Sequence[tuple[float | Array, Term[Any]]],
     size: tuple[int, int] | None = None,
-    frozen: tuple[Array, Array] | None = None,
 ) -> Objective:
     """The objective of (weight, term) each, for images of (height, width) ``size``.
 
@@ -88,10 +83,4 @@ def objective(
         raise NSTError(f"two terms are called {twice!r}: give each term a name of its own")
     if size is not None:
         net = prepared(net, taps_of([term for _, term in terms])[0], *size)
-    return Objective(net, tuple((jnp.asarray(weight, jnp.float32), term) for weight, term in terms), frozen)
-
-
-def kept(frozen: Float[Array, "h w"], photograph: Float[Array, "h w 3"], image: Float[Array, "h w 3"]) -> Array:
-    """The image with the photograph in it where ``frozen`` is 1, blended where it is between 0 and 1."""
-    frozen = frozen[..., None]
-    return frozen * photograph + (1 - frozen) * image
+    return Objective(net, tuple((jnp.asarray(weight, jnp.float32), term) for weight, term in terms))

@@ -37,7 +37,8 @@ class Masks(NamedTuple):
     """All that masks and transparency say of a run. There are R regions, the whole picture where none are named.
 
     Attributes:
-      regions: of the picture, less what is hidden or frozen, [R, H, W]; where they overlap, they share.
+      regions: of the picture, less what is hidden, [R, H, W]; where they overlap, they share. What is frozen is painted
+        like all the rest, and replaced in the end: so it neither draws what is beside it nor changes its style.
       parts: of each painting, less what is hidden, what each region takes: [R, h, w] of a single painting or for a
         single region, else [1, h, w], painting r being that of region r.
       visible: the photograph's alpha, [H, W], or None where it is opaque.
@@ -98,9 +99,9 @@ def load(config: Config, photograph: Picture | None, paintings: Sequence[Picture
             raise NSTError("--freeze keeps pixels of the content, and there is no content picture: leave it out")
         frozen = np.maximum(frozen, read("freeze", config.freeze, photograph, size)[0])
     share = np.concatenate(regions) if regions else np.ones((1, *size), np.float32)
-    share = share / np.maximum(1, share.sum(axis=0)) * (1 - frozen) * (1 if visible is None else visible)
+    share = share / np.maximum(1, share.sum(axis=0)) * (1 if visible is None else visible)
     for number, region in enumerate(share, start=1):
-        if region.max() < BLACK:
+        if (region * (1 - frozen)).max() < BLACK:
             where = f" of region {number}" if count > 1 else ""
             raise NSTError(f"nothing is left to paint{where}: all of it is frozen or transparent")
     kept = (frozen, photograph.pixels) if photograph and frozen.any() else None

@@ -120,7 +120,6 @@ class Goals:
         self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in scenes if shown]
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         check_taps([term for _, term in self.more[0]], config)
-        self.frozen = on_device(mask and mask.frozen and masks.frozen_at(*mask.frozen, size))
         first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more[0])])[0]
         self.sharp = prepared(net, first, *size)
 
@@ -193,7 +192,7 @@ class Goals:
         if config.pixel_range == "bounded" and config.optimizer == "lbfgs":
             unit = unit_loss(weights["content_weight"], content, weights["style_weight"], painted)
             terms.append((RANGE_WEIGHT * unit, Range()))
-        return objective(self.sharp, [*terms, *self.more[style]], frozen=self.frozen)
+        return objective(self.sharp, [*terms, *self.more[style]])
 
 
 def check_taps(terms: Sequence[Term[Any]], config: Complete) -> None:
