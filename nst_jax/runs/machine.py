@@ -14,10 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from nst_jax.choices import Lowering, Precision, PrecisionWish
+from nst_jax.errors import NSTError
 from nst_jax.networks import precision
 
 #: The most steps in one program where it runs on an accelerator, between two looks of the host.
 CHUNK = 50
+#: What of the environment tells JAX which kind of device to take.
+PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +60,21 @@ class Machine:
 
 
 def here() -> Machine:
-    """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured."""
-    with jax.ensure_compile_time_eval():  # also while something is traced
-        (device,) = jnp.zeros(()).devices()
+    """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured.
+
+    Raises NSTError where JAX finds no device of the kind that the environment asks for.
+    """
+    try:
+        with jax.ensure_compile_time_eval():  # also while something is traced
+            (device,) = jnp.zeros(()).devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = [f"{name}={os.environ[name]}" for name in PLATFORM_VARIABLES if os.environ.get(name)]
+        if not asked:
+            raise NSTError(f"JAX finds no device: {' '.join(str(error).split()) or 'it says no more'}") from None
+        raise NSTError(
+            f"there is no device as {' and '.join(asked)} asks for, or JAX is not made for it: leave that out, give"
+            " cpu, or install nst_jax with [cuda] or [tpu]"
+        ) from None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
     return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices)

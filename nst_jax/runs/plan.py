@@ -74,6 +74,11 @@ class Prepared(NamedTuple):
         """(height, width) of each scale of the last pass."""
         return self.passes[-1].sizes
 
+    @property
+    def schedule(self) -> list[tuple[tuple[int, int], int]]:
+        """((height, width), steps) of each stage in turn."""
+        return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
+
 
 class Gathered(NamedTuple):
     """The pictures of a run, or of all lanes of a sweep, read and checked.

@@ -69,6 +69,7 @@ def coarse_to_fine(
     recorder: Recorder,
     *,
     chunk: int,
+    looks: int = 0,
     lanes: bool = False,
     enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
@@ -76,7 +77,7 @@ def coarse_to_fine(
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
     Args:
-      function, chunk, lanes: as ``minimise.minimise`` takes them.
+      function, chunk, looks, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
@@ -96,7 +97,7 @@ def coarse_to_fine(
     for number, stage in enumerate(stages):
         goal = None  # the one before goes first, to save memory
         if not lanes:  # those are spread over devices, which shapes alone do not tell
-            compile_stage(function, method, stage, chunk)
+            compile_stage(function, method, stage, chunk, looks, int(steps))
         goal, going = stage.goal(False), np.equal(ended, "")
         outcome = minimise.minimise(
             method,
@@ -109,6 +110,8 @@ def coarse_to_fine(
             on_chunk=recorder.record,
             lanes=lanes,
             chunk=chunk,
+            looks=0 if lanes else looks,
+            before=0 if lanes else int(steps),
         )
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
@@ -133,12 +136,14 @@ def coarse_to_fine(
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 
-def compile_stage(function: Function, method: Method, stage: Stage, chunk: int) -> None:
+def compile_stage(
+    function: Function, method: Method, stage: Stage, chunk: int, looks: int = 0, before: int = 0
+) -> None:
     """Compiles a stage's programs before its goal is there, of which only shapes are needed.
 
     Compiling takes hundreds of megabytes; so those are never needed beside the targets and the optimiser's state.
     """
     goal = jax.eval_shape(functools.partial(stage.goal, False))
     start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
-    minimise.compile_chunks(method, function, goal, start, stage.steps, chunk)
+    minimise.compile_chunks(method, function, goal, start, stage.steps, chunk, looks, before)
     give_back_freed_memory()

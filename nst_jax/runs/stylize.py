@@ -29,6 +29,7 @@ def stylize(
     more: Sequence[Extra] = (),
     machine: Machine | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    looks: int = 0,
 ) -> Result:
     """Paints ``content`` in the style of ``style``.
 
@@ -43,16 +44,17 @@ def stylize(
       more: further terms of the objective.
       machine: what it runs on; that of JAX's default device where None.
       on_progress: called after every chunk; may raise ``Stop`` to end the run with the picture so far.
+      looks: have it called after every so many steps, also where a chunk is longer; 0 for wherever a chunk ends.
 
     Returns the picture with its losses, trace, timings and origins.
 
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
-    return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress)
+    return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress, looks)
 
 
-def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None) -> Result:
-    """Does what ``prepare`` has prepared; ``on_progress`` and the result are as ``stylize`` has them."""
+def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None, looks: int = 0) -> Result:
+    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them."""
     config, pictures, machine = run.config, run.pictures, run.machine
     image = start_image(pictures, run.passes[0].sizes[0], config)
     finish = functools.partial(finished, photograph=pictures.photograph, config=config)
@@ -60,7 +62,7 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
     enlarge = functools.partial(enlarged, config=config, toned=pictures.toned)
-    made = coarse_to_fine(loss_of, stages, image, config, recorder, chunk=machine.chunk, enlarge=enlarge)
+    made = coarse_to_fine(loss_of, stages, image, config, recorder, chunk=machine.chunk, looks=looks, enlarge=enlarge)
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     return result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
 

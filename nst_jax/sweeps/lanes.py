@@ -37,6 +37,7 @@ from nst_jax.runs.plan import Gathered, footprint, gather
 from nst_jax.runs.progress import Progress, Recorder
 from nst_jax.runs.pyramid import coarse_to_fine, stages_at
 from nst_jax.runs.result import Result, origin_of, result_of
+from nst_jax.runs.scales import step_counts
 from nst_jax.runs.start import start_image, start_picture
 from nst_jax.sweeps.grid import MOST_LANES, VARYING, Lane
 
@@ -108,6 +109,11 @@ class Sweep:
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each scale."""
         return self.found.sizes
+
+    @property
+    def schedule(self) -> list[tuple[tuple[int, int], int]]:
+        """((height, width), steps) of each stage of a batch in turn."""
+        return list(zip(self.sizes, step_counts(self.sizes, self.union), strict=True))
 
     def lane_bytes(self) -> int:
         """About how much memory a lane takes at the full size."""

@@ -93,7 +93,9 @@ def test_a_second_run_compiles_nothing(pictures, tmp_path):
             env={**given, FOLDER_VARIABLE: str(tmp_path / "programs")},
         )
         assert done.returncode == 0, done.stderr
-        assert all(line.startswith(("step ", "network: ")) for line in done.stderr.splitlines()), done.stderr
+        assert all(line.startswith(("step ", "device: ", "network: ")) for line in done.stderr.splitlines()), (
+            done.stderr
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
     first, second = run("first.png"), run("second.png")
