@@ -67,11 +67,13 @@ def command(arguments: Sequence[str]) -> int:
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
+    from nst_jax.runs.limits import stay_within_group
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.progress import Stop
     from nst_jax.runs.stylize import paint
 
     prepared = prepare(options.content, options.style, options.config())
+    stay_within_group()
     if options.dry_run:
         print(plan_lines(prepared))
         save_preset(options)

@@ -117,8 +117,10 @@ def command(arguments: Sequence[str]) -> int:
 
 def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
+    from nst_jax.runs.limits import stay_within_group
     from nst_jax.runs.progress import Stop
 
+    stay_within_group()
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
     device = device_line(folder.sweep.machine)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from nst_jax.choices import Lowering, Precision, PrecisionWish
 from nst_jax.errors import NSTError
 from nst_jax.networks import precision
+from nst_jax.runs import limits
 
 #: The most steps in one program where it runs on an accelerator, between two looks of the host.
 CHUNK = 50
@@ -94,38 +95,8 @@ def processor_gains_by_bfloat16() -> bool:
 
 
 def free_bytes(device: jax.Device) -> int:
-    """Bytes that are free: on an accelerator, what its allocator has left; else what the system can give.
-
-    A control group's limit counts. Where nothing can be learnt, it is taken to be 4 GiB.
-    """
+    """Bytes that are free: on an accelerator, what its allocator has left; else what the system gives this process."""
     told = device.memory_stats() if device.platform != "cpu" else None
     if told and "bytes_limit" in told:
         return int(told["bytes_limit"] - told.get("bytes_in_use", 0))
-    found = [_system_bytes(), _group_bytes()]
-    return max(0, min([number for number in found if number is not None], default=4 * 2**30))
-
-
-def _system_bytes() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _group_bytes() -> int | None:
-    """What is left of the control group's limit, as containers have it; None where there is none."""
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return int(Path(limit).read_text()) - int(Path(used).read_text())
-        except (OSError, ValueError):
-            continue
-    return None
+    return limits.free_bytes()

@@ -18,6 +18,7 @@ from nst_jax.options.config import Complete
 from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
 from nst_jax.runs.finish import seamless
+from nst_jax.runs.memory import is_exhausted
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -80,6 +81,7 @@ def coarse_to_fine(
       function, chunk, looks, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
+        Where the memory ends in another than the first, a single run ends with the picture of the one before.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
@@ -96,23 +98,30 @@ def coarse_to_fine(
     last = stages[-1]
     for number, stage in enumerate(stages):
         goal = None  # the one before goes first, to save memory
-        if not lanes:  # those are spread over devices, which shapes alone do not tell
-            compile_stage(function, method, stage, chunk, looks, int(steps))
-        goal, going = stage.goal(False), np.equal(ended, "")
-        outcome = minimise.minimise(
-            method,
-            function,
-            goal,
-            place(enlarge(image, stage.size)),
-            steps=stage.steps * going,
-            rate=rate,
-            inner=inner,
-            on_chunk=recorder.record,
-            lanes=lanes,
-            chunk=chunk,
-            looks=0 if lanes else looks,
-            before=0 if lanes else int(steps),
-        )
+        try:
+            if not lanes:  # those are spread over devices, which shapes alone do not tell
+                compile_stage(function, method, stage, chunk, looks, int(steps))
+            goal, going = stage.goal(False), np.equal(ended, "")
+            outcome = minimise.minimise(
+                method,
+                function,
+                goal,
+                place(enlarge(image, stage.size)),
+                steps=stage.steps * going,
+                rate=rate,
+                inner=inner,
+                on_chunk=recorder.record,
+                lanes=lanes,
+                chunk=chunk,
+                looks=0 if lanes else looks,
+                before=0 if lanes else int(steps),
+            )
+        except (MemoryError, RuntimeError) as error:
+            if lanes or not number or not is_exhausted(error):
+                raise
+            goal = inner = None
+            stage, ended = stages[number - 1], np.full(runs, "out of memory", object)
+            break
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
@@ -122,17 +131,23 @@ def coarse_to_fine(
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
+    recorder.reached = stage.size
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
         image = enlarge(image, last.size)
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
-    if not compiled:
-        goal = None
-        give_back_freed_memory()
-        goal = last.goal(True)
-    losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
+    try:
+        if not compiled:
+            goal = None
+            give_back_freed_memory()
+            goal = last.goal(True)
+        losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
+    except (MemoryError, RuntimeError) as error:
+        if lanes or not is_exhausted(error):
+            raise
+        losses = {name: float("nan") for name in recorder.names}  # the picture is there, and it is what counts
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 

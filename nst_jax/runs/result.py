@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Result:
       weights: network, sha256 and metadata of the weights, and the precision of the steps.
       device: platform, kind and count of the devices.
       notes: what was wrong with an input but could be passed over, one line each.
-      ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite.
+      ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite, "out of
+        memory" where the memory ended: then ``image`` is that of the scale before, enlarged.
     """
 
     image: np.ndarray
@@ -80,9 +82,22 @@ def result_of(
         inputs=inputs_of(pictures),
         weights=weights,
         device=machine.words(),
-        notes=notes_of(pictures),
+        notes=notes_of(pictures) + rising(trace, config),
         ended=own(made.ended),
     )
+
+
+def rising(trace: Sequence[Mapping[str, float]], config: Complete) -> list[str]:
+    """A note where the loss of the last stage's last evaluation is above that of its first, and has not come down."""
+    last = [row for row in trace if row["size"] == trace[-1]["size"]]
+    if config.refine:  # before them came steps of the same size under another network
+        last = last[-(config.steps or 1) :]
+    if len(last) < 2 or not last[-1]["total"] > last[0]["total"]:
+        return []
+    return [
+        f"the loss ended above its start at {last[0]['size']} pixels, {last[0]['total']:.3g} and then"
+        f" {last[-1]['total']:.3g}: smaller steps (--learning-rate with adam) or more of them may help"
+    ]
 
 
 def origin_of(weights: Weights, precision: str) -> dict[str, object]:

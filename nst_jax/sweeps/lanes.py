@@ -28,6 +28,7 @@ from nst_jax.networks.weights_file import choose_weights
 from nst_jax.options.config import Complete
 from nst_jax.options.folders import expand
 from nst_jax.runs import memory
+from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, taps_of_extras
@@ -187,17 +188,25 @@ class Sweep:
         recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
         enlarge = functools.partial(enlarged, config=union, toned=self.toned_of(lanes))
         clock.loaded()
-        made = coarse_to_fine(
-            loss_of_lane,
-            stages_at(self.sizes, union, goal_at, self.precision),
-            np.stack(starts),
-            union,
-            recorder,
-            chunk=self.machine.chunk,
-            lanes=True,
-            place=lambda image: jax.device_put(image, spread),
-            enlarge=enlarge,
-        )
+        keep_no_large_memory(plan.batch * self.sizes[-1][0] * self.sizes[-1][1])
+        try:
+            made = coarse_to_fine(
+                loss_of_lane,
+                stages_at(self.sizes, union, goal_at, self.precision),
+                np.stack(starts),
+                union,
+                recorder,
+                chunk=self.machine.chunk,
+                lanes=True,
+                place=lambda image: jax.device_put(image, spread),
+                enlarge=enlarge,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not memory.is_exhausted(error):
+                raise
+            each = plan.batch // len(plan.devices)
+            less = f"give --lanes-at-once {plan.batch // 2}" if each > 1 else "give a smaller --size"
+            raise NSTError(f"the memory ended with {each} lanes at once on a device: {less}") from None
         seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
         return [
             (

@@ -10,7 +10,7 @@ import pytest
 from support import random_filters, smooth_picture
 
 from nst_jax.options.config import Config
-from nst_jax.runs import machine, plan
+from nst_jax.runs import limits, machine, plan
 from nst_jax.runs.machine import Machine, free_bytes, here
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps.grid import Lane
@@ -72,8 +72,8 @@ def test_free_memory_of_an_accelerator_is_its_allocator_s():
 def test_free_memory_of_a_cpu_is_the_least_that_is_told(monkeypatch):
     device = jax.devices("cpu")[0]
     for system, group, expected in ((5, 3, 3), (5, None, 5), (None, 7, 7), (None, None, 4 * 2**30), (5, -1, 0)):
-        monkeypatch.setattr(machine, "_system_bytes", lambda system=system: system)
-        monkeypatch.setattr(machine, "_group_bytes", lambda group=group: group)
+        monkeypatch.setattr(limits, "_system_bytes", lambda system=system: system)
+        monkeypatch.setattr(limits, "_group_bytes", lambda group=group: group)
         assert free_bytes(device) == expected
 
 
