@@ -148,6 +148,7 @@ def save_all(options: Stylize, result: Result) -> bool:
         save(options.report, lambda path: written.save_report(path, written.report(result, output)))
     save_preset(options)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
+    losses = losses or "not known"
     print(f"{output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
     return complete
 

@@ -144,7 +144,9 @@ def would_fit(footprint: Footprint, free: int, precisions: Sequence[Precision]) 
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error says that the memory has ended, the system's or that of a device."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, MemoryError) or any(
+        word in str(error) for word in ("RESOURCE_EXHAUSTED", "Out of memory allocating")
+    )
 
 
 def run_bytes(footprint: Footprint) -> int:

@@ -45,7 +45,6 @@ class Recorder:
       masks: what of the image is kept as the photograph has it.
       steps: of the whole run.
       before: steps taken at the scales before; of lanes [lanes].
-      reached: (height, width) of the last stage that came to its end.
       traces: of each lane, or of the one run, a row for every evaluation.
     """
 
@@ -55,19 +54,12 @@ class Recorder:
     masks: Masks | None = None
     steps: int = 0
     before: PerRun = 0
-    reached: tuple[int, int] = (0, 0)
     traces: list[list[dict[str, float]]] = dataclasses.field(default_factory=list)
 
     def start(self, runs: tuple[int, ...], steps: int) -> None:
         """Before the first step: () for a single run or (lanes,), and the steps of the whole run."""
         self.steps, self.before = steps, np.zeros(runs, int)
         self.traces = [[] for _ in range(self.before.size)]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the losses that have been taken down."""
-        rows = [trace[-1] for trace in self.traces if trace]
-        return [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds", "size")]
 
     def record(self, chunk: Chunk) -> None:
         """Takes down the evaluations of one chunk."""

@@ -81,7 +81,8 @@ def coarse_to_fine(
       function, chunk, looks, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
-        Where the memory ends in another than the first, a single run ends with the picture of the one before.
+        Where the memory ends in another than the first, a single run ends with the picture of the one before, at its
+        size and without losses.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
@@ -116,7 +117,7 @@ def coarse_to_fine(
                 looks=0 if lanes else looks,
                 before=0 if lanes else int(steps),
             )
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if lanes or not number or not is_exhausted(error):
                 raise
             goal = inner = None
@@ -131,23 +132,19 @@ def coarse_to_fine(
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
-    recorder.reached = stage.size
+    if np.equal(ended, "out of memory").any():
+        return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
         image = enlarge(image, last.size)
         image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
-    try:
-        if not compiled:
-            goal = None
-            give_back_freed_memory()
-            goal = last.goal(True)
-        losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
-    except (MemoryError, RuntimeError) as error:
-        if lanes or not is_exhausted(error):
-            raise
-        losses = {name: float("nan") for name in recorder.names}  # the picture is there, and it is what counts
+    if not compiled:
+        goal = None
+        give_back_freed_memory()
+        goal = last.goal(True)
+    losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 

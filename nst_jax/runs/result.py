@@ -10,6 +10,7 @@ import numpy as np
 
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Complete
+from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
 from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine
@@ -36,7 +37,7 @@ class Result:
       device: platform, kind and count of the devices.
       notes: what was wrong with an input but could be passed over, one line each.
       ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite, "out of
-        memory" where the memory ended: then ``image`` is that of the scale before, enlarged.
+        memory" where the memory ended: then ``image`` is that of the scale before.
     """
 
     image: np.ndarray
@@ -70,9 +71,10 @@ def result_of(
     def own(value: Any) -> Any:
         return value if lane is None else value[lane]
 
+    alpha, size = pictures.photograph.alpha if pictures.photograph else None, image.shape[-3:-1]
     return Result(
         image=own(image),
-        alpha=pictures.photograph.alpha if pictures.photograph else None,
+        alpha=alpha if alpha is None or alpha.shape == size else images.resize(alpha, *size),
         config=config,
         losses={name: own(value) for name, value in made.losses.items()},
         trace=trace,

@@ -70,15 +70,15 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
         made = coarse_to_fine(
             loss_of, stages, image, config, recorder, chunk=machine.chunk, looks=looks, enlarge=enlarge
         )
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not memory.is_exhausted(error):
             raise
         raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
     if made.ended == "out of memory":
-        height, width = recorder.reached
-        note = f"the memory ended; this is the picture of {width} x {height} pixels, enlarged: {smaller(run)}"
+        height, width = made.image.shape[:2]
+        note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"
         result.notes.append(note)
     return result
 

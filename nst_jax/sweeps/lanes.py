@@ -201,7 +201,7 @@ class Sweep:
                 place=lambda image: jax.device_put(image, spread),
                 enlarge=enlarge,
             )
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if not memory.is_exhausted(error):
                 raise
             each = plan.batch // len(plan.devices)
