@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 
 from nst_jax.errors import NSTError
-from nst_jax.files import replacing
+from nst_jax.files import is_there, replacing
 from nst_jax.networks.weights import Preprocessing, Weights, check_arrays
 
 FORMAT = "nst_jax weights"
@@ -144,7 +144,7 @@ def find_weights(network: str) -> Weights:
             raise NSTError(f"the weights of {network} in this package are damaged: install nst_jax again")
         return weights
     path = weights_path(network)
-    if not path.exists():
+    if not is_there(path):
         raise NSTError(
             f"no weights for {network} in {path.parent}: get them with python -m convert_weights --download {network},"
             " or convert a file that you have with python -m convert_weights FILE"
@@ -170,4 +170,4 @@ def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = 
     if file is not None:
         with _opened(Path(file)) as (held, _):
             return _network_of(held, Path(file))
-    return "vgg19" if weights_path("vgg19").exists() else "slim"
+    return "vgg19" if is_there(weights_path("vgg19")) else "slim"
