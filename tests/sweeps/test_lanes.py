@@ -830,3 +830,19 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, arguments, capsys, monkeypatch)
     told = capsys.readouterr()
     assert "4 of 4 lanes" in told.out
     assert "1 x 2 lanes at once" in told.err
+
+
+def test_a_damaged_lane_is_run_anew_and_is_the_same(tmp_path, arguments):
+    """In the batch in which it was, though the others of it are finished."""
+    more = ["--ratios", "0.1", "1", "2", "4", "8", "--lanes-at-once", "3"]
+    assert door.main([*arguments, *more]) == 0
+    folder = tmp_path / "out"
+    assert json.loads((folder / "sweep.json").read_text())["batch"] == 3
+    before = {lane: images.load_image(folder / f"lane-{lane:03d}.png").pixels for lane in range(5)}
+    (folder / "lane-001.png").write_bytes((folder / "lane-001.png").read_bytes()[:300])
+    (folder / "lane-004.json").write_text('{"config": {}, "inputs": [], "ended": "", "losses": 1, "trace": 2}')
+    kept = (folder / "lane-000.png").stat().st_mtime_ns
+    assert door.main([*arguments, *more[:-2], "--resume"]) == 0
+    assert (folder / "lane-000.png").stat().st_mtime_ns == kept
+    for lane, pixels in before.items():
+        np.testing.assert_array_equal(images.load_image(folder / f"lane-{lane:03d}.png").pixels, pixels)
