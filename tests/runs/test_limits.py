@@ -4,8 +4,8 @@ import pytest
 from support import random_filters, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.optim import minimise
+from nst_jax.options.config import Config
 from nst_jax.runs import limits, pyramid, stylize
 
 CONTENT, STYLE = smooth_picture(36, 48, 0), smooth_picture(40, 48, 1)
