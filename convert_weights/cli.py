@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, printable
 
 if TYPE_CHECKING:
     from convert_weights.download import Release
@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """Mistakes in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except NSTError as error:
-        print(f"{parser.prog}: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted, nothing written", file=sys.stderr)
@@ -92,13 +92,13 @@ def _run(options: argparse.Namespace) -> None:
         pictures = pictures_in(options.normalize)
     file = _download(options.download, options.source or "keras") if options.download else options.file
     weights, decision = convert(file, options.network or options.download, options.preprocessing)
-    print(f"{file}: {weights.network} from {weights.metadata['source_format']}, {decision}")
+    print(f"{printable(file)}: {weights.network} from {weights.metadata['source_format']}, {decision}")
     if pictures:
         weights = normalize(weights, pictures, options.pooling or "avg", _track)
         print(weights.metadata["normalized"])
     output = options.output or weights_path(weights.network)
     save_weights(output, weights)
-    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    print(f"wrote {printable(output)} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -112,9 +112,18 @@ def _check(options: argparse.Namespace) -> None:
     if options.download and options.network not in (None, options.download):
         raise NSTError(f"--download {options.download} does not hold {options.network}: give one of the two")
     output = options.output
+    try:
+        _check_output(output, options.file)
+    except OSError as error:
+        raise NSTError(f"cannot write to {output}: {error.strerror or error}") from None
+
+
+def _check_output(output: Path | None, file: Path | None) -> None:
+    if output is not None and output.exists() and not (output.is_dir() or output.is_file()):
+        raise NSTError(f"{output} is no ordinary file but a pipe, a device or the like: give --output a file")
     if output is not None and output.is_dir():
         raise NSTError(f"{output} is a folder: give --output a file, such as {output / 'vgg19.h5'}")
-    if output is not None and options.file is not None and output.exists() and output.samefile(options.file):
+    if output is not None and file is not None and output.exists() and file.exists() and output.samefile(file):
         raise NSTError(f"{output} is the source file itself: give --output another name")
 
 

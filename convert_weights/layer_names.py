@@ -5,24 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 
-import numpy as np
-
 from nst_jax import layers
-from nst_jax.errors import NSTError
-from nst_jax.networks.weights import Preprocessing
+from nst_jax.errors import NSTError, named
+from nst_jax.networks.weights import Preprocessing, Stored
 
 #: The networks that a file's layers are compared with.
 NETWORKS = ("vgg19", "vgg16")
-Arrays = dict[str, dict[str, np.ndarray]]
+Arrays = dict[str, dict[str, Stored]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """One file's contents under the paper's names, as they stand: shapes and values are checked later, in one place.
+    """One file's contents under the paper's names, as its headers tell them: nothing has been read but these.
+
+    Shapes are checked in one place, then what is right is read (``nst_jax.networks.weights.read_arrays``).
 
     Attributes:
       network: "vgg19" or "vgg16".
-      arrays: ``{"conv1_1": {"kernel": HWIO, "bias": [O]}, …}``, any floating dtype.
+      arrays: ``{"conv1_1": {"kernel": HWIO, "bias": [O]}, …}``, of any dtype, each with how it is read.
       preprocessing: what the format prescribes, or None where the file alone does not tell.
       reason: how that is known, for the user to read.
       metadata: what the file itself says of its origin.
@@ -56,7 +56,7 @@ def closest_network(found: Collection[str | int], tables: Mapping[str, Collectio
     Raises NSTError where no layer of any network is there.
     """
     if not any(set(table) & set(found) for table in tables.values()):
-        some = ", ".join(map(str, list(found)[:3])) or "nothing"
+        some = ", ".join(named(name) for name in list(found)[:3]) or "nothing"
         raise NSTError(f"{where} holds no layers of VGG-16 or VGG-19 (it holds {some}): give a file of VGG weights")
     return max(tables, key=lambda name: 2 * len(set(tables[name]) & set(found)) - len(tables[name]))
 

@@ -7,6 +7,7 @@ bytes; a tag may hold up to 4 bytes of data itself; a compressed element holds a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Collection, Iterator
@@ -19,15 +20,32 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _COMPLEX = 0x0800
 _NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-_MOST_BYTES = 1 << 31  # of one variable, uncompressed; VGG-19 with its dense layers has 575 MB
+#: Of one variable, unpacked: so many bytes, or so many times those that are packed. Filters hardly pack at all.
+_MOST_BYTES, _MOST_TIMES = 64 << 20, 8
+#: Elements of a file. MatConvNet's VGG-19 has 2,000.
+_MOST_ELEMENTS = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """An array as its header tells it: its MATLAB class, its sides [rows, columns, …], and what is stored."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    stored: np.ndarray
+
+    def read(self) -> np.ndarray:
+        """The numbers. Raises ValueError where there are not as many as the header tells."""
+        if self.stored.size != math.prod(self.shape):  # not after the numbers have become wider
+            raise ValueError("more or fewer numbers than the sides tell")
+        return self.stored.astype(self.dtype).reshape(self.shape, order="F")
 
 
 def load(data: bytes, wanted: Collection[str]) -> dict[str, Any]:
     """The variables of a file that are named in ``wanted``.
 
-    Numbers become arrays [rows, columns, …] of their MATLAB class, text a str, a cell a list (in column order), a
-    struct a dict (an array of structs a list of dicts), and everything else None. Raises ValueError, or what NumPy and
-    zlib raise, for a file that is damaged.
+    Numbers become ``Numbers``, text a str, a cell a list (in column order), a struct a dict (an array of structs a list
+    of dicts), and everything else None. Raises ValueError, or what NumPy and zlib raise, for a file that is damaged.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:
@@ -36,7 +54,10 @@ def load(data: bytes, wanted: Collection[str]) -> dict[str, Any]:
     variables = {}
     for kind, payload in reader.elements(memoryview(data)[128:]):
         if kind == _COMPRESSED:
-            unpacked = zlib.decompressobj().decompress(payload, _MOST_BYTES)
+            most = max(_MOST_BYTES, _MOST_TIMES * len(payload))
+            unpacked = zlib.decompressobj().decompress(payload, most + 1)
+            if len(unpacked) > most:
+                raise ValueError("it unpacks to more than numbers do")
             kind, payload = next(reader.elements(memoryview(unpacked)))
         if kind == _MATRIX:
             name, value = reader.matrix(payload, wanted)
@@ -48,6 +69,7 @@ def load(data: bytes, wanted: Collection[str]) -> dict[str, Any]:
 class _Reader:
     def __init__(self, order: str) -> None:
         self.order = order
+        self.count = 0
 
     def words(self, data: memoryview) -> list[int]:
         """32-bit whole numbers."""
@@ -63,6 +85,9 @@ class _Reader:
             else:
                 begin = at + 8
                 after = begin + size if kind == _COMPRESSED else begin + (size + 7) // 8 * 8
+            self.count += 1
+            if self.count > _MOST_ELEMENTS:
+                raise ValueError("too many elements")
             if begin + size > len(data):
                 raise ValueError("an element ends behind the file")
             yield kind, data[begin : begin + size]
@@ -88,8 +113,8 @@ class _Reader:
         stored, payload = next(parts)
         if kind == _CHAR:
             return name, bytes(payload).decode("utf-8" if stored == _UTF8 else "latin1").replace("\0", "")
-        values = np.frombuffer(payload, self.order + _TYPES[stored]).astype(_NUMBERS[kind])
-        return name, values.reshape(shape, order="F")
+        values = np.frombuffer(payload, self.order + _TYPES[stored])
+        return name, Numbers(tuple(shape), np.dtype(_NUMBERS[kind]), values)
 
     def matrices(self, parts: Iterator[tuple[int, memoryview]], count: int) -> list[Any]:
         """The values of the next ``count`` matrix elements."""

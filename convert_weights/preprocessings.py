@@ -16,11 +16,15 @@ them nothing is guessed. The real files of both families are known without it, b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from convert_weights.layer_names import Arrays
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION, Preprocessing
+
+#: Checked arrays, as those of ``Weights``.
+Arrays = Mapping[str, Mapping[str, np.ndarray]]
 
 #: The Oxford filters with their input channels turned round, as in MatConvNet.
 CAFFE_RGB = Preprocessing("RGB", CAFFE.range, (123.68, 116.779, 103.939))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, named
 
 Optimizer = Literal["lbfgs", "adam"]
 Pooling = Literal["avg", "max"]
@@ -40,12 +40,14 @@ KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
 METADATA: tuple[Metadata, ...] = get_args(Metadata)
 #: The starts that are no picture's file.
 STARTS = ("content", "palette", "style", "noise", "gray")
+#: A hundredth of the largest number of single precision, which is what ``strength`` makes of a weight at most.
+LARGEST_WEIGHT = 1e36
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises NSTError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise NSTError(f"unknown {option} {value!r}: choose one of {', '.join(choices)}")
+        raise NSTError(f"unknown {option} '{named(value)}': choose one of {', '.join(choices)}")
 
 
 def check_whole(option: str, value: int, low: int, high: int | None = None) -> None:
@@ -56,9 +58,11 @@ def check_whole(option: str, value: int, low: int, high: int | None = None) -> N
 
 
 def check_weight(name: str, value: float) -> None:
-    """Raises NSTError unless ``value`` is finite and not negative; ``name`` is what the user knows it by."""
+    """Raises NSTError unless ``value`` is from 0 to ``LARGEST_WEIGHT``; ``name`` is what the user knows it by."""
     if not math.isfinite(value) or value < 0:
         raise NSTError(f"{name} is {value}: give a finite number of 0 or more")
+    if value > LARGEST_WEIGHT:
+        raise NSTError(f"{name} is {value}: give a number up to {LARGEST_WEIGHT:g}, which single precision can weigh")
 
 
 def layer_weights(option: str, entries: tuple[str, ...]) -> dict[str, float]:

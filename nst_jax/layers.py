@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ NETWORKS: dict[str, tuple[Layer, ...]] = {
 def table(network: str) -> tuple[Layer, ...]:
     """The rows of a network, in order. Raises NSTError for an unknown name."""
     if network not in NETWORKS:
-        raise NSTError(f"unknown network {network!r}: choose one of {', '.join(NETWORKS)}")
+        raise NSTError(f"unknown network '{named(network)}': choose one of {', '.join(NETWORKS)}")
     return NETWORKS[network]
 
 
@@ -89,7 +89,7 @@ def until(network: str, taps: Iterable[str]) -> tuple[Layer, ...]:
     deepest = -1
     for tap in taps:
         if tap not in valid:
-            raise NSTError(f"unknown layer {tap!r}: the layers of {network} are {' '.join(valid)}")
+            raise NSTError(f"unknown layer '{named(tap)}': the layers of {network} are {' '.join(valid)}")
         deepest = max(deepest, names.index(tap))
     return rows[: deepest + 1]
 

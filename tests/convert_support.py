@@ -1,13 +1,23 @@
 """Small weights for the tests of ``convert_weights``, and files made of them in the formats that are read."""
 
+import io
 import json
+import pickle
 
 import h5py
 import numpy as np
 
+from convert_weights.convert import convert_bytes
 from convert_weights.layer_names import feature_indices
+from convert_weights.registry import checked_size
 from nst_jax import layers
 from nst_jax.networks.weights import Weights
+
+
+def convert(path, network=None, preprocessing=None):
+    """``convert_weights.convert.convert`` in this process: most tests are not about the process of its own."""
+    checked_size(path)
+    return convert_bytes(path, path.read_bytes(), network, preprocessing)
 
 
 def make_arrays(network="vgg19", seed=0, biases="positive"):
@@ -74,3 +84,47 @@ def write_safetensors(path, state, dtype="F32"):
         data += raw
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def write_mat(path, arrays, layout, average=(123.68, 116.779, 103.939), compressed=False):
+    """MatConvNet's layouts: a cell of structs, with relu and pool between; ``average`` None for no normalization."""
+    from scipy.io import savemat
+
+    def cell(items):
+        array = np.empty((1, len(items)), object)
+        array[0, :] = items
+        return array
+
+    structs = []
+    for name, parts in arrays.items():
+        kernel, bias = parts["kernel"], parts["bias"].reshape(1, -1)
+        both = {"filters": kernel, "biases": bias} if layout == "old" else {"weights": cell([kernel, bias])}
+        structs += [{"type": "conv", "name": name, "stride": 1.0, **both}, {"type": "relu", "name": f"relu{name[4:]}"}]
+        if layout == "new":
+            structs[-1]["weights"] = np.empty((0, 0), object)
+    fc = {"filters": np.ones((1, 1, 4, 2), "f4"), "biases": np.ones((1, 2), "f4")}
+    structs += [
+        {"type": "pool", "name": "pool5"},
+        {"type": "conv", "name": "fc8", **fc},
+        {"type": "softmax", "name": "prob"},
+    ]
+    content = {"layers": cell(structs)}
+    if average is not None:
+        image = np.broadcast_to(np.float32(average), (6, 5, 3)) if layout == "old" else np.reshape(average, (1, 1, 3))
+        normalization = {"averageImage": image, "imageSize": [224.0, 224.0, 3.0]}
+        content |= {"normalization": normalization} if layout == "old" else {"meta": {"normalization": normalization}}
+    savemat(path, content, do_compression=compressed)
+
+
+def tensorflow_vgg(arrays):
+    return {name: [parts["kernel"], parts["bias"]] for name, parts in arrays.items()} | {
+        "fc6": [np.ones(2), np.ones(2)]
+    }
+
+
+def write_object_npy(path, content, protocol):
+    """What np.save writes for an object, with the pickle protocol of NumPy's version and Python's."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
+    pickle.dump(np.array(content, object), file, protocol=protocol)
+    path.write_bytes(file.getvalue())

@@ -10,21 +10,21 @@ import numpy as np
 
 from convert_weights.layer_names import NETWORKS, Arrays, Found, by_paper_names, closest_network, feature_indices
 from nst_jax.errors import NSTError
-from nst_jax.networks.weights import CAFFE, TORCHVISION
+from nst_jax.networks.weights import CAFFE, TORCHVISION, Stored
 
-_FEATURE = re.compile(r"features\.(\d+)\.(weight|bias)")  # torchvision, timm, neural-style-pt
+_FEATURE = re.compile(r"features\.(\d{1,4})\.(weight|bias)", re.ASCII)  # torchvision, timm, neural-style-pt
 _PAPER = re.compile(r"(conv\d_\d)\.(weight|bias)")  # Gatys
 _TIMM = ("pre_logits.", "head.")
 _DENSE = re.compile(r"(classifier|pre_logits|head|fc\d)\..*")
 _PARTS = {"weight": "kernel", "bias": "bias"}
 
 
-def found(names: Collection[str], tensor: Callable[[str], np.ndarray], network: str | None, path: Path) -> Found:
-    """Sorts a state dict by its names alone; ``tensor`` then reads those that are wanted.
+def found(names: Collection[str], tensor: Callable[[str], Stored], network: str | None, path: Path) -> Found:
+    """Sorts a state dict by its names alone; ``tensor`` is asked for those that are wanted.
 
     Args:
       names: the state dict's keys.
-      tensor: from a key to its array, convolutions OIHW.
+      tensor: from a key to what is stored there, convolutions OIHW.
       network: what the user says that it is, or None.
       path: for messages.
 
@@ -57,5 +57,8 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def _hwio(array: np.ndarray) -> np.ndarray:
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+def _hwio(stored: Stored) -> Stored:
+    if len(stored.shape) != 4:
+        return stored
+    out, into, height, width = stored.shape
+    return Stored((height, width, into, out), stored.dtype, lambda: stored.read().transpose(2, 3, 1, 0))

@@ -143,6 +143,48 @@ class Smoothness:
         return variation_value(sums)
 
 
+def light_and_colour(image: Float[Array, "h w 3"]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 3"]]:
+    """The mean of each pixel's three values, three times, and its chroma: two parts of an image, at right angles."""
+    grey = jnp.broadcast_to(image.mean(-1, keepdims=True), image.shape)
+    return grey, image - grey
+
+
+@flax.struct.dataclass
+class Excess:
+    """How much rougher an image is than the painting: Σ max(0, V / V′ − 1)² over light and colour.
+
+    V is the total variation of kind "neighbours", V′ the painting's. What is no rougher than the painting costs
+    nothing: so brush strokes stay, and a smooth painting gets no grain.
+
+    Attributes:
+      limits: V′ of light and of colour, [2].
+      visible, wrap: as ``Smoothness`` has them.
+    """
+
+    limits: Array
+    visible: Array | None = None
+    wrap: bool = flax.struct.field(pytree_node=False, default=False)
+    name: ClassVar[str] = "excess"
+    taps: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    @classmethod
+    def of(cls, paintings: Sequence[Array], visible: Array | None = None, wrap: bool = False) -> Excess:
+        """The term of paintings, [h, w, 3] each: the limits are the means of theirs, or ``SMALL_STEP`` squared."""
+        own = [[total_variation(part, "neighbours") for part in light_and_colour(painting)] for painting in paintings]
+        limits = jnp.maximum(jnp.mean(jnp.asarray(own), 0), SMALL_STEP**2)
+        return cls(limits, visible, wrap)
+
+    def statistics(self, seen: Sequence[Seen]) -> list[Variation]:
+        """The differences of light, and those of colour."""
+        parts = light_and_colour(seen[0].image)
+        return [variation_sums(part, "neighbours", self.wrap, self.visible) for part in parts]
+
+    def value(self, sums: list[Variation]) -> Array:
+        """How far both are beyond their limits."""
+        ratios = jnp.stack([variation_value(each) for each in sums]) / self.limits
+        return jnp.sum(jnp.square(jnp.maximum(ratios - 1, 0)))
+
+
 class Outside(NamedTuple):
     """What ``Range`` needs to know: Σ of the squared distances from [0, 1], and the number of values."""
 

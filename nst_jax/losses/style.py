@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -16,17 +17,18 @@ from nst_jax.losses import formulas, statistics, wasserstein
 from nst_jax.losses.formulas import Metric
 from nst_jax.losses.statistics import Statistics, StyleTargets, Sums
 from nst_jax.losses.terms import Seen, as_scalars, unit_of
+from nst_jax.losses.wasserstein import EPSILON, Target
 from nst_jax.networks.vgg import Network
 
-#: What is added to the diagonals of covariances, in the square of torchvision's unit of responses.
-RIDGE = 1e-4
 
+class Few(NamedTuple):
+    """What is known of a layer with fewer positions than filters, where distributions count: all its responses.
 
-class Spread(NamedTuple):
-    """A painting's covariance at a layer, [n, n] or [R, n, n], with the ridge on its diagonal, and its root."""
+    They are less than the sums over them, and a matrix over the positions is smaller than one over the filters. Of the
+    parts of a picture they stand side by side instead of being added.
+    """
 
-    covariance: Array
-    root: Array
+    responses: Array
 
 
 @flax.struct.dataclass
@@ -44,8 +46,7 @@ class Style:
       regions: λ_r, [R], or None.
       metrics: of the layers that stand for wider ones; empty for VGG-16 and VGG-19.
       unit: the square of the responses' unit, by which the loss is divided.
-      spreads: with the convention "wasserstein" the painting's covariances, as ``targets``; else empty.
-      factors: then F of each layer that stands for a wider one, see ``wasserstein``.
+      gaussians: with the convention "wasserstein" what is compared with, made of ``targets``; else empty.
       convention: the loss's constants, see ``formulas``.
     """
 
@@ -56,8 +57,7 @@ class Style:
     regions: Array | None
     metrics: dict[str, Metric]
     unit: Array
-    spreads: tuple[dict[str, Spread], ...]
-    factors: dict[str, Array]
+    gaussians: tuple[dict[str, Target], ...]
     convention: Convention = flax.struct.field(pytree_node=False)
     name: ClassVar[str] = "style"
 
@@ -81,19 +81,15 @@ class Style:
         octaves = [dict(guides or {})]
         for _ in targets[1:]:
             octaves.append(statistics.halved_guides(octaves[-1]))
-        metrics, factors = statistics.metrics_of(net, layers), {}
-        if convention == "wasserstein":
-            factors = {tap: jnp.linalg.cholesky(metric.matrix) for tap, metric in metrics.items()}
         style = cls(
             targets,
             as_scalars(layers),
             jnp.float32(moments),
             tuple(octaves),
             regions,
-            metrics,
+            statistics.metrics_of(net, layers),
             unit_of(net, convention),
             (),
-            factors,
             convention,
         )
         return style.towards(targets)
@@ -102,70 +98,82 @@ class Style:
         """The same with another painting's statistics."""
         if self.convention != "wasserstein":
             return dataclasses.replace(self, targets=targets)
-        spreads = tuple({tap: self.spread(tap, found) for tap, found in octave.items()} for octave in targets)
-        return dataclasses.replace(self, targets=targets, spreads=spreads)
+        gaussians = tuple({tap: self.gaussian(tap, found) for tap, found in octave.items()} for octave in targets)
+        return dataclasses.replace(self, targets=targets, gaussians=gaussians)
 
-    def spread(self, tap: str, found: Statistics) -> Spread:
-        """The covariance of a layer from its statistics, in the layer's own space, and its root."""
-        covariance = wasserstein.covariance(*self.own_space(tap, found), RIDGE * self.unit)
-        return Spread(covariance, wasserstein.root_of(covariance))
-
-    def own_space(self, tap: str, found: Statistics) -> tuple[Array, Array]:
-        """Mean and second moment of a layer, of one that stands for a wider one mapped by Fᵀ."""
+    def gaussian(self, tap: str, found: Statistics) -> Target:
+        """What a layer's distribution is compared with; of regions each one's, with their axis in front."""
         assert found.mean is not None, "a distribution has a mean: style_targets(..., moments=True)"
-        factor = self.factors.get(tap)
-        if factor is None:
-            return found.mean, found.gram
-        return found.mean @ factor, factor.T @ found.gram @ factor
+        across = self.metrics[tap].map if tap in self.metrics else None
+        make = functools.partial(wasserstein.target, map=across, epsilon=EPSILON * self.unit)
+        target: Target = jax.jit(make if self.regions is None else jax.vmap(make))(found.mean, found.gram)
+        return target
 
     @property
     def taps(self) -> Sequence[tuple[str, ...]]:
         """The style layers, at each size."""
         return [tuple(each) for each in self.targets]
 
-    def statistics(self, seen: Sequence[Seen]) -> tuple[dict[str, Sums], ...]:
-        """The sums of each layer at each size."""
+    def statistics(self, seen: Sequence[Seen]) -> tuple[dict[str, Sums | Few], ...]:
+        """The sums of each layer at each size; of one with few positions its responses."""
         return tuple(
             {
-                tap: statistics.sums_of(octave.responses[tap], guides.get(tap), target.mean is not None)
+                tap: self.known(octave.responses[tap], guides.get(tap), target.mean is not None)
                 for tap, target in targets.items()
             }
             for octave, targets, guides in zip(seen, self.targets, self.guides, strict=False)
         )
 
-    def value(self, sums: tuple[dict[str, Sums], ...]) -> Array:
+    def known(self, responses: Array, guides: Array | None, moments: bool) -> Sums | Few:
+        """What is known of one layer."""
+        height, width, filters = responses.shape
+        if self.convention == "wasserstein" and height * width < filters:
+            return Few(responses)
+        return statistics.sums_of(responses, guides, moments)
+
+    def value(self, sums: tuple[dict[str, Sums | Few], ...]) -> Array:
         """Σ w_l E_l with the means and deviations where those count."""
         total = jnp.float32(0)
         shares = [0.25**octave for octave in range(len(self.targets))]  # of its pixels
         for octave, share in enumerate(shares):
             for tap, weight in self.weights.items():
-                found = statistics.statistics_of(sums[octave][tap], self.metrics.get(tap))
+                known = sums[octave][tap]
+                found = known if isinstance(known, Few) else statistics.statistics_of(known, self.metrics.get(tap))
                 total += share * weight * self.compared(tap, found, octave)
         mean: Array = total / sum(shares) / self.unit
         return mean
 
-    def compared(self, tap: str, found: Statistics, octave: int = 0) -> Array:
-        """How far a layer's statistics are from the painting's: E_l; of regions Σ_r λ_r E_lr."""
+    def compared(self, tap: str, found: Statistics | Few, octave: int = 0) -> Array:
+        """How far a layer is from the painting's: E_l; of regions Σ_r λ_r E_lr."""
         wanted = self.targets[octave][tap]
-        spread = self.spreads[octave][tap] if self.spreads else None
+        gaussian = self.gaussians[octave][tap] if self.gaussians else None
+        guides = self.guides[octave].get(tap)
         if self.regions is None:
-            return self.distance(tap, found, wanted, spread)
+            return self.distance(tap, found, wanted, gaussian)
         each = []
         for region in range(len(self.regions)):
-            three = jax.tree.map(lambda array: array[region], (found, wanted, spread))  # noqa: B023
-            each.append(self.distance(tap, *three))
+            own, other, third = jax.tree.map(lambda array: array[region], (guides, wanted, gaussian))  # noqa: B023
+            seen = found if isinstance(found, Few) else jax.tree.map(lambda array: array[region], found)  # noqa: B023
+            each.append(self.distance(tap, seen, other, third, own))
         mean: Array = jnp.vdot(self.regions, jnp.stack(each))
         return mean
 
-    def distance(self, tap: str, found: Statistics, wanted: Statistics, spread: Spread | None) -> Array:
-        """How far one style's statistics are from another's."""
-        metric = self.metrics.get(tap)
-        if spread is not None:
-            target, _ = self.own_space(tap, wanted)
-            squared = wasserstein.distance(*self.own_space(tap, found), target, *spread, RIDGE * self.unit)
-            per_filter: Array = squared / (metric.channels if metric else len(target))
-            return per_filter
-        loss = formulas.style_loss(found.gram, wanted.gram, self.convention, metric)
+    def distance(
+        self,
+        tap: str,
+        found: Statistics | Few,
+        wanted: Statistics,
+        gaussian: Target | None,
+        guide: Array | None = None,
+    ) -> Array:
+        """How far one style is from another at a layer."""
+        if gaussian is not None:
+            if isinstance(found, Few):
+                return wasserstein.distance_of_few(found.responses, gaussian, guide)
+            assert found.mean is not None, "a distribution has a mean"
+            return wasserstein.distance(found.mean, found.gram, gaussian)
+        assert isinstance(found, Statistics), "few positions are for distributions"
+        loss = formulas.style_loss(found.gram, wanted.gram, self.convention, self.metrics.get(tap))
         if found.moments is not None and wanted.moments is not None:
             loss += self.moments * formulas.moments_loss(found.moments, wanted.moments, self.convention)
         return loss

@@ -8,25 +8,42 @@ float32 datasets ``kernel`` [3, 3, inputs, channels] (HWIO) and ``bias`` [channe
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Any
 
 import h5py
 import numpy as np
 import platformdirs
 
-from nst_jax.errors import NSTError
-from nst_jax.files import is_there, replacing
-from nst_jax.networks.weights import Preprocessing, Weights, check_arrays
+from nst_jax import apart, layers
+from nst_jax.errors import NSTError, named, printable
+from nst_jax.files import replacing
+from nst_jax.networks import hdf5
+from nst_jax.networks.weights import (
+    Preprocessing,
+    Stored,
+    Weights,
+    check_arrays,
+    check_preprocessing,
+    check_shapes,
+    read_array,
+    read_arrays,
+)
+from nst_jax.options.kinds import converted
+from nst_jax.ordinary import ordinary_bytes, ordinary_size
 
 FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
+#: No weights file is larger: VGG-19 has 1.15 GB, with its dense layers and in double precision.
+MOST_BYTES = 2 << 30
 #: The networks whose weights are part of the package, each with its file's SHA-256.
 SHIPPED = {"slim": "af77c95667cb6580098d6e88841f4ea549d85a4020575999c69f7f881cf4a67f"}
 
@@ -55,13 +72,14 @@ def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
     """
     path = Path(path)
     check_arrays(weights.network, weights.arrays, where=str(path))
+    check_preprocessing(weights.preprocessing, where=str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             preprocessing = dataclasses.asdict(weights.preprocessing)
             known = {"format": FORMAT, "format_version": FORMAT_VERSION, "network": weights.network, **preprocessing}
             for key, value in {**weights.metadata, **known}.items():
-                file.attrs[key] = value
+                file.attrs[key] = printable(value) if isinstance(value, str) else value
             for name, parts in weights.arrays.items():
                 for part, array in parts.items():
                     file.create_dataset(f"{name}/{part}", data=np.asarray(array, np.float32))
@@ -70,66 +88,143 @@ def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
 
 
 def load_weights(path: str | os.PathLike[str], network: str | None = None) -> Weights:
-    """Reads and checks a weights file of this project.
+    """Reads and checks a weights file of this project, in a process of its own: nobody has to trust the file.
 
     Args:
       path: the file.
       network: the name that it must hold, or None for whichever it holds.
 
-    Raises NSTError, in one line, for a file that is missing, truncated, of another kind, of a newer format version or
-    of another network.
+    Raises NSTError, in one line, for a file that is missing, truncated, damaged in whatever way, of another kind, of a
+    newer format version or of another network.
     """
-    path = Path(path)
-    with _opened(path) as (file, data):
-        held = _network_of(file, path)
+    path = Path(converted("weights", path, Path))
+    size = _size(path)
+    with ThreadPoolExecutor(1) as others:  # while the process starts and looks at the headers
+        reading = others.submit(_bytes_and_hash, path)
+        rest, arrays = apart.call(_told, path, network, dict(layers.NETWORKS), path=path, size=size)
+        data, sha256 = reading.result()
+    arrays = dict(arrays)
+    for key, (offset, shape) in rest["places"].items():
+        end = offset + 4 * math.prod(shape)
+        if not 0 <= offset <= end <= len(data):
+            raise NSTError(_truncated(path))
+        arrays[key] = np.frombuffer(data, "<f4", math.prod(shape), offset).reshape(shape)
+    weights = received(rest["weights"] | {"sha256": sha256}, arrays)
+    check_arrays(weights.network, weights.arrays, str(path))
+    return weights
+
+
+def _bytes_and_hash(path: Path) -> tuple[bytes, str]:
+    data = ordinary_bytes(path, MOST_BYTES)
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def _told(path: Path, network: str | None, networks: Mapping[str, tuple[layers.Layer, ...]]) -> apart.Told:
+    """In a process of its own: what a file holds, without the arrays that stand in it as they are, but their places.
+
+    ``networks`` are those that the caller's process knows.
+    """
+    layers.NETWORKS.update(networks)
+    with open(path, "rb") as file:
+        weights, stored = _looked_at(file, path, network)
+        places, arrays = {}, {}
+        for name, parts in stored.items():
+            for part, one in parts.items():
+                if one.offset is not None and one.dtype == np.dtype("<f4"):
+                    places[f"{name}/{part}"] = one.offset, one.shape
+                else:
+                    arrays[f"{name}/{part}"] = read_array(one, f"{path}: {name} {part}")
+    return {"weights": told(weights)[0], "places": places}, arrays
+
+
+def told(weights: Weights) -> apart.Told:
+    """Weights as a process of its own hands them back."""
+    arrays = {f"{name}/{part}": array for name, parts in weights.arrays.items() for part, array in parts.items()}
+    rest = {field.name: getattr(weights, field.name) for field in dataclasses.fields(weights)}
+    return rest | {"arrays": None, "preprocessing": dataclasses.asdict(weights.preprocessing)}, arrays
+
+
+def received(rest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Weights:
+    """Weights from what ``told`` gave. Shapes are checked again: a process that met a damaged file may say anything."""
+    nested: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        name, _, part = key.partition("/")
+        nested.setdefault(name, {})[part] = array
+    preprocessing = dict(rest["preprocessing"])
+    preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
+    weights = Weights(**{**rest, "arrays": nested, "preprocessing": Preprocessing(**preprocessing)})
+    check_shapes(weights.network, weights.arrays, "what was read")
+    return weights
+
+
+def _size(path: Path) -> int:
+    """The size of a weights file. Raises NSTError for one that is missing, cannot be read, or is far too large."""
+    try:
+        return ordinary_size(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise NSTError(f"no weights file at {path}") from None
+    except IsADirectoryError:
+        raise NSTError(f"{path} is a folder; give the weights file itself") from None
+    except OSError as error:
+        raise NSTError(f"cannot read the weights file {path}: {error.strerror or error}") from None
+
+
+def read_weights(data: bytes, path: Path, network: str | None = None) -> Weights:
+    """The weights in a file's bytes, read in this process; ``path`` names it in messages.
+
+    What is in HDF5 of unknown origin can hang or crash the process: ``load_weights`` has one for it. Raises as that.
+    """
+    weights, stored = _looked_at(io.BytesIO(data), path, network)
+    arrays = read_arrays(weights.network, stored, str(path))
+    return dataclasses.replace(weights, arrays=arrays)
+
+
+def _looked_at(file: IO[bytes], path: Path, network: str | None) -> tuple[Weights, dict[str, dict[str, Stored]]]:
+    """Weights without their arrays, and what is stored of these, each of the right shape."""
+    with hdf5.opened(file, _truncated(path)) as root:
+        held = _network_of(root, path)
         if network is not None and held != network:
             raise NSTError(f"{path} holds the weights of {held}, not of {network}: give --network {held}")
-        attributes = dict(file.attrs)
-        arrays = {name: {part: _values(group[part]) for part in group} for name, group in file.items()}
-        mean, std = ((float(r), float(g), float(b)) for r, g, b in (attributes["mean"], attributes["std"]))
-        preprocessing = Preprocessing(str(attributes["channel_order"]), float(attributes["range"]), mean, std)
-        if preprocessing.channel_order not in ("RGB", "BGR"):
-            raise NSTError(f"{path} has the channel order {preprocessing.channel_order!r}: RGB or BGR is right")
-    check_arrays(held, arrays, where=str(path))
-    metadata = {key: str(value) for key, value in attributes.items() if isinstance(value, str)}
-    return Weights(held, arrays, preprocessing, metadata, hashlib.sha256(data.getbuffer()).hexdigest())
+        stored = {name: _stored(hdf5.member(root, name)) for name in hdf5.names(root)}
+        order, span = hdf5.attribute(root, "channel_order"), float(hdf5.attribute(root, "range"))
+        mean, std = ((float(r), float(g), float(b)) for r, g, b in (hdf5.attribute(root, x) for x in ("mean", "std")))
+        preprocessing = Preprocessing(str(order), span, mean, std)
+        attributes = {key: hdf5.attribute(root, key) for key in root.attrs}
+    if held not in layers.NETWORKS:
+        raise NSTError(f"{path} holds an unknown network, '{named(held)}': convert it anew, or upgrade nst_jax")
+    check_preprocessing(preprocessing, str(path))
+    check_shapes(held, stored, str(path))
+    metadata = {key: value for key, value in attributes.items() if isinstance(value, str)}
+    return Weights(held, {}, preprocessing, metadata), stored
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[h5py.File, io.BytesIO]]:
-    """A weights file, read once, and its bytes; whatever is wrong with it in the block is an NSTError."""
-    if not path.exists():
-        raise NSTError(f"no weights file at {path}")
-    if path.is_dir():
-        raise NSTError(f"{path} is a folder; give the weights file itself")
-    try:
-        data = io.BytesIO(path.read_bytes())
-        with h5py.File(data, "r") as file:
-            yield file, data
-    except NSTError:
-        raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise NSTError(
-            f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
-        ) from error
+def _truncated(path: Path) -> str:
+    return f"{path} is truncated or no weights file: convert the original again with python -m convert_weights"
+
+
+def _stored(group: h5py.Group | h5py.Dataset) -> dict[str, Stored]:
+    """The arrays of a layer, by their parts; whole numbers count as the numbers that they stand for."""
+    if not isinstance(group, h5py.Group):
+        return {}
+    return {part: hdf5.stored(hdf5.member(group, part)) for part in hdf5.names(group)}
 
 
 def _network_of(file: h5py.File, path: Path) -> str:
     """The name of the network whose weights a file holds. Raises NSTError for a file that is none of ours."""
-    if file.attrs.get("format") != FORMAT:
+    if not is_own(file):
         raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
-    version = int(file.attrs["format_version"])
+    version = int(hdf5.attribute(file, "format_version"))
     if version > FORMAT_VERSION:
         raise NSTError(
             f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"
             " reads: upgrade nst_jax or convert the weights again"
         )
-    return str(file.attrs["network"])
+    return str(hdf5.attribute(file, "network"))
 
 
-def _values(dataset: h5py.Dataset) -> np.ndarray:
-    """A dataset as float32, whatever it is stored as; whole numbers are multiplied by its attribute ``scale``."""
-    return np.asarray(dataset[()], np.float32) * np.asarray(dataset.attrs.get("scale", 1), np.float32)
+def is_own(file: h5py.File) -> bool:
+    """Whether a file says that it is of this project."""
+    return "format" in file.attrs and bool(np.all(hdf5.attribute(file, "format") == FORMAT))
 
 
 def find_weights(network: str) -> Weights:
@@ -138,13 +233,17 @@ def find_weights(network: str) -> Weights:
     Raises NSTError that names the command which puts them there, where they are not, and where a shipped file is not
     the one that was shipped.
     """
+    network = converted("network", network, str)
     if network in SHIPPED:
-        weights = load_weights(Path(__file__).parents[1] / "data" / f"{network}.h5", network)
-        if weights.sha256 != SHIPPED[network]:
+        path = Path(__file__).parents[1] / "data" / f"{network}.h5"
+        _size(path)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != SHIPPED[network]:
             raise NSTError(f"the weights of {network} in this package are damaged: install nst_jax again")
-        return weights
+        weights = read_weights(data, path, network)  # known to the last bit, so no process is needed
+        return dataclasses.replace(weights, sha256=SHIPPED[network])
     path = weights_path(network)
-    if not is_there(path):
+    if not _is_there(path):
         raise NSTError(
             f"no weights for {network} in {path.parent}: get them with python -m convert_weights --download {network},"
             " or convert a file that you have with python -m convert_weights FILE"
@@ -168,6 +267,16 @@ def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = 
     if network != "auto":
         return network
     if file is not None:
-        with _opened(Path(file)) as (held, _):
-            return _network_of(held, Path(file))
-    return "vgg19" if is_there(weights_path("vgg19")) else "slim"
+        return load_weights(file).network
+    return "vgg19" if _is_there(weights_path("vgg19")) else "slim"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the user has these weights. Raises NSTError where the folder does not let us look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise NSTError(
+            f"cannot look for {path}: {error.strerror or error}; give {FOLDER_VARIABLE} a folder that can be read,"
+            " or --weights a file"
+        ) from None

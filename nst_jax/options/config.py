@@ -6,6 +6,8 @@ Plain Python, so that ``--help`` and a wrong flag are answered without loading J
 from __future__ import annotations
 
 import dataclasses
+import functools
+import typing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ from nst_jax.choices import (
     CONTENT_COLORS,
     CONVENTIONS,
     KEPT_COLORS,
+    LARGEST_WEIGHT,
     OPTIMIZERS,
     PADDINGS,
     PIXEL_RANGES,
@@ -36,16 +39,33 @@ from nst_jax.choices import (
     layer_weights,
 )
 from nst_jax.errors import NSTError
+from nst_jax.options.kinds import converted
 from nst_jax.options.preset_table import PRESET_CHANGES, STYLE_LAYERS, is_preset_file
 
 #: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
 LARGEST_SIZE = 32768
 #: Motifs are not made larger than so many times their usual size, for the same reason.
 LARGEST_SCALE = 8.0
+#: L-BFGS remembers no more pairs than this: each is two pictures, and beyond a hundred none has been seen to help.
+LONGEST_HISTORY = 1000
+
+
+class _FromPreset(type):
+    """What is not given comes from the preset that is."""
+
+    def __call__(cls, *values: Any, **given: Any) -> Any:
+        names = [field.name for field in dataclasses.fields(Config)]
+        if len(values) > len(names):
+            raise TypeError(f"{cls.__name__} has {len(names)} options")
+        given = dict(zip(names, values, strict=False)) | given
+        preset = converted("preset", given.get("preset", Config.preset), str)
+        if is_preset_file(preset) and not given.keys() >= set(names):
+            raise NSTError(f"Config reads no file: nst_jax.preset({preset!r}) gives its options")
+        return super().__call__(**PRESET_CHANGES.get(preset, {}) | given)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(metaclass=_FromPreset):
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
@@ -71,6 +91,8 @@ class Config:
     tv_chroma: float | None = None
     """how many times as strong differences of colour are in the total variation, beside those of light and dark; by
     default 2, with slim 1.5"""
+    tv_excess: float = 0.0
+    """weight of the total variation beyond the painting's own, of light and of colour: no grain where it has none"""
     content_layers: tuple[str, ...] = ("conv4_2",)
     """layers that hold the content, each NAME or NAME:WEIGHT; without a weight, an equal share of 1"""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -154,7 +176,9 @@ class Config:
     """keep the content's pixels where this picture is white; grey blends"""
 
     def __post_init__(self) -> None:
-        """Raises NSTError, in one line, for the first value that cannot be used."""
+        """Makes values of other types what they plainly mean; NSTError for the first one that cannot be used."""
+        for name, kind in kinds().items():
+            object.__setattr__(self, name, converted(name, getattr(self, name), kind))
         check_choice("network", self.network, ("auto", *layers.NETWORKS))
         if not is_preset_file(self.preset):
             check_choice("preset", self.preset, (*PRESET_CHANGES, "a .toml file"))
@@ -176,8 +200,9 @@ class Config:
             )
         if self.palette and self.keep_colors == "none":
             object.__setattr__(self, "keep_colors", "pca")
-        for name, low in {"size": 1, "history": 1, "style_size": 0}.items():
-            check_whole(name, getattr(self, name), low, LARGEST_SIZE if "size" in name else None)
+        check_whole("size", self.size, 1, LARGEST_SIZE)
+        check_whole("style_size", self.style_size, 0, LARGEST_SIZE)
+        check_whole("history", self.history, 1, LONGEST_HISTORY)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("coarsest", "style_octaves"):
             if getattr(self, name) is not None:
@@ -191,6 +216,7 @@ class Config:
         if self.coarse_steps == ():
             raise NSTError("--coarse-steps is empty: give a whole number of 0 or more for each size, or one for all")
         check_weight("--moments", self.moments)
+        check_weight("--tv-excess", self.tv_excess)
         if not 0 <= self.averaging < 1:
             raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
         if not 1.1 <= self.scale_factor <= 16:
@@ -215,6 +241,8 @@ class Config:
             check_weight("one of --style-blend", weight)
         if self.style_blend and not any(self.style_blend):
             raise NSTError("--style-blend is 0 for every painting: give at least one a weight above 0")
+        if self.style_blend and max(self.style_blend) < 1 / LARGEST_WEIGHT:
+            raise NSTError("--style-blend is next to 0 for every painting: its weights are ratios, such as 1 and 2")
         if self.mask_colors and len(self.content_mask) != 1:
             count = len(self.content_mask)
             raise NSTError(f"--mask-colors with {count} --content-mask: give one picture that has those colours")
@@ -239,7 +267,7 @@ class Config:
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """α, β and the weight of the total variation as they count, by the names of their options.
+        """α, β and the weights of the total variation as they count, by the names of their options.
 
         What is left to the network counts as 0 in options that are not ``Complete``.
         ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
@@ -251,6 +279,7 @@ class Config:
             "content_weight": self.content_weight * content,
             "style_weight": self.style_weight or 0.0,
             "tv_weight": self.tv_weight or 0.0,
+            "tv_excess": self.tv_excess,
         }
 
     def for_network(self, network: str) -> Complete:
@@ -266,6 +295,12 @@ class Config:
     def to_json(self) -> dict[str, object]:
         """The options as values that JSON knows."""
         return {key: _for_json(value) for key, value in vars(self).items()}
+
+
+@functools.cache
+def kinds() -> dict[str, Any]:
+    """The options and their types."""
+    return typing.get_type_hints(Config)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,51 +24,46 @@ from typing import Any
 import tomli_w
 
 from nst_jax.choices import check_choice
-from nst_jax.errors import NSTError
+from nst_jax.errors import LONGEST_NAME, NSTError, printable
 from nst_jax.files import replacing
-from nst_jax.options.config import Config
+from nst_jax.options.config import Config, kinds
+from nst_jax.options.kinds import WORDS, converted, shown
 from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
+from nst_jax.ordinary import ordinary_bytes
 
-#: The options and their types.
-KINDS: dict[str, Any] = typing.get_type_hints(Config)
-#: What a value of a type is called, and how it is written.
-WORDS = {
-    bool: ("true or false", "truths", "true"),
-    int: ("a whole number", "whole numbers", "3"),
-    float: ("a number", "numbers", "0.5"),
-    str: ("a string", "strings", '"conv4_2"'),
-    Path: ("a string", "strings", '"some/file.h5"'),
-}
+#: A preset has fifty options, of a line each.
+MOST_BYTES = 64 << 10
 
 
 def preset(name: str | os.PathLike[str]) -> Config:
     """The options of a preset, by its name or its TOML file. Raises NSTError for one that there is not."""
-    name = os.fspath(name)
+    name = str(converted("preset", name, str))
     if is_preset_file(name):
         return load_preset(name)
-    return Config(preset=name, **PRESET_CHANGES.get(name, {}))  # type: ignore[arg-type]
+    return Config(preset=name)
 
 
 def load_preset(path: str) -> Config:
     """The options of a preset's file. Raises NSTError, in one line that names the file, for what cannot be used."""
     try:
-        with open(path, "rb") as file:
-            found = tomllib.load(file)
+        found = tomllib.loads(ordinary_bytes(path, MOST_BYTES).decode("utf-8-sig"))  # Notepad writes such a mark
     except OSError as error:
         raise NSTError(f"cannot read the preset {path}: {error.strerror or error}") from None
+    except NSTError as error:
+        raise NSTError(f"cannot read the preset: {error}") from None
     except (ValueError, RecursionError) as error:  # no TOML, or no text at all
-        raise NSTError(f"the preset {path} is no TOML: {' '.join(str(error).split())}") from None
+        raise NSTError(f"the preset {path} is no TOML: {printable(' '.join(str(error).split()), 200)}") from None
     values: dict[str, Any] = {}
     try:
         for key, value in found.items():
             name = key.replace("-", "_")
-            if name not in KINDS:
-                near = difflib.get_close_matches(name, KINDS, 1)
+            if name not in kinds():
+                near = difflib.get_close_matches(name[:LONGEST_NAME], kinds(), 1)
                 would = f"did you mean {near[0]}?" if near else "nst-stylize --help lists them, less those of files"
-                raise NSTError(f"{key} is no option of a preset: {would}")
+                raise NSTError(f"{shown(key)} is no option of a preset: {would}")
             if name in values:
                 raise NSTError(f"{name} is there twice, with - and with _: give it once")
-            values[name] = _read(key, value, KINDS[name])
+            values[name] = _read(key, value, kinds()[name])
         base = values.pop("preset", "default")
         check_choice("preset", base, tuple(PRESET_CHANGES))
         return dataclasses.replace(preset(base), preset=path, **values)
@@ -93,7 +88,7 @@ def _read(key: str, value: Any, kind: Any) -> Any:
             return tuple(map(one, entries)) if several else one(value)
     word, words, example = WORDS[one]
     right = f"a list of {words}, such as [{example}]" if several else f"{word}, such as {example}"
-    raise NSTError(f"{key} is {str(value)[:60]!r}: give {right}")
+    raise NSTError(f"{key} is {str(value)[:LONGEST_NAME]!r}: give {right}")
 
 
 def save_preset(path: str | os.PathLike[str], config: Config) -> None:
@@ -118,7 +113,16 @@ def _changes(config: Config, base: str) -> dict[str, Any]:
     """The options in which a config differs from a preset, as values that TOML knows, or None."""
     there = vars(preset(base))
     found = {name: value for name, value in vars(config).items() if name != "preset" and value != there[name]}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+    return {name: _for_toml(value) for name, value in found.items()}
+
+
+def _for_toml(value: Any) -> Any:
+    """A value of an option as TOML knows it: paths as text, with a question mark for what of a name is no UTF-8."""
+    if isinstance(value, tuple):
+        return [_for_toml(entry) for entry in value]
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value).encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def descriptions() -> dict[str, str]:

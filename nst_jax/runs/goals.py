@@ -16,7 +16,7 @@ import numpy as np
 from nst_jax.errors import NSTError
 from nst_jax.losses import statistics
 from nst_jax.losses.objective import Objective, Terms, objective, taps_of
-from nst_jax.losses.pixels import Range, Smoothness
+from nst_jax.losses.pixels import Excess, Range, Smoothness
 from nst_jax.losses.statistics import StyleTargets
 from nst_jax.losses.style import Style
 from nst_jax.losses.terms import Content, Term, as_scalars
@@ -117,6 +117,7 @@ class Goals:
             self.contents = [self.content_of(other, visible) for other in others]
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
+        self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in scenes if shown]
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         check_taps([term for _, term in self.more[0]], config)
         self.frozen = on_device(mask and mask.frozen and masks.frozen_at(*mask.frozen, size))
@@ -187,6 +188,8 @@ class Goals:
             (weights["style_weight"], painted),
             (weights["tv_weight"], self.smoothness),
         ]
+        if weights["tv_excess"] and self.excesses:
+            terms.append((weights["tv_excess"], self.excesses[style]))
         if config.pixel_range == "bounded" and config.optimizer == "lbfgs":
             unit = unit_loss(weights["content_weight"], content, weights["style_weight"], painted)
             terms.append((RANGE_WEIGHT * unit, Range()))

@@ -187,14 +187,14 @@ def toned(
     pixels, sources = photograph.pixels, [painting.pixels for painting in paintings]
     if given is None:
         weights = [painting.alpha for painting in paintings]
-        return in_colors_of(pixels, sources, config.style_blend or None, photograph.alpha, weights)
+        return in_colors_of(pixels, sources, config.style_blend or None, photograph.alpha, weights, config.tileable)
     mixed = np.zeros_like(pixels)
     for number, region in enumerate(given.regions):
         apart = len(given.regions) > 1 and len(paintings) > 1
         chosen = range(len(paintings))[number : number + 1] if apart else range(len(paintings))
         parts = [given.parts[each][0 if apart else min(number, len(given.parts[each]) - 1)] for each in chosen]
         blend = None if apart else config.style_blend or None
-        there = in_colors_of(pixels, [sources[each] for each in chosen], blend, region, parts)
+        there = in_colors_of(pixels, [sources[each] for each in chosen], blend, region, parts, config.tileable)
         mixed += region[..., None] * there
     found: np.ndarray = mixed + (1 - given.regions.sum(0))[..., None] * pixels
     return found

@@ -201,7 +201,7 @@ class Gallery:
         )
         try:
             with replacing(self.path / INDEX) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8", errors="replace")  # a name may be no UTF-8
         except OSError as error:
             raise NSTError(f"cannot write {self.path / INDEX}: {error.strerror or error}") from error
 

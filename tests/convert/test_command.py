@@ -71,6 +71,7 @@ def test_options_that_do_not_go_together(keras, tmp_path, capsys):
         (["--preprocessing", "x"], "choose from"),
         (["--download", "resnet"], "vgg19"),
         (["a", "b"], "unrecognized arguments: b"),
+        (["a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
     ],
 )
 def test_unknown_options_and_values(capsys, arguments, part):
@@ -91,7 +92,7 @@ def test_interrupted(keras, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convert_weights.convert.detect", interrupt)
+    monkeypatch.setattr("convert_weights.convert.checked_size", interrupt)
     assert main([str(keras)]) == 130
     assert capsys.readouterr().err == "nst-convert-weights: interrupted, nothing written\n"
 

@@ -1,9 +1,7 @@
 """Each format's reader, on small files made in the real format; and files that are no weights at all."""
 
-import io
 import json
 import os
-import pickle
 import pickletools
 import shutil
 
@@ -11,45 +9,24 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse
-from convert_support import assert_same, keras_name, make_arrays, torchvision_state, write_keras, write_safetensors
+from convert_support import (
+    assert_same,
+    convert,
+    keras_name,
+    make_arrays,
+    tensorflow_vgg,
+    torchvision_state,
+    write_keras,
+    write_mat,
+    write_object_npy,
+    write_safetensors,
+)
 
 from convert_weights import mat5
-from convert_weights.convert import convert
 from convert_weights.preprocessings import CAFFE_RGB, OXFORD_CREDIT
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION, Weights
 from nst_jax.networks.weights_file import file_sha256, load_weights, save_weights
-
-
-def write_mat(path, arrays, layout, average=(123.68, 116.779, 103.939), compressed=False):
-    """MatConvNet's layouts: a cell of structs, with relu and pool between; ``average`` None for no normalization."""
-    from scipy.io import savemat
-
-    def cell(items):
-        array = np.empty((1, len(items)), object)
-        array[0, :] = items
-        return array
-
-    structs = []
-    for name, parts in arrays.items():
-        kernel, bias = parts["kernel"], parts["bias"].reshape(1, -1)
-        both = {"filters": kernel, "biases": bias} if layout == "old" else {"weights": cell([kernel, bias])}
-        structs += [{"type": "conv", "name": name, "stride": 1.0, **both}, {"type": "relu", "name": f"relu{name[4:]}"}]
-        if layout == "new":
-            structs[-1]["weights"] = np.empty((0, 0), object)
-    fc = {"filters": np.ones((1, 1, 4, 2), "f4"), "biases": np.ones((1, 2), "f4")}
-    structs += [
-        {"type": "pool", "name": "pool5"},
-        {"type": "conv", "name": "fc8", **fc},
-        {"type": "softmax", "name": "prob"},
-    ]
-    content = {"layers": cell(structs)}
-    if average is not None:
-        image = np.broadcast_to(np.float32(average), (6, 5, 3)) if layout == "old" else np.reshape(average, (1, 1, 3))
-        normalization = {"averageImage": image, "imageSize": [224.0, 224.0, 3.0]}
-        content |= {"normalization": normalization} if layout == "old" else {"meta": {"normalization": normalization}}
-    savemat(path, content, do_compression=compressed)
-
 
 # Keras
 
@@ -239,12 +216,13 @@ def test_level_5_reader_against_scipy(tmp_path):
         expected = loadmat(tmp_path / "x.mat")
         for name in numbers:
             assert read[name].dtype == expected[name].dtype
-            np.testing.assert_array_equal(read[name], expected[name])
+            np.testing.assert_array_equal(read[name].read(), expected[name])
         assert read["text"] == "Tübingen" and read["struct"]["inner"] == {"b": "y"}
-        assert read["struct"]["a"].item() == 1 and read["struct"]["long_name"] == "x"
+        assert read["struct"]["a"].read().item() == 1 and read["struct"]["long_name"] == "x"
         first, second, third, fourth = read["cell"]
-        assert first.item() == 1 and second.shape == (0, 0) and third == "two" and fourth["three"].item() == 3
-        assert [(item["p"].item(), item["q"]) for item in read["array"]] == [(1, "a"), (2, "b")]
+        assert first.read().item() == 1 and second.shape == (0, 0) and third == "two"
+        assert fourth["three"].read().item() == 3
+        assert [(item["p"].read().item(), item["q"]) for item in read["array"]] == [(1, "a"), (2, "b")]
         assert mat5.load((tmp_path / "x.mat").read_bytes(), ["n1"]).keys() == {"n1"}
 
 
@@ -296,20 +274,6 @@ def test_npz_with_pickles_inside(tmp_path):
     np.savez(tmp_path / "w.npz", **{"conv1_1/kernel": np.array([{}], object)})
     with pytest.raises(NSTError, match="more than arrays"):
         convert(tmp_path / "w.npz")
-
-
-def tensorflow_vgg(arrays):
-    return {name: [parts["kernel"], parts["bias"]] for name, parts in arrays.items()} | {
-        "fc6": [np.ones(2), np.ones(2)]
-    }
-
-
-def write_object_npy(path, content, protocol):
-    """What np.save writes for an object, with the pickle protocol of NumPy's version and Python's."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-    pickle.dump(np.array(content, object), file, protocol=protocol)
-    path.write_bytes(file.getvalue())
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
@@ -391,7 +355,6 @@ def test_every_problem_is_named(tmp_path):
     arrays = make_arrays()
     del arrays["conv2_1"]
     arrays["conv3_2"]["kernel"] = arrays["conv3_2"]["kernel"][:, :2]
-    arrays["conv4_1"]["bias"][1] = np.nan
     arrays["conv6_1"] = arrays["conv1_1"]
     del arrays["conv5_1"]["bias"]
     named = {f"{name}/{part}": array for name, parts in arrays.items() for part, array in parts.items()}
@@ -404,11 +367,21 @@ def test_every_problem_is_named(tmp_path):
         "missing conv2_1",
         "unexpected conv6_1 surplus",
         "conv3_2 kernel is [3, 2, 6, 6] where [3, 3, 6, 6] is right",
-        "conv4_1 bias holds values that are not finite",
         "conv5_1 has no bias",
     ):
         assert part in message
     assert "\n" not in message
+
+
+def test_values_are_looked_at_once_the_shapes_are_right(tmp_path):
+    arrays = make_arrays()
+    arrays["conv4_1"]["bias"][1] = np.nan
+    arrays["conv1_2"]["kernel"][0, 0, 0, 0] = np.inf
+    named = {f"{name}/{part}": array for name, parts in arrays.items() for part, array in parts.items()}
+    np.savez(tmp_path / "w.npz", **named)
+    with pytest.raises(NSTError) as caught:
+        convert(tmp_path / "w.npz")
+    assert "conv1_2 kernel holds values that are not finite; conv4_1 bias holds values that" in str(caught.value)
 
 
 def test_the_wrong_network(tmp_path):

@@ -5,10 +5,9 @@ import hashlib
 import h5py
 import numpy as np
 import pytest
-from convert_support import make_arrays, torchvision_state, write_safetensors
+from convert_support import convert, make_arrays, torchvision_state, write_safetensors
 
 from convert_weights import preprocessings
-from convert_weights.convert import convert
 from convert_weights.download import RELEASES
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import CAFFE, TORCHVISION

@@ -222,6 +222,42 @@ def test_the_mean_of_a_variation_is_over_what_is_visible():
     np.testing.assert_allclose(found, (down.sum() + across.sum()) / (3 * visible.sum()), rtol=1e-5)
 
 
+def test_the_excess_is_what_is_rougher_than_the_painting():
+    """Light and colour apart; nothing for the painting itself, for what is smoother, or for a flat picture."""
+    painting = f4(draw(12, 10, 3))
+
+    def excess(image, paintings=(painting,)):
+        term = pixels.Excess.of(paintings)
+        return term.value(term.statistics([Seen(image, {})]))
+
+    def stretched(light, colour):
+        grey = painting.mean(-1, keepdims=True)
+        return 0.5 + light * (grey - 0.5) + colour * (painting - grey)
+
+    for light, colour in ((1, 1), (0.5, 1), (1, 0), (0, 0)):
+        assert excess(stretched(light, colour)) < 1e-8
+    np.testing.assert_allclose(excess(stretched(2, 0.5)), (2**2 - 1) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(excess(stretched(0.3, 1.5)), (1.5**2 - 1) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(excess(stretched(2, 1.5)), 3**2 + 1.25**2, rtol=1e-4)
+    flat = jnp.full((4, 4, 3), 0.5)
+    assert jnp.isfinite(excess(painting, [flat])) and excess(flat, [flat]) == 0
+    both = excess(stretched(2, 1), [painting, flat])  # a limit of half the painting's, for light and colour
+    np.testing.assert_allclose(both, (2 * 4 - 1) ** 2 + 1, rtol=1e-3)
+
+
+def test_the_gradient_of_the_excess_is_that_of_finite_differences():
+    with jax.enable_x64(True):
+        image, painting = draw(6, 7, 3), 0.5 + 0.4 * (draw(6, 7, 3, seed=1) - 0.5)
+        term = pixels.Excess.of([jnp.asarray(painting)])
+
+        def value(image):
+            return term.value(term.statistics([Seen(jnp.asarray(image), {})]))
+
+        direction = np.random.default_rng(2).normal(size=image.shape)
+        slope = np.vdot(jax.grad(value)(jnp.asarray(image)), direction)
+        np.testing.assert_allclose(slope, reference.slope(value, image, direction), rtol=1e-4)
+
+
 def test_the_range_is_what_is_outside_and_adds_up():
     image, term = f4(draw(6, 5, 3)), pixels.Range()
     upper, lower, whole = (term.statistics([Seen(part, {})]) for part in (image[:2], image[2:], image))

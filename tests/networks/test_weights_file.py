@@ -2,12 +2,14 @@
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from support import random_filters
 
+from nst_jax import apart
 from nst_jax.errors import NSTError
 from nst_jax.networks import weights_file as module
 from nst_jax.networks.weights import Preprocessing, check_arrays
@@ -150,13 +152,23 @@ WRONG = {
         lambda path: edit(path, lambda f: f.attrs.modify("channel_order", "GRB")),
         "has the channel order 'GRB': RGB or BGR is right",
     ),
-    "unknown network": (lambda path: edit(path, lambda f: f.attrs.modify("network", "alexnet")), "unknown network"),
+    "unknown network": (
+        lambda path: edit(path, lambda f: f.attrs.modify("network", "alexnet")),
+        "holds an unknown network, 'alexnet'",
+    ),
     "a loose dataset": (
         lambda path: edit(path, lambda f: f.create_dataset("loose", data=np.zeros(3))),
         "truncated or no weights|unexpected loose",
     ),
     "one group less": (lambda path: edit(path, lambda f: f.pop("conv3_3")), "does not hold vgg19: missing conv3_3"),
 }
+
+
+for name, value in {"range": 0.0, "mean": [0, np.inf, 0], "std": [1, 0, 1]}.items():
+    WRONG[f"a {name} of {value}"] = (
+        lambda path, name=name, value=value: edit(path, lambda f: f.attrs.create(name, value)),
+        f"is damaged: its {name} is .* where finite numbers",
+    )
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -172,6 +184,85 @@ def test_the_wrong_network(saved):
     assert load_weights(saved, "vgg19").network == "vgg19"
     with pytest.raises(NSTError, match="holds the weights of vgg19, not of vgg16: give --network vgg19"):
         load_weights(saved, "vgg16")
+
+
+def test_a_file_that_libhdf5_reads_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(apart, "_SECONDS", 1)
+    data = bytearray((Path(module.__file__).parents[1] / "data" / "slim.h5").read_bytes())
+    data[2057] = 0xFF
+    (tmp_path / "w.h5").write_bytes(data)
+    with pytest.raises(NSTError, match="w.h5 is damaged: reading it takes more than 1 seconds; fetch or convert it"):
+        load_weights(tmp_path / "w.h5")
+
+
+def test_packed_halves_with_a_scale_are_read_as_what_they_stand_for(saved):
+    arrays = random_filters("vgg19").arrays
+
+    def pack(file):
+        halves = np.float16(arrays["conv1_1"]["kernel"])
+        del file["conv1_1/kernel"]
+        file.create_dataset("conv1_1/kernel", data=halves, compression="gzip").attrs["scale"] = np.float32(2)
+
+    edit(saved, pack)
+    found = load_weights(saved).arrays["conv1_1"]
+    np.testing.assert_array_equal(found["kernel"], np.float32(np.float16(arrays["conv1_1"]["kernel"])) * 2)
+    np.testing.assert_array_equal(found["bias"], arrays["conv1_1"]["bias"])
+
+
+def test_values_that_are_not_finite_are_seen_wherever_they_are_read(saved):
+    edit(saved, lambda file: file["conv2_1/bias"].__setitem__(1, np.nan))
+    with pytest.raises(NSTError, match="conv2_1 bias holds values that are not finite"):
+        load_weights(saved)
+
+
+def test_a_file_whose_name_is_no_utf_8(saved):
+    path = saved.with_name("caf\udce9.h5")
+    saved.rename(path)
+    assert load_weights(path).network == "vgg19"
+    path.write_bytes(b"x")
+    with pytest.raises(NSTError, match=r"caf\\xe9.h5 is truncated or no weights file"):
+        load_weights(path)
+
+
+def test_what_is_no_path_and_no_network():
+    for path in (None, 3, [b"w.h5"]):
+        with pytest.raises(NSTError, match="--weights is .*: give a string, such as"):
+            load_weights(path)
+    with pytest.raises(NSTError, match=r"a\\x00b cannot be the name of a file"):
+        load_weights("a\0b")
+    for network in (None, ["vgg19"]):
+        with pytest.raises(NSTError, match="--network is .*: give a string"):
+            find_weights(network)
+
+
+def test_pipes_and_devices_are_no_weights(tmp_path):
+    (tmp_path / "zero.h5").symlink_to("/dev/zero")
+    with pytest.raises(NSTError, match="zero.h5 is no ordinary file but a pipe, a device or the like"):
+        load_weights(tmp_path / "zero.h5")
+
+
+def test_a_folder_or_file_that_may_not_be_looked_at(saved, monkeypatch):
+    """As another user meets them; and a folder with a name that is too long."""
+    monkeypatch.setenv(module.FOLDER_VARIABLE, str(saved.parent / ("long" * 100)))
+    for look in (
+        lambda: module.choose_weights("auto"),
+        lambda: module.network_in_use("auto"),
+        lambda: find_weights("vgg19"),
+    ):
+        with pytest.raises(NSTError, match="cannot look for .*: File name too long; give NST_JAX_WEIGHTS a folder"):
+            look()
+    monkeypatch.setenv(module.FOLDER_VARIABLE, str(saved.parent))
+
+    def closed(path, *_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", closed)
+        with pytest.raises(NSTError, match="cannot look for .*vgg19.h5: Permission denied; give NST_JAX_WEIGHTS"):
+            module.choose_weights("auto")
+    monkeypatch.setattr(module, "ordinary_size", closed)
+    with pytest.raises(NSTError, match="cannot read the weights file .*vgg19.h5: Permission denied"):
+        load_weights(saved)
 
 
 def test_found_in_the_users_folder(saved, monkeypatch):

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nst_jax import choices, layers
@@ -87,6 +89,38 @@ def test_every_option_has_a_description():
         ({"scales": 0}, "--scales is 0"),
         ({"coarse_steps": (-1,)}, "--coarse-steps is -1"),
         ({"history": 0}, "--history is 0"),
+        ({"history": 2**31}, "--history is 2147483648: give a whole number from 1 to 1000"),
+        ({"tv_weight": 3.5e38}, "--tv-weight is 3.5e+38: give a number up to 1e+36, which single precision can weigh"),
+        ({"style_blend": (1e300, 1.0)}, "one of --style-blend is 1e+300: give a number up to 1e+36"),
+        ({"style_blend": (1e-50, 1e-60)}, "--style-blend is next to 0 for every painting: its weights are ratios"),
+        ({"style_layers": ("conv1_1:1e300",)}, "--style-layers conv1_1 is 1e+300: give a number up to 1e+36"),
+        ({"size": 512.0}, "--size is 512.0: give a whole number, such as 3"),
+        ({"size": None}, "--size is None: give a whole number"),
+        ({"size": "512"}, "--size is 512: give a whole number"),
+        ({"size": np.array([1, 2])}, "--size is [1 2]: give a whole number"),
+        ({"seed": np.bool_(True)}, "--seed is True: give a whole number"),
+        ({"content_weight": None}, "--content-weight is None: give a number, such as 0.5"),
+        ({"content_weight": True}, "--content-weight is True: give a number"),
+        ({"content_weight": 1j}, "--content-weight is 1j: give a number"),
+        ({"content_weight": "1"}, "--content-weight is 1: give a number"),
+        ({"learning_rate": 10**400}, "--learning-rate is 1000"),
+        ({"style_weight": [1.0]}, "--style-weight is [1.0]: give a number"),
+        ({"style_layers": None}, "--style-layers is None: give a string"),
+        ({"style_layers": (1,)}, "--style-layers is 1: give a string, such as"),
+        ({"style_scale": ("x",)}, "--style-scale is x: give a number"),
+        ({"style_scale": None}, "--style-scale is None: give a number"),
+        ({"style_scale": np.eye(2)}, "--style-scale is [1.0, 0.0]: give a number"),
+        ({"coarse_steps": (1.5,)}, "--coarse-steps is 1.5: give a whole number"),
+        ({"scales": "many"}, "--scales is many: give a whole number"),
+        ({"optimizer": 3}, "--optimizer is 3: give a string"),
+        ({"optimizer": None}, "--optimizer is None: give a string"),
+        ({"network": ["vgg19"]}, "--network is ['vgg19']: give a string"),
+        ({"preset": ["default"]}, "--preset is ['default']: give a string"),
+        ({"weights": 3}, "--weights is 3: give a string, such as"),
+        ({"tileable": "yes"}, "--tileable is yes: give true or false"),
+        ({"tileable": None}, "--tileable is None: give true or false"),
+        ({"init": "\x1b[31m", "tileable": 1}, "--tileable is 1: give true or false"),
+        ({"pooling": "\x1b[31m"}, r"unknown pooling '\x1b[31m'"),
         ({"style_size": -5}, "--style-size is -5"),
         ({"seed": -1}, "--seed is -1"),
         ({"seed": 2**32}, "--seed is 4294967296"),
@@ -122,7 +156,46 @@ def test_what_cannot_be_used_is_told_in_one_line(changes, message):
     with pytest.raises(NSTError) as caught:
         Config(**changes)
     assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) <= 2000
+
+
+def test_values_of_other_types_are_what_they_plainly_mean():
+    given = Config(
+        size=np.int64(384), seed=np.uint32(7), scales=np.int32(2), steps=np.int8(3), coarse_steps=np.array([4, 5]),
+        style_weight=np.float32(0.5), tv_weight=2, content_weight=np.float64(1.5), learning_rate=np.array(0.25),
+        strength=Fraction(1, 4), style_layers=["conv1_1", "conv2_1:0.5"], content_layers="conv4_2",
+        style_scale=np.float32([1, 0.5]), style_blend=[1, 2], tileable=np.bool_(True), weights="some/file.h5",
+        init=Path("start.png"), style_mask="mask.png", network=np.str_("vgg16"),
+    )  # fmt: skip
+    plain = Config(
+        size=384, seed=7, scales=2, steps=3, coarse_steps=(4, 5), style_weight=0.5, tv_weight=2.0, content_weight=1.5,
+        learning_rate=0.25, strength=0.25, style_layers=("conv1_1", "conv2_1:0.5"), content_layers=("conv4_2",),
+        style_scale=(1.0, 0.5), style_blend=(1.0, 2.0), tileable=True, weights=Path("some/file.h5"), init="start.png",
+        style_mask=(Path("mask.png"),), network="vgg16",
+    )  # fmt: skip
+    assert given == plain
+    assert {name: repr(value) for name, value in vars(given).items()} == {
+        name: repr(value) for name, value in vars(plain).items()
+    }
+    assert json.loads(json.dumps(given.to_json())) == json.loads(json.dumps(plain.to_json()))
+
+
+@pytest.mark.parametrize("name", sorted(PRESET_CHANGES))
+def test_a_preset_that_is_named_applies(name):
+    assert Config(preset=name) == Config(name) == preset(name)
+    changed = Config(preset=name, steps=7, loss="crowson")
+    assert changed == dataclasses.replace(preset(name), steps=7, loss="crowson")
+    assert dataclasses.replace(Config(steps=7), preset=name).loss == "normalized"  # all others are given there
+
+
+def test_a_number_of_thousands_of_digits():
+    with pytest.raises(NSTError, match="--size is a int: give a whole number"):
+        Config(size=10**5000)
+
+
+def test_more_values_than_there_are_options():
+    with pytest.raises(TypeError):
+        Config(*["default"] * 100)
 
 
 def test_a_palette_alone_is_matched_by_pca():

@@ -19,7 +19,7 @@ TREES = {
 #: The floors of the house, from the ground up: a module imports from its own room, and from the floors below it.
 FLOORS = (
     ("errors", "version"),
-    ("choices", "files", "layers"),
+    ("choices", "files", "layers", "apart", "ordinary"),
     ("options",),
     ("pictures",),
     ("networks",),
@@ -37,7 +37,10 @@ CORE = [name for name in TREES if name.split(".")[0] in ("losses", "optim")] + [
 #: What knows files, pictures' formats, people, or which machine this is.
 RIM = {"h5py", "PIL", "tyro", "rich", "pathlib", "os", "io", "sys", "json", "platformdirs", "tomllib", "tomli_w", "re"}
 #: What may be imported without waiting for JAX.
-PLAIN = ("errors", "version", "choices", "files", "layers", "options.config", "options.presets", "options.folders")
+PLAIN = (
+    *("errors", "version", "choices", "files", "layers", "ordinary"),
+    *("options.config", "options.kinds", "options.presets", "options.folders"),
+)
 CONNECTIONS = {"requests", "pooch", "urllib", "socket", "http", "ftplib", "asyncio", "aiohttp", "httpx", "ssl"}
 
 

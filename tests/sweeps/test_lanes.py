@@ -846,3 +846,15 @@ def test_a_damaged_lane_is_run_anew_and_is_the_same(tmp_path, arguments):
     assert (folder / "lane-000.png").stat().st_mtime_ns == kept
     for lane, pixels in before.items():
         np.testing.assert_array_equal(images.load_image(folder / f"lane-{lane:03d}.png").pixels, pixels)
+
+
+@pytest.mark.slow
+def test_a_painting_whose_name_is_no_utf_8(tmp_path, pictures, weights_file):
+    painting = pictures[1].rename(tmp_path / "st\udcff.png")
+    words = [
+        "--content", str(pictures[0]), "--style", str(painting), "--output", str(tmp_path / "sweep"),
+        "--weights", str(weights_file), "--network", "vgg19", "--size", "48", "--style-size", "52", "--steps", "1",
+        "--scales", "1", "--strengths", "0.2", "0.8",
+    ]  # fmt: skip
+    assert door.main(words) == 0
+    assert "st?.png" in (tmp_path / "sweep" / "index.html").read_text(encoding="utf-8")
