@@ -38,7 +38,7 @@ def without(monkeypatch, tmp_path):
 
 @pytest.fixture
 def painted(monkeypatch):
-    """Runs are not made: each gives its photograph, mixed with noise as much as its strength says; gives what painted."""
+    """Runs are not made: each gives its photograph, with noise as much as its strength says. Gives what painted."""
     networks = []
 
     def made(path, photograph, painting, config, weights):
@@ -175,11 +175,11 @@ def test_the_curve_has_a_line_a_preset_with_its_strengths_and_the_floor(tmp_path
 
 
 def test_names_of_lines_that_end_at_one_place_are_apart():
-    pytest.importorskip("matplotlib")
+    text = pytest.importorskip("matplotlib.text").Text
     ends = [0.4, 0.401, 0.4, 0.9]
     lines = {f"name {at}": [curve.Point(0, 0.9, 2), curve.Point(1, 0.4, end)] for at, end in enumerate(ends)}
     figure = curve.drawing(lines, 0.3)
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in lines]
+    boxes = [text.get_window_extent(one) for one in figure.axes[0].texts if one.get_text() in lines]
     assert len(boxes) == 4
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
     whole = figure.axes[0].get_window_extent()
