@@ -23,6 +23,8 @@ TvKind = Literal["squares", "absolute", "isotropic", "neighbours"]
 PixelRange = Literal["free", "bounded"]
 KeptColors = Literal["none", "luminance", "cholesky", "pca", "histogram"]
 ContentColors = Literal["photograph", "painting"]
+#: What a picture says of its making; "short" names no file.
+Metadata = Literal["full", "short", "none"]
 
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -35,6 +37,7 @@ TV_KINDS: tuple[TvKind, ...] = get_args(TvKind)
 PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
 CONTENT_COLORS: tuple[ContentColors, ...] = get_args(ContentColors)
 KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
+METADATA: tuple[Metadata, ...] = get_args(Metadata)
 #: The starts that are no picture's file.
 STARTS = ("content", "palette", "style", "noise", "gray")
 #: A hundredth of the largest number of single precision, which is what ``strength`` makes of a weight at most.

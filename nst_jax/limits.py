@@ -12,6 +12,8 @@ try:
 except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
 
+#: What version 1 calls no limit is a number beyond this one.
+NO_LIMIT = 2**60
 #: Of a control group by the type of its file system: the limits, what is taken, and what of that can go.
 GROUP_FILES = {
     "cgroup2": (("memory.max", "memory.high"), "memory.current", "inactive_file"),
@@ -87,7 +89,8 @@ def _left(group: Path, kind: str) -> list[int]:
             with contextlib.suppress(OSError, ValueError, StopIteration):
                 told = (line.split() for line in (group / "memory.stat").read_text().splitlines())
                 used -= next(int(words[1]) for words in told if words[0] == reclaimable)
-            found.append(limit - max(0, used))
+            if limit < NO_LIMIT:
+                found.append(limit - max(0, used))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from nst_jax.cli.sweep import main
+from nst_jax.cli.start import sweep
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sweep())

@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import warnings
+import zlib
 from pathlib import Path
 
 import platformdirs
 
 FOLDER_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 ENABLED_VARIABLE = "JAX_ENABLE_COMPILATION_CACHE"
+#: The file whose time says up to when the programs have been checked.
+CHECKED = "nst_jax-checked"
 #: Programs beyond so many bytes, counted from the newest, are removed; a run's are some 1 to 5 MB.
 LARGEST = 2**30
 
@@ -33,19 +37,56 @@ def keep_programs(wanted: bool, program: str) -> None:
     if not wanted:
         os.environ[ENABLED_VARIABLE] = "false"
     elif not folder or "://" not in folder:  # JAX knows storage elsewhere, too
-        path = Path(folder) if folder else platformdirs.user_cache_path("nst_jax", appauthor=False) / "programs"
         try:
+            path = Path(folder) if folder else platformdirs.user_cache_path("nst_jax", appauthor=False) / "programs"
             path.mkdir(parents=True, exist_ok=True)
             if not os.access(path, os.W_OK):
-                raise PermissionError(13, "it is not writable")
-        except OSError as error:
+                raise PermissionError(13, "it is not writable", str(path))
+        except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home folder
             os.environ[ENABLED_VARIABLE] = "false"
-            print(f"{program}: note: no programs are kept in {path}: {error.strerror}", file=sys.stderr)
+            where = f" in {error.filename}" if isinstance(error, OSError) else ""
+            reason = error.strerror if isinstance(error, OSError) else "there is no home folder"
+            print(f"{program}: note: no programs are kept{where}: {reason}", file=sys.stderr)
             return
+        remove_damaged(path)
         if not folder:
             tidy(path)
         os.environ[FOLDER_VARIABLE] = str(path)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # a run has 80 programs of 30 ms
+
+
+def remove_damaged(folder: Path) -> None:
+    """Removes programs that are cut off or damaged, which JAX would neither use nor replace.
+
+    Each is looked at once after it was written: what is older than the file ``CHECKED``, which says when that was last
+    done, is left alone.
+    """
+    mark = folder / CHECKED
+    with contextlib.suppress(OSError):  # another run may be at it
+        before = mark.stat().st_mtime_ns if mark.exists() else 0
+        now = time.time_ns()
+        for path in folder.glob("*-cache"):
+            if path.stat().st_mtime_ns >= before and not _is_whole(path.read_bytes()):
+                path.unlink()
+        mark.touch()
+        os.utime(mark, ns=(now, now))
+
+
+def _is_whole(entry: bytes) -> bool:
+    """Whether an entry of the cache can be decompressed; one by a compression that is not here is taken for whole."""
+    if entry.startswith(b"\x28\xb5\x2f\xfd"):  # Zstandard
+        try:
+            import zstandard
+        except ImportError:
+            return True
+        try:
+            return bool(zstandard.ZstdDecompressor().decompress(entry))
+        except zstandard.ZstdError:
+            return False
+    try:
+        return bool(zlib.decompress(entry))
+    except zlib.error:
+        return False
 
 
 def tidy(folder: Path, largest: int = LARGEST) -> None:

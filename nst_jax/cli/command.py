@@ -1,20 +1,22 @@
-"""What all commands share: options from a dataclass, one line for a mistake, Ctrl-C, exit statuses."""
+"""What all commands share: options from a dataclass, one line for a mistake, exit statuses."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import difflib
 import io
-import os
 import re
-import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
+from nst_jax.choices import flag
+from nst_jax.cli.streams import lasting
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
@@ -30,8 +32,12 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
 
     A ``bool`` is a switch, given or not: there is no ``--no-`` form of it.
 
-    Raises NSTError, in one line, for an unknown, missing or misspelt option.
+    Raises NSTError, in one line, for an option that is unknown, missing, misspelt or there twice.
     """
+    given_flags = [flag(word.partition("=")[0].lstrip("-")) for word in arguments if re.match("--[a-zA-Z]", word)]
+    twice = next((name for number, name in enumerate(given_flags) if name in given_flags[:number]), None)
+    if twice:
+        raise NSTError(f"{twice} is given twice: give it once, with all that it is to have")
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
@@ -41,7 +47,14 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
     except SystemExit as end:
         if not end.code:
             raise
-        raise NSTError(_one_line(told.getvalue(), program)) from None
+        text = _one_line(told.getvalue(), program)
+        known = [flag(field.name) for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        unknown = [name for name in given_flags if name not in known]
+        if unknown and unknown[0] not in text:  # what is missing may be what it was meant for
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            meant = f"did you mean {near[0]}?" if near else f"{program} --help lists the options"
+            raise NSTError(f"there is no option {unknown[0]}: {meant}") from None
+        raise NSTError(text) from None
 
 
 def named_preset(arguments: Sequence[str]) -> Config:
@@ -70,40 +83,26 @@ def _one_line(box: str, program: str) -> str:
     return f"{text.rstrip('.')}; {program} --help lists the options"
 
 
-@contextlib.contextmanager
-def interruptible(told: str) -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether there was a Ctrl-C, the first of which prints ``told`` and does no more.
-
-    A second one does not wait for the step to end: it raises KeyboardInterrupt.
-    """
-    interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted = True
-        print(told, file=sys.stderr)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield lambda: interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C."""
+    """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C.
+
+    What the system refuses, and memory that has ended, get one line, too.
+    """
     keep_freed_memory()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, whose pictures are what counts
-    try:
-        return main(sys.argv[1:] if arguments is None else arguments)
-    except NSTError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    with lasting(program):
+        try:
+            return main(sys.argv[1:] if arguments is None else arguments)
+        except NSTError as error:
+            print(f"{program}: error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
+            return 2
+        except MemoryError:
+            print(f"{program}: error: the memory has ended: give a smaller --size", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(f"{program}: interrupted", file=sys.stderr)
+            return INTERRUPTED

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
+
+from nst_jax.cli.pace import Pace, Schedule, words
 
 if TYPE_CHECKING:
+    from nst_jax.runs.machine import Machine
     from nst_jax.runs.progress import Progress
 
 #: Seconds between two plain lines.
@@ -20,11 +24,18 @@ INTERVAL = 5.0
 
 
 @contextlib.contextmanager
-def display() -> Iterator[Callable[[Progress], None]]:
-    """Gives a function that shows a run's progress, on a terminal or in a log."""
-    console = Console(stderr=True)
-    with _bar(console) if console.is_terminal else contextlib.nullcontext(_Lines()) as show:
+def display(schedule: Schedule) -> Iterator[Callable[[Progress], None]]:
+    """Gives a function that shows the progress of a run of these stages, on a terminal or in a log."""
+    console, pace = Console(stderr=True), Pace(schedule)
+    with _bar(console, pace) if console.is_terminal else contextlib.nullcontext(_Lines(pace)) as show:
         yield show
+
+
+def device_line(machine: Machine) -> str:
+    """Which device a run is on."""
+    told = machine.words()
+    kind = "" if told["kind"] == told["platform"] else f" ({told['kind']})"
+    return f"device: {told['platform']}{kind}"
 
 
 def losses(progress: Progress) -> str:
@@ -33,28 +44,30 @@ def losses(progress: Progress) -> str:
 
 
 @contextlib.contextmanager
-def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+def _bar(console: Console, pace: Pace) -> Iterator[Callable[[Progress], None]]:
+    """A bar; where the terminal is narrow, the losses are cut off first."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[pace]}", markup=False),
+        TextColumn(
+            "{task.fields[losses]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        ),
     )
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("compiling", total=None, speed="", losses="")
+    with Bar(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("compiling", total=None, pace="", losses="")
 
         def show(progress: Progress) -> None:
             if progress.note:
-                bar.console.print(progress.note)
-            speed = bar.tasks[task].speed
+                bar.console.print(progress.note, markup=False, highlight=False)
+            left = pace.left(progress.step)
             bar.update(
                 task,
                 completed=progress.step,
                 total=progress.steps,
                 description="{} × {}".format(*progress.size),
-                speed=f"{speed:.3g} steps/s" if speed else "",
+                pace="  ".join(filter(None, (f"{pace.speed:.2g} steps/s" if pace.speed else "", words(left)))),
                 losses=losses(progress),
             )
 
@@ -64,19 +77,17 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 class _Lines:
     """A line at the first step, then every ``INTERVAL`` seconds, and at the last."""
 
-    def __init__(self) -> None:
-        self.first = self.latest = 0.0
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.latest: float | None = None
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
+        now, left = time.monotonic(), self.pace.left(progress.step)
         if progress.note:
             print(progress.note, file=sys.stderr, flush=True)
-        if not self.first:
-            self.first, self.first_step = now, progress.step
-        elif now - self.latest < INTERVAL and progress.step < progress.steps:
+        if self.latest is not None and now - self.latest < INTERVAL and progress.step < progress.steps:
             return
         self.latest = now
-        speed = (progress.step - self.first_step) / (now - self.first) if now > self.first else 0.0
-        pace = f"  {speed:.2g} steps/s  {(progress.steps - progress.step) / speed:.0f} s left" if speed else ""
-        size = "{}x{}".format(*progress.size)
-        print(f"step {progress.step}/{progress.steps}  {size}  {losses(progress)}{pace}", file=sys.stderr, flush=True)
+        speed = f"{self.pace.speed:.2g} steps/s" if self.pace.speed else ""
+        told = (f"step {progress.step}/{progress.steps}", "{}x{}".format(*progress.size), speed, words(left))
+        print("  ".join(filter(None, (*told, losses(progress)))), file=sys.stderr, flush=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro import MISSING
 
-from nst_jax.choices import STARTS, check_whole
+from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
-from nst_jax.cli.command import INTERRUPTED, interruptible, named_preset, parse, run
-from nst_jax.cli.display import display
+from nst_jax.cli.command import named_preset, parse, run
+from nst_jax.cli.display import device_line, display
+from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
+from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
+from nst_jax.files import is_there
 from nst_jax.options.config import Config
 from nst_jax.options.folders import pictures_of
 from nst_jax.options.preset_table import is_preset_file
@@ -23,6 +25,7 @@ from nst_jax.options.preset_table import is_preset_file
 if TYPE_CHECKING:
     from nst_jax.runs.plan import Prepared
     from nst_jax.runs.progress import Progress
+    from nst_jax.runs.result import Result
 
 PROGRAM = "nst-stylize"
 
@@ -41,6 +44,8 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    metadata: Metadata = "full"
+    """what the picture says of its making: full; short, which names no file; or none"""
     save_preset: Path | None = None
     """also write the options in use to this TOML file, for --preset"""
     dry_run: bool = False
@@ -62,13 +67,13 @@ def command(arguments: Sequence[str]) -> int:
     options = parse(Stylize, arguments, PROGRAM, default=defaults(arguments))
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
-    from nst_jax.pictures.images import save_image  # JAX is loaded only for a command line that holds
-    from nst_jax.runs import report as written
-    from nst_jax.runs.plan import prepare
+    from nst_jax.limits import stay_within_group
+    from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.progress import Stop
     from nst_jax.runs.stylize import paint
 
     prepared = prepare(options.content, options.style, options.config())
+    stay_within_group()
     if options.dry_run:
         print(plan_lines(prepared))
         save_preset(options)
@@ -76,32 +81,76 @@ def command(arguments: Sequence[str]) -> int:
 
     begun = False
     stopping = "stopping after this step, and writing the picture so far"
-    with display() as show, interruptible(stopping) as interrupted:
+    with interruptible(stopping) as interrupted:
+        with display(prepared.schedule) as show:
 
-        def on_progress(progress: Progress) -> None:
-            nonlocal begun
-            if not begun:  # not before: a mistake of the caller's gets one line and no other
-                print(network_line(prepared.config.network), file=sys.stderr)
-            begun = True
-            show(progress)
-            if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
-                save_image(preview_path(options.output, progress.step), progress.image())
-            if interrupted():
-                raise Stop
+            def on_progress(progress: Progress) -> None:
+                nonlocal begun
+                if not begun:  # not before: a mistake of the caller's gets one line and no other
+                    print(
+                        device_line(prepared.machine), network_line(prepared.config.network), sep="\n", file=sys.stderr
+                    )
+                begun = True
+                show(progress)
+                if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
+                    save_preview(options, prepared, progress)
+                if interrupted():
+                    raise Stop
 
-        result = paint(prepared, on_progress)
-    for note in result.notes:
-        print(f"{PROGRAM}: note: {note}", file=sys.stderr)
-    written.save(options.output, result)
-    if options.report:
-        written.save_report(options.report, written.report(result, options.output))
-    save_preset(options)
-    losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
-    print(f"{options.output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
+            result = paint(prepared, on_progress, looks=options.save_every)
+        for note in result.notes:
+            print(f"{PROGRAM}: note: {note}", file=sys.stderr)
+        complete = save_all(options, result)
     if result.ended == "not finite":
         print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
+    if not complete or result.ended in ("not finite", "out of memory"):
         return 1
-    return INTERRUPTED if result.ended == "stopped" else 0
+    return 128 + interrupted() if result.ended == "stopped" else 0
+
+
+def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> None:
+    """Writes the picture so far, as the result would be; where that fails the run goes on, with a note."""
+    from nst_jax.pictures import images
+
+    photograph, image = prepared.pictures.photograph, progress.image()
+    alpha = (
+        None if photograph is None or photograph.alpha is None else images.resize(photograph.alpha, *image.shape[:2])
+    )
+    try:
+        images.save_image(preview_path(options.output, progress.step), image, alpha)
+    except NSTError as error:
+        print(f"{PROGRAM}: note: {error}; the run goes on", file=sys.stderr)
+
+
+def save_all(options: Stylize, result: Result) -> bool:
+    """Writes the picture, and the report and preset that are asked for; says where. Whether all is where it should be.
+
+    What cannot be written to its place is written elsewhere, with a line that says where. Raises NSTError where there
+    is no place for the picture at all.
+    """
+    from nst_jax.runs import report as written
+
+    notes: list[str] = []
+    complete = True
+
+    def save(target: Path, write: Callable[[Path], object]) -> Path:
+        nonlocal complete
+        place, wrong = written.saved_somewhere(target, write)
+        if wrong:
+            print(f"{PROGRAM}: error: {wrong}; it is {place} instead", file=sys.stderr)
+            complete = False
+        return place
+
+    output = save(options.output, lambda path: notes.append(written.save(path, result, options.metadata)))
+    for note in filter(None, notes):
+        print(f"{PROGRAM}: note: {note}", file=sys.stderr)
+    if options.report:
+        save(options.report, lambda path: written.save_report(path, written.report(result, output)))
+    save_preset(options)
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in result.losses.items())
+    losses = losses or "not known"
+    print(f"{output}: {result.steps} steps in {result.seconds['total']:.1f} s; losses: {losses}")
+    return complete
 
 
 def defaults(arguments: Sequence[str]) -> Stylize:
@@ -116,24 +165,23 @@ def check_files(options: Stylize) -> None:
 
     check_output(options.output, (options.size, options.size))
     start = None if options.init in STARTS else Path(options.init)
-    if start and not start.is_file():
+    if start and not (is_there(start) and start.is_file()):
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
-    paintings = [picture for style in options.style for picture in pictures_of(style)]
     preset = Path(options.preset) if is_preset_file(options.preset) else None
-    masks = (*options.content_mask, *options.style_mask, options.freeze)
-    named = (options.content, *paintings, options.weights, start, preset, options.palette, *masks)
-    sources = [one for one in named if one and one.exists()]
+    sources: dict[str, Sequence[Path | None]] = {
+        "--content": [options.content],
+        "--style": [picture for style in options.style for picture in pictures_of(style)],
+        "--weights": [options.weights],
+        "--init": [start],
+        "--preset": [preset],
+        "--palette": [options.palette],
+        "--content-mask": options.content_mask,
+        "--style-mask": options.style_mask,
+        "--freeze": [options.freeze],
+    }
     outputs = {"--output": options.output, "--report": options.report, "--save-preset": options.save_preset}
-    targets = [(flag, target) for flag, target in outputs.items() if target]
-    for flag, target in targets:
-        kept = [one for one in sources if not (one == preset and flag == "--save-preset")]  # that one may be changed
-        if target.exists() and any(one.samefile(target) for one in kept):
-            raise NSTError(f"{flag} is {target}, an input of this run: give another name")
-        if target.is_dir() or not target.absolute().parent.is_dir():
-            raise NSTError(f"{flag} is {target}: give a file in a folder that exists")
-    for (first, path), (second, other) in itertools.combinations(targets, 2):
-        if path.absolute() == other.absolute():
-            raise NSTError(f"{second} and {first} are both {other}: give two names")
+    check_outputs(outputs, sources, changed=["--save-preset --preset"])
+    check_previews(options.output, options.save_every, sources | {option: [path] for option, path in outputs.items()})
     if options.save_preset and options.save_preset.suffix != ".toml":
         raise NSTError(f"--save-preset is {options.save_preset}: give a name that ends in .toml")
 
@@ -161,6 +209,7 @@ def plan_lines(prepared: Prepared) -> str:
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
         f"precision: {plan.precision}{smaller}",
+        device_line(prepared.machine),
         network_line(config.network),
         f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
@@ -174,11 +223,6 @@ def network_line(network: str) -> str:
         get = "python -m convert_weights --download vgg19"
         return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
     return f"network: {network}; --network slim is the small one, some seven times as fast"
-
-
-def preview_path(output: Path, step: int) -> Path:
-    """Where the picture after so many steps is kept: ``out.png`` gives ``out-000050.png``."""
-    return output.with_name(f"{output.stem}-{step:06d}{output.suffix}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

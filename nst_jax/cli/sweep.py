@@ -12,8 +12,9 @@ from tyro import MISSING
 
 from nst_jax.choices import check_whole
 from nst_jax.cli.cache import keep_programs
-from nst_jax.cli.command import INTERRUPTED, interruptible, named_preset, parse, run
-from nst_jax.cli.display import display
+from nst_jax.cli.command import named_preset, parse, run
+from nst_jax.cli.display import device_line, display
+from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.folders import expand
@@ -116,41 +117,47 @@ def command(arguments: Sequence[str]) -> int:
 
 def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
     """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
+    from nst_jax.limits import stay_within_group
     from nst_jax.runs.progress import Stop
 
+    stay_within_group()
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
-    print(f"{total} lanes, {total - len(todo)} of them finished", file=sys.stderr)
+    device = device_line(folder.sweep.machine)
+    print(f"{total} lanes, {total - len(todo)} of them finished; {device}", file=sys.stderr)
     broken = 0
     with interruptible(f"stopping; {program} --resume continues") as interrupted:
-        plan = folder.sweep.plan(len(todo), at_once)
-        print(plan_line(plan, len(todo)), file=sys.stderr)
-        with display() as show:
+        plan, note = folder.plan(at_once)
+        batches = folder.batches(plan.batch)
+        if note:
+            print(f"{program}: note: {note}", file=sys.stderr)
+        print(plan_line(plan, len(batches)), file=sys.stderr)
+        with display(folder.sweep.schedule * len(batches)) as show:
 
             def on_progress(progress: Progress) -> None:
                 show(progress)
                 if interrupted():
                     raise Stop
 
-            for results in folder.sweep.run(todo, plan, on_progress):
+            for results in folder.sweep.run([lane for lanes in batches for lane in lanes], plan, on_progress):
                 for lane, result in results:
-                    if result.ended != "stopped":
+                    if result.ended != "stopped" and lane in todo:
                         folder.save(lane, result)
                         broken += result.ended == "not finite"
                 folder.save_results()
-    folder.save_overview()
+        folder.save_overview()
     left = len(folder.unfinished())
     print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
     if left:
-        return INTERRUPTED
+        return 128 + interrupted()
     if broken:
         print(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures", file=sys.stderr)
     return 1 if broken else 0
 
 
-def plan_line(plan: Batches, lanes: int) -> str:
+def plan_line(plan: Batches, batches: int) -> str:
     """How many lanes run at once, and what memory that is thought to take."""
-    batches, devices = -(-lanes // plan.batch), len(plan.devices)
+    devices = len(plan.devices)
     each = plan.batch // devices * plan.lane_bytes / 2**30
     where = f" on each of {devices} devices" if devices > 1 else ""
     return f"{batches} x {plan.batch} lanes at once: about {each:.2g} GiB of {plan.free_bytes / 2**30:.2g} free{where}"

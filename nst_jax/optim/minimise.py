@@ -70,12 +70,35 @@ def chunk_length(remaining: int, chunk: int) -> int:
     return chunk if remaining >= chunk else 1
 
 
+def next_length(done: int, steps: int, chunk: int, looks: int = 0, before: int = 0) -> int:
+    """How many steps to take after ``done`` of ``steps``, with a look after each ``looks``-th one, if not 0.
+
+    Those are counted from the start of the run, ``before`` of whose steps were taken earlier.
+    """
+    remaining = steps - done
+    if not looks:
+        return chunk_length(remaining, chunk)
+    return chunk_length(min(remaining, looks - (before + done) % looks), min(chunk, looks))
+
+
 def compile_chunks(
-    method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, steps: int, chunk: int = 1
+    method: Method,
+    function: Function,
+    argument: Any,
+    x: jax.ShapeDtypeStruct,
+    steps: int,
+    chunk: int = 1,
+    looks: int = 0,
+    before: int = 0,
 ) -> None:
     """Compiles the programs that ``minimise`` runs for so many steps; of ``argument`` and ``x`` only shapes count."""
     state = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
-    for length in {chunk_length(left, chunk) for left in range(steps, 0, -chunk)}:
+    lengths, done = set(), 0
+    while done < steps:
+        length = next_length(done, steps, chunk, looks, before)
+        lengths.add(length)
+        done += length
+    for length in lengths:
         run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
 
 
@@ -129,6 +152,8 @@ def minimise(
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     lanes: bool = False,
     chunk: int = 1,
+    looks: int = 0,
+    before: int = 0,
 ) -> Outcome:
     """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
 
@@ -143,6 +168,7 @@ def minimise(
       on_chunk: called between chunks; may raise ``Stop``.
       lanes: whether there are several runs, in one program.
       chunk: the most steps in one program, between two looks of the host: 1 is best on a CPU, 50 on an accelerator.
+      looks, before: of a single run, see ``next_length``.
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
@@ -158,7 +184,8 @@ def minimise(
     good = best = x
     shown = good
     while (active := ~given_up & (done < steps)).any():
-        length = chunk_length(int(np.min(steps - done, where=active, initial=np.iinfo(int).max)), chunk)
+        left = int(np.min(steps - done, where=active, initial=np.iinfo(int).max))
+        length = chunk_length(left, chunk) if lanes else next_length(int(done), int(steps), chunk, looks, before)
         state, terms = run_chunk(method, function, argument, state, length, lanes)
         value = np.asarray(state.value)
         advanced = active & np.isfinite(value)

@@ -28,6 +28,8 @@ NEAR = 0.4
 #: A mask's sides may be off its picture's aspect ratio by this part, or by one pixel.
 ASPECT = 0.02
 #: What is darker than this everywhere would be black in a file.
+DIM = 0.25  # a mask whose brightest value is less is perhaps one of 0 and 1, not of 0 and 255
+COLOURED = 0.25  # a difference of the channels of which no grey picture is
 BLACK = 0.5 / 255
 #: Of a painting's region, this part must be left when it draws back from its border.
 LEFT = 0.25
@@ -81,7 +83,8 @@ def load(config: Config, photograph: Picture | None, paintings: Sequence[Picture
     def read(role: str, path: Path, picture: Picture, size: tuple[int, int], colours: Sequence[str] = ()) -> np.ndarray:
         """A mask's file at a size: one plane, or one for each colour."""
         mask = images.load_image(path)
-        files.append((role, dataclasses.replace(mask, pixels=np.zeros((0, 0, 3), np.float32), alpha=None)))
+        told = dataclasses.replace(mask, notes=(*mask.notes, *(() if colours else doubts(mask.pixels))))
+        files.append((role, dataclasses.replace(told, pixels=np.zeros((0, 0, 3), np.float32), alpha=None)))
         return planes_of(mask, picture, size, colours)
 
     whole = photograph or paintings[0]
@@ -165,6 +168,19 @@ def planes_of(mask: Picture, picture: Picture, size: tuple[int, int], colours: S
         if plane.max() < BLACK:
             raise NSTError(f"{mask.path} has {name}, so that nothing is inside: draw the region")
     return np.stack([mask_at(plane, *size) for plane in planes])
+
+
+def doubts(pixels: np.ndarray) -> list[str]:
+    """What of a grey mask, [H, W, 3], is perhaps not as it was meant, one line each."""
+    notes = []
+    brightest = float(pixels.mean(axis=-1).max())
+    if brightest < DIM:
+        notes.append(
+            f"its brightest value is {255 * brightest:.0f} of 255, so that it hardly counts: white (255) is inside"
+        )
+    if float(np.ptp(pixels, axis=-1).max()) > COLOURED:
+        notes.append("it has colours, which count as grey: give --mask-colors for a region of each colour")
+    return notes
 
 
 def rgb(colour: str) -> np.ndarray:

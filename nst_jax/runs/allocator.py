@@ -13,7 +13,9 @@ import ctypes
 _keeps = False
 
 # glibc's numbers of its options, from <malloc.h>
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -3, -4, -8
+#: From so many pixels on large buffers are not kept.
+LARGE = 300_000
 
 
 def keep_freed_memory() -> None:
@@ -29,6 +31,19 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, -1)
         mallopt(M_TOP_PAD, 64 * 2**20)
         _keeps = True
+
+
+def keep_no_large_memory(pixels: int) -> None:
+    """Has glibc give large buffers back at once, if this process keeps memory, for ``LARGE`` pictures.
+
+    There what is kept is in pieces between which the next buffer finds no room: it took up to twice what is needed.
+    """
+    if not _keeps or pixels < LARGE:
+        return
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 65536)
+        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes
 
 
 def give_back_freed_memory() -> None:

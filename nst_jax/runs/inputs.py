@@ -64,7 +64,7 @@ def load_pictures(
         if min(height, width) < least:
             raise NSTError(
                 f"{name} is {width} x {height} pixels at this size; the layers in use need {least} on the shorter"
-                f" side: give a larger {'--size' if min(factors, default=1) >= 1 else '--style-scale'}, a larger"
+                f" side: give a larger {scales.advice(photograph, paintings, config)}, a larger"
                 " picture or less deep layers"
             )
     if config.tileable:

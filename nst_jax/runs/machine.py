@@ -6,6 +6,7 @@ Nothing deeper asks JAX where it is. So a program can also be made for a device 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -14,10 +15,13 @@ import jax.numpy as jnp
 
 from nst_jax import limits
 from nst_jax.choices import Lowering, Precision, PrecisionWish
+from nst_jax.errors import NSTError
 from nst_jax.networks import precision
 
 #: The most steps in one program where it runs on an accelerator, between two looks of the host.
 CHUNK = 50
+#: What of the environment tells JAX which kind of device to take.
+PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +61,21 @@ class Machine:
 
 
 def here() -> Machine:
-    """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured."""
-    with jax.ensure_compile_time_eval():  # also while something is traced
-        (device,) = jnp.zeros(()).devices()
+    """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured.
+
+    Raises NSTError where JAX finds no device of the kind that the environment asks for.
+    """
+    try:
+        with jax.ensure_compile_time_eval():  # also while something is traced
+            (device,) = jnp.zeros(()).devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = [f"{name}={os.environ[name]}" for name in PLATFORM_VARIABLES if os.environ.get(name)]
+        if not asked:
+            raise NSTError(f"JAX finds no device: {' '.join(str(error).split()) or 'it says no more'}") from None
+        raise NSTError(
+            f"there is no device as {' and '.join(asked)} asks for, or JAX is not made for it: leave that out, give"
+            " cpu, or install nst_jax with [cuda] or [tpu]"
+        ) from None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
     return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices)
@@ -79,10 +95,7 @@ def processor_gains_by_bfloat16() -> bool:
 
 
 def free_bytes(device: jax.Device) -> int:
-    """Bytes that are free: on an accelerator, what its allocator has left; else what the system can give.
-
-    A control group's limit counts (``limits.free_bytes``).
-    """
+    """Bytes that are free: on an accelerator, what its allocator has left; else what the system gives this process."""
     told = device.memory_stats() if device.platform != "cpu" else None
     if told and "bytes_limit" in told:
         return int(told["bytes_limit"] - told.get("bytes_in_use", 0))

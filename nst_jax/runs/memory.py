@@ -28,6 +28,8 @@ BLOCK_COPIES = 2.2
 GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
+#: How often a painting's pixels are in memory while targets are made of it, and the responses of the layer in work.
+PIXEL_COPIES, WORK_COPIES = 3, 1.5
 #: Bytes of a response, and of a filter in the basis of the tiles.
 BYTES = {"float32": 4, "bfloat16": 2}
 #: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
@@ -58,6 +60,7 @@ class Footprint:
       lowering: of the convolutions.
       precision: of the responses.
       remat: whether responses are computed again instead of kept, see ``Network``.
+      paintings: (height, width) of each.
     """
 
     network: str
@@ -71,6 +74,7 @@ class Footprint:
     lowering: Lowering = "cpu"
     precision: Precision = "float32"
     remat: bool = False
+    paintings: tuple[tuple[int, int], ...] = ()
 
 
 class Plan(NamedTuple):
@@ -94,30 +98,55 @@ def plan(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Pl
     Raises NSTError, with a size that would do, for one that surely does not fit.
     """
 
-    def planned(sizes: tuple[tuple[int, int], ...]) -> Plan:
-        """The first that fits, or that which takes the least."""
-        ways = []
-        for precision in precisions:
-            for remat in (False, True):
-                way = dataclasses.replace(footprint, sizes=sizes, precision=precision, remat=remat)
-                ways.append(Plan(run_bytes(way), free, precision, remat))
-                if ways[-1].needed <= free:
-                    return ways[-1]
-        return min(ways)
-
-    best = planned(footprint.sizes)
+    best = best_way(footprint, free, precisions)
     needed = best.needed
     if SURELY * needed > free:
         height, width = footprint.sizes[-1]
-        smaller = range(max(height, width) // 16 * 16, 0, -16)
-        count = len(footprint.sizes)
-        fits = (size for size in smaller if planned((fit_size(height, width, size),) * count).needed <= free)
-        size = next(fits, None)
+        what = f"{width} x {height} pixels with {footprint.network}"
+        if painting_bytes(footprint) > lane_bytes(footprint):
+            down, across = max(footprint.paintings, key=max)
+            what = f"{len(footprint.paintings)} paintings of up to {across} x {down} pixels with {footprint.network}"
         raise NSTError(
-            f"{width} x {height} pixels with {footprint.network} take about {needed / 2**30:.1f} GiB of memory and"
-            f" {free / 2**30:.1f} are free: {f'--size {size} would fit' if size else 'no size would fit'}"
+            f"{what} take about {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free:"
+            f" {would_fit(footprint, free, precisions)}"
         )
     return best
+
+
+def best_way(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Plan:
+    """The first way that fits, or that which takes the least."""
+    ways = []
+    for precision in precisions:
+        for remat in (False, True):
+            way = dataclasses.replace(footprint, precision=precision, remat=remat)
+            ways.append(Plan(run_bytes(way), free, precision, remat))
+            if ways[-1].needed <= free:
+                return ways[-1]
+    return min(ways)
+
+
+def would_fit(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> str:
+    """Which option would make a run fit into the memory, in words: of the paintings, if they take the most."""
+    height, width = footprint.sizes[-1]
+    longest, largest = max(height, width), max(map(max, footprint.paintings), default=0)
+    by_paintings = painting_bytes(footprint) > lane_bytes(footprint)
+    first, option = (largest, "--style-size") if by_paintings else (longest, "--size")
+    for size in range(first // 16 * 16, 0, -16):
+        sizes, paintings = footprint.sizes, footprint.paintings
+        if not by_paintings:
+            sizes = (fit_size(height, width, size),) * len(sizes)
+        if by_paintings or largest <= longest:  # those are no larger than the result
+            paintings = tuple(fit_size(*each, min(size, max(each))) for each in paintings)
+        if best_way(dataclasses.replace(footprint, sizes=sizes, paintings=paintings), free, precisions).needed <= free:
+            return f"{option} {size} would fit"
+    return "no size would fit"
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that the memory has ended, the system's or that of a device."""
+    return isinstance(error, MemoryError) or any(
+        word in str(error) for word in ("RESOURCE_EXHAUSTED", "Out of memory allocating")
+    )
 
 
 def run_bytes(footprint: Footprint) -> int:
@@ -133,7 +162,19 @@ def run_bytes(footprint: Footprint) -> int:
                 programs += TILES[precision] * min(scales, 2)  # one scale's are compiled while another's are there
     if footprint.platform != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + lane_bytes(footprint)
+    return programs + filters + work + max(lane_bytes(footprint), painting_bytes(footprint))
+
+
+def painting_bytes(footprint: Footprint) -> int:
+    """About how many bytes it takes to make the targets of the paintings: all pixels, and of one layer after layer."""
+    most = 0
+    for size in footprint.paintings:
+        before = 0
+        for row, (height, width) in layers.walk(layers.until(footprint.network, footprint.taps), *size):
+            values = height * width * row.channels
+            most, before = max(most, before + values), values
+    pixels = sum(3 * height * width for height, width in footprint.paintings)
+    return int(BYTES["float32"] * (PIXEL_COPIES * pixels + WORK_COPIES * most))
 
 
 def lane_bytes(footprint: Footprint) -> int:

@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
       weights: the network's.
       pictures: all that goes into it.
       passes: in turn, each from the picture of the one before; the last one is by ``config`` under ``weights``.
-      plan: what it takes of the memory.
+      footprint, plan: what decides how much memory it takes, and how it uses it.
       machine: what it runs on.
       more: further terms of the objective.
       clock: its seconds, from the start of ``prepare`` on.
@@ -65,6 +65,7 @@ class Prepared(NamedTuple):
     weights: Weights
     pictures: Pictures
     passes: list[Pass]
+    footprint: memory.Footprint
     plan: memory.Plan
     machine: Machine
     more: Sequence[Extra]
@@ -74,6 +75,11 @@ class Prepared(NamedTuple):
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each scale of the last pass."""
         return self.passes[-1].sizes
+
+    @property
+    def schedule(self) -> list[tuple[tuple[int, int], int]]:
+        """((height, width), steps) of each stage in turn."""
+        return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
 
 
 class Gathered(NamedTuple):
@@ -114,16 +120,13 @@ def prepare(
     drafts = [draft(asked, complete, sizes, machine)] if complete.refine else []
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
-    plan = memory.plan(
-        footprint(complete, stages, found, machine),
-        machine.free,
-        machine.precisions(complete.precision, complete.network),
-    )
+    taken = footprint(complete, stages, found, machine)
+    plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network))
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.toned[0]
     )
-    return Prepared(complete, weights, pictures, passes, plan, machine, more, clock)
+    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock)
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
@@ -169,6 +172,7 @@ def footprint(
         platform=machine.platform,
         lowering=machine.lowering,
         precision=precision,
+        paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
     )
 
 

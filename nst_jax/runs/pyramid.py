@@ -18,6 +18,7 @@ from nst_jax.options.config import Complete
 from nst_jax.runs import scales
 from nst_jax.runs.allocator import give_back_freed_memory
 from nst_jax.runs.finish import seamless
+from nst_jax.runs.memory import is_exhausted
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -69,6 +70,7 @@ def coarse_to_fine(
     recorder: Recorder,
     *,
     chunk: int,
+    looks: int = 0,
     lanes: bool = False,
     enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
@@ -76,9 +78,11 @@ def coarse_to_fine(
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
     Args:
-      function, chunk, lanes: as ``minimise.minimise`` takes them.
+      function, chunk, looks, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
+        Where the memory ends in another than the first, a single run ends with the picture of the one before, at its
+        size and without losses.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
@@ -95,21 +99,30 @@ def coarse_to_fine(
     last = stages[-1]
     for number, stage in enumerate(stages):
         goal = None  # the one before goes first, to save memory
-        if not lanes:  # those are spread over devices, which shapes alone do not tell
-            compile_stage(function, method, stage, chunk)
-        goal, going = stage.goal(False), np.equal(ended, "")
-        outcome = minimise.minimise(
-            method,
-            function,
-            goal,
-            place(enlarge(image, stage.size)),
-            steps=stage.steps * going,
-            rate=rate,
-            inner=inner,
-            on_chunk=recorder.record,
-            lanes=lanes,
-            chunk=chunk,
-        )
+        try:
+            if not lanes:  # those are spread over devices, which shapes alone do not tell
+                compile_stage(function, method, stage, chunk, looks, int(steps))
+            goal, going = stage.goal(False), np.equal(ended, "")
+            outcome = minimise.minimise(
+                method,
+                function,
+                goal,
+                place(enlarge(image, stage.size)),
+                steps=stage.steps * going,
+                rate=rate,
+                inner=inner,
+                on_chunk=recorder.record,
+                lanes=lanes,
+                chunk=chunk,
+                looks=0 if lanes else looks,
+                before=0 if lanes else int(steps),
+            )
+        except Exception as error:
+            if lanes or not number or not is_exhausted(error):
+                raise
+            goal = inner = None
+            stage, ended = stages[number - 1], np.full(runs, "out of memory", object)
+            break
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
@@ -119,6 +132,8 @@ def coarse_to_fine(
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
+    if np.equal(ended, "out of memory").any():
+        return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
         image = enlarge(image, last.size)
         image = recorder.masks.keep(image) if recorder.masks else image
@@ -133,12 +148,14 @@ def coarse_to_fine(
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
 
 
-def compile_stage(function: Function, method: Method, stage: Stage, chunk: int) -> None:
+def compile_stage(
+    function: Function, method: Method, stage: Stage, chunk: int, looks: int = 0, before: int = 0
+) -> None:
     """Compiles a stage's programs before its goal is there, of which only shapes are needed.
 
     Compiling takes hundreds of megabytes; so those are never needed beside the targets and the optimiser's state.
     """
     goal = jax.eval_shape(functools.partial(stage.goal, False))
     start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
-    minimise.compile_chunks(method, function, goal, start, stage.steps, chunk)
+    minimise.compile_chunks(method, function, goal, start, stage.steps, chunk, looks, before)
     give_back_freed_memory()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Complete
+from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
 from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine
@@ -34,7 +36,8 @@ class Result:
       weights: network, sha256 and metadata of the weights, and the precision of the steps.
       device: platform, kind and count of the devices.
       notes: what was wrong with an input but could be passed over, one line each.
-      ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite.
+      ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite, "out of
+        memory" where the memory ended: then ``image`` is that of the scale before.
     """
 
     image: np.ndarray
@@ -68,9 +71,10 @@ def result_of(
     def own(value: Any) -> Any:
         return value if lane is None else value[lane]
 
+    alpha, size = pictures.photograph.alpha if pictures.photograph else None, image.shape[-3:-1]
     return Result(
         image=own(image),
-        alpha=pictures.photograph.alpha if pictures.photograph else None,
+        alpha=alpha if alpha is None or alpha.shape == size else images.resize(alpha, *size),
         config=config,
         losses={name: own(value) for name, value in made.losses.items()},
         trace=trace,
@@ -80,9 +84,22 @@ def result_of(
         inputs=inputs_of(pictures),
         weights=weights,
         device=machine.words(),
-        notes=notes_of(pictures),
+        notes=notes_of(pictures) + rising(trace, config),
         ended=own(made.ended),
     )
+
+
+def rising(trace: Sequence[Mapping[str, float]], config: Complete) -> list[str]:
+    """A note where the loss of the last stage's last evaluation is above that of its first, and has not come down."""
+    last = [row for row in trace if row["size"] == trace[-1]["size"]]
+    if config.refine:  # before them came steps of the same size under another network
+        last = last[-(config.steps or 1) :]
+    if len(last) < 2 or not last[-1]["total"] > last[0]["total"]:
+        return []
+    return [
+        f"the loss ended above its start at {last[0]['size']} pixels, {last[0]['total']:.3g} and then"
+        f" {last[-1]['total']:.3g}: smaller steps (--learning-rate with adam) or more of them may help"
+    ]
 
 
 def origin_of(weights: Weights, precision: str) -> dict[str, object]:

@@ -20,6 +20,20 @@ def full_size(photograph: Picture | None, paintings: Sequence[Picture], config: 
     return pooled_evenly(images.fit_size(height, width, config.size), config)
 
 
+def advice(photograph: Picture | None, paintings: Sequence[Picture], config: Complete) -> str:
+    """Which option makes the picture larger that is too small for the layers.
+
+    A painting is never enlarged to ``--size``, but by ``--style-scale``.
+    """
+    least = layers.smallest_side(config.network, config.taps)
+    small = [picture for picture in paintings if min(picture.pixels.shape[:2]) < least]
+    if not small or (photograph is not None and min(photograph.pixels.shape[:2]) < least):
+        return "--size"
+    if min(config.style_scale) < 1 or max(small[0].pixels.shape[:2]) >= max(small[0].size):
+        return "--style-scale"
+    return "--style-size" if config.style_size else "--size"
+
+
 def pooled_evenly(size: tuple[int, int], config: Complete) -> tuple[int, int]:
     """``size``, or for a result that tiles the nearest one of which no pooling drops a row or a column.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
 from nst_jax.pictures.sources import Source
+from nst_jax.runs import memory
+from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
@@ -29,6 +32,7 @@ def stylize(
     more: Sequence[Extra] = (),
     machine: Machine | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    looks: int = 0,
 ) -> Result:
     """Paints ``content`` in the style of ``style``.
 
@@ -43,16 +47,17 @@ def stylize(
       more: further terms of the objective.
       machine: what it runs on; that of JAX's default device where None.
       on_progress: called after every chunk; may raise ``Stop`` to end the run with the picture so far.
+      looks: have it called after every so many steps, also where a chunk is longer; 0 for wherever a chunk ends.
 
     Returns the picture with its losses, trace, timings and origins.
 
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
-    return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress)
+    return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress, looks)
 
 
-def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None) -> Result:
-    """Does what ``prepare`` has prepared; ``on_progress`` and the result are as ``stylize`` has them."""
+def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None, looks: int = 0) -> Result:
+    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them."""
     config, pictures, machine = run.config, run.pictures, run.machine
     image = start_image(pictures, run.passes[0].sizes[0], config)
     finish = functools.partial(finished, photograph=pictures.photograph, config=config)
@@ -60,9 +65,28 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
     enlarge = functools.partial(enlarged, config=config, toned=pictures.toned)
-    made = coarse_to_fine(loss_of, stages, image, config, recorder, chunk=machine.chunk, enlarge=enlarge)
+    keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
+    try:
+        made = coarse_to_fine(
+            loss_of, stages, image, config, recorder, chunk=machine.chunk, looks=looks, enlarge=enlarge
+        )
+    except Exception as error:
+        if not memory.is_exhausted(error):
+            raise
+        raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
-    return result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
+    result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
+    if made.ended == "out of memory":
+        height, width = made.image.shape[:2]
+        note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"
+        result.notes.append(note)
+    return result
+
+
+def smaller(run: Prepared) -> str:
+    """What would fit where a run has not, for all its plan: what takes clearly less than was planned with."""
+    free = int(memory.USABLE * min(run.plan.needed, run.plan.free))
+    return memory.would_fit(run.footprint, free, run.machine.precisions(run.config.precision, run.config.network))
 
 
 def stages_of(run: Prepared, each: Pass) -> list[Stage]:

@@ -1,7 +1,9 @@
 """What a sweep leaves in its folder: a picture and a report a lane, ``results.json``, the contact sheet, the page.
 
-``sweep.json`` says which sweep the folder is of. A lane is finished when its report is there, which is written after
-its picture; so a sweep that ended early goes on where it stopped.
+``sweep.json`` says which sweep the folder is of, and how many lanes ran at once. A lane is finished when its report is
+there, which is written after its picture; so a sweep that ended early goes on where it stopped. A lane whose picture or
+report is damaged is run anew. Lanes are always run in the same batches, in which each has its place, because a program
+of another shape gives pictures that differ.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import report as runs
 from nst_jax.runs.result import Result
-from nst_jax.sweeps.grid import PHOTOGRAPH, VARYING, Layout
-from nst_jax.sweeps.lanes import Sweep
+from nst_jax.sweeps.grid import MOST_LANES, PHOTOGRAPH, VARYING, Layout
+from nst_jax.sweeps.lanes import Batches, Sweep
 
 IDENTITY, RESULTS, SHEET, INDEX = "sweep.json", "results.json", "contact_sheet.png", "index.html"
 #: What a finished lane's report has at least, and what of it ``results.json`` tells.
-NEEDED = {"config", "inputs", "ended", "losses", "trace"}
+NEEDED: dict[str, type] = {"config": dict, "inputs": list, "ended": str, "losses": dict, "trace": list}
 TOLD = ("config", "inputs", "size", "steps", "evaluations", "ended", "losses", "seconds")
 
 
@@ -69,6 +71,7 @@ class Gallery:
 
     Attributes:
       reports: of the finished lanes: read when the folder is opened, and added to as lanes finish.
+      batch: how many lanes ran at once when the sweep began; 0 while that is not known.
     """
 
     def __init__(self, path: Path, sweep: Sweep, layout: Layout, *, resume: bool = False) -> None:
@@ -80,13 +83,17 @@ class Gallery:
         check_folder(path, resume)
         self.path, self.sweep, self.layout = path, sweep, layout
         self.reports: dict[int, dict[str, Any]] = {}
+        self.batch = 0
         mine = _as_read(identity(sweep))
         if resume:
-            difference = _difference(_read(path / IDENTITY), mine)
+            there = _read(path / IDENTITY)
+            difference = _difference(there, mine)
             if difference:
                 raise NSTError(f"{path} holds a sweep of other settings: {difference}; give another --output")
             found = {lane: self._finished(lane) for lane in range(len(sweep.lanes))}
             self.reports = {lane: report for lane, report in found.items() if report}
+            batch = there.get("batch")
+            self.batch = batch if isinstance(batch, int) and 0 < batch <= 2 * MOST_LANES else 0
         else:
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -106,13 +113,45 @@ class Gallery:
         self.reports[lane] = report
 
     def _finished(self, lane: int) -> dict[str, Any] | None:
-        """The report of a lane that is finished in the folder, from its file; None for another."""
+        """The report of a lane that is finished in the folder; None for one that is damaged or not there."""
         try:
             told = json.loads(self.picture(lane).with_suffix(".json").read_text())
-            whole = isinstance(told, dict) and told.keys() >= NEEDED and self.picture(lane).is_file()
-        except (OSError, ValueError):
+            height, width = images.load_image(self.picture(lane)).pixels.shape[:2]
+        except (OSError, ValueError):  # NSTError is one
             return None
-        return told if whole else None
+        if not (isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in NEEDED.items())):
+            return None
+        rows = [told["losses"], *told["trace"]]
+        numbers = all(isinstance(row, dict) and all(map(_number, row.values())) for row in rows)
+        origins = all(isinstance(entry, dict) and {"role", "path"} <= entry.keys() for entry in told["inputs"])
+        return told if numbers and origins and (height, width) == tuple(self.sweep.sizes[-1]) else None
+
+    def plan(self, at_once: int = 0) -> tuple[Batches, str]:
+        """How the lanes are to be run: ``at_once``, or where that is 0 as the sweep began, or as the memory allows.
+
+        Also gives a note where a sweep goes on in other batches than it began with, so that its lanes may differ from
+        those of one that was not interrupted; or "".
+        """
+        count = len(self.sweep.lanes)
+        plan = self.sweep.plan(count, at_once)
+        if not at_once and self.batch and plan.batch >= self.batch:
+            plan = self.sweep.plan(count, self.batch)
+        note = ""
+        if self.batch and plan.batch != self.batch and self.reports:
+            note = (
+                f"the sweep began with {self.batch} lanes at once and goes on with {plan.batch}: the lanes that are run"
+                " now may differ in their last bits from what they would have been"
+            )
+        if not self.batch:
+            self.batch = plan.batch
+            runs.save_report(self.path / IDENTITY, {**_as_read(identity(self.sweep)), "batch": self.batch})
+        return plan, note
+
+    def batches(self, batch: int) -> list[list[int]]:
+        """The batches in which a lane is unfinished, whole, each in its order."""
+        lanes = list(range(len(self.sweep.lanes)))
+        parts = [lanes[start : start + batch] for start in range(0, len(lanes), batch)]
+        return [part for part in parts if any(lane not in self.reports for lane in part)]
 
     def unfinished(self) -> list[int]:
         """The lanes that are still to be run."""
@@ -200,6 +239,11 @@ def identity(sweep: Sweep) -> dict[str, Any]:
             for lane in sweep.lanes
         ],
     }
+
+
+def _number(value: object) -> bool:
+    """Whether a value of a report is a number, or null, which stands for one that is not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _as_read(told: Any) -> Any:

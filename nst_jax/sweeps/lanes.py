@@ -29,6 +29,7 @@ from nst_jax.options.config import Complete
 from nst_jax.options.folders import expand
 from nst_jax.pictures.sources import Source
 from nst_jax.runs import memory
+from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, taps_of_extras
@@ -38,6 +39,7 @@ from nst_jax.runs.plan import Gathered, footprint, gather
 from nst_jax.runs.progress import Progress, Recorder
 from nst_jax.runs.pyramid import coarse_to_fine, stages_at
 from nst_jax.runs.result import Result, origin_of, result_of
+from nst_jax.runs.scales import step_counts
 from nst_jax.runs.start import start_image, start_picture
 from nst_jax.sweeps.grid import MOST_LANES, VARYING, Lane
 
@@ -109,6 +111,11 @@ class Sweep:
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each scale."""
         return self.found.sizes
+
+    @property
+    def schedule(self) -> list[tuple[tuple[int, int], int]]:
+        """((height, width), steps) of each stage of a batch in turn."""
+        return list(zip(self.sizes, step_counts(self.sizes, self.union), strict=True))
 
     def lane_bytes(self) -> int:
         """About how much memory a lane takes at the full size."""
@@ -182,17 +189,25 @@ class Sweep:
         recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
         enlarge = functools.partial(enlarged, config=union, toned=self.toned_of(lanes))
         clock.loaded()
-        made = coarse_to_fine(
-            loss_of_lane,
-            stages_at(self.sizes, union, goal_at, self.precision),
-            np.stack(starts),
-            union,
-            recorder,
-            chunk=self.machine.chunk,
-            lanes=True,
-            place=lambda image: jax.device_put(image, spread),
-            enlarge=enlarge,
-        )
+        keep_no_large_memory(plan.batch * self.sizes[-1][0] * self.sizes[-1][1])
+        try:
+            made = coarse_to_fine(
+                loss_of_lane,
+                stages_at(self.sizes, union, goal_at, self.precision),
+                np.stack(starts),
+                union,
+                recorder,
+                chunk=self.machine.chunk,
+                lanes=True,
+                place=lambda image: jax.device_put(image, spread),
+                enlarge=enlarge,
+            )
+        except Exception as error:
+            if not memory.is_exhausted(error):
+                raise
+            each = plan.batch // len(plan.devices)
+            less = f"give --lanes-at-once {plan.batch // 2}" if each > 1 else "give a smaller --size"
+            raise NSTError(f"the memory ended with {each} lanes at once on a device: {less}") from None
         seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
         return [
             (

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 
 import pytest
 
 from nst_jax.cli import cache
-from nst_jax.cli.cache import ENABLED_VARIABLE, FOLDER_VARIABLE, keep_programs, tidy
+from nst_jax.cli.cache import ENABLED_VARIABLE, FOLDER_VARIABLE, keep_programs, remove_damaged, tidy
 
 
 @pytest.fixture
@@ -93,7 +94,9 @@ def test_a_second_run_compiles_nothing(pictures, tmp_path):
             env={**given, FOLDER_VARIABLE: str(tmp_path / "programs")},
         )
         assert done.returncode == 0, done.stderr
-        assert all(line.startswith(("step ", "network: ")) for line in done.stderr.splitlines()), done.stderr
+        assert all(line.startswith(("step ", "device: ", "network: ")) for line in done.stderr.splitlines()), (
+            done.stderr
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
     first, second = run("first.png"), run("second.png")
@@ -102,3 +105,26 @@ def test_a_second_run_compiles_nothing(pictures, tmp_path):
     assert second["cache_hits"] >= first["cache_misses"]
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     assert run("third.png", "--no-cache") == {"cache_hits": 0, "cache_misses": 0}
+
+
+def test_damaged_programs_are_removed(tmp_path):
+    """Also those of later runs; what was whole at the last look is not read again."""
+    whole = zlib.compress(b"program" * 1000)
+    (tmp_path / "whole-cache").write_bytes(whole)
+    (tmp_path / "half-cache").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty-cache").write_bytes(b"")
+    remove_damaged(tmp_path)
+    assert {path.name for path in tmp_path.glob("*-cache")} == {"whole-cache"}
+    (tmp_path / "whole-cache").write_bytes(whole[:-1] + b"x")
+    remove_damaged(tmp_path)
+    assert not list(tmp_path.glob("*-cache"))
+
+
+def test_a_user_without_a_home_folder(user, monkeypatch, capsys):
+    def homeless(*_, **__):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache.platformdirs, "user_cache_path", homeless)
+    keep_programs(True, "nst-stylize")
+    assert os.environ[ENABLED_VARIABLE] == "false"
+    assert capsys.readouterr().err == "nst-stylize: note: no programs are kept: there is no home folder\n"

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from nst_jax.cli.command import interruptible
+from nst_jax.cli.signals import interruptible
 
 
 def test_the_first_ctrl_c_is_told_and_the_second_does_not_wait(capsys):

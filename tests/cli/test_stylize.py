@@ -117,9 +117,10 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     assert main([*words, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    steps, precision, network, memory = said.out.splitlines()
+    steps, precision, device, network, memory = said.out.splitlines()
     assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
     assert precision == f"precision: {here().precisions('auto', 'vgg19')[0]}"
+    assert device == "device: cpu"
     assert network.startswith("network: vgg19; ")
     assert re.fullmatch(r"memory: about \S+ GiB of \S+ GiB free", memory)
     assert set(tmp_path.iterdir()) == before
@@ -337,7 +338,7 @@ def interrupting(times):
     """A display that presses Ctrl-C at the second step."""
 
     @contextlib.contextmanager
-    def display():
+    def display(schedule):
         def show(progress):
             if progress.step == 2:
                 for _ in range(times):

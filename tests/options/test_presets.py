@@ -302,7 +302,7 @@ def test_masks_are_saved_in_a_preset(words, tmp_path):
         (["--save-preset", "{}/a.toml", "--report", "{}/a.toml"], "--save-preset and --report are both .*a.toml"),
         (["--save-preset", "{}/content.png"], "--save-preset is .*content.png, an input of this run"),
         (["--preset", "{}/good.toml", "--report", "{}/good.toml"], "--report is .*good.toml, an input of this run"),
-        (["--save-preset", "{}/my.toml", "--style", "{}/none.png"], "none.png does not exist"),
+        (["--save-preset", "{}/my.toml", "--palette", "{}/none.png"], "none.png does not exist"),
     ],
 )
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])

@@ -145,7 +145,7 @@ def test_the_pictures_of_a_folder_are_listed_in_one_place():
 
 
 def test_ctrl_c_is_handled_in_one_place():
-    assert {module for module, tree in TREES.items() if "signal" in imports(tree)} == {"cli.command"}
+    assert {module for module, tree in TREES.items() if "signal" in imports(tree)} == {"cli.signals"}
 
 
 def undocumented(tree, prefix=""):

@@ -78,9 +78,9 @@ def listen(event, duration, fun_name="", **_):
     if event.endswith("backend_compile_duration") and "run_chunk" in fun_name:
         compiled.append(len(calls) and calls[-1])
 
-def counted(function, method, stage, chunk):
+def counted(function, method, stage, *rest):
     calls.append(stage.size)
-    compile_stage(function, method, stage, chunk)
+    compile_stage(function, method, stage, *rest)
     calls.append("")
 
 pyramid.compile_stage = counted

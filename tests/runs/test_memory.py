@@ -157,7 +157,17 @@ def test_the_footprint_is_that_of_the_options(tiny, pictures):
     found = plan.gather(*([path] if each else path for each, path in enumerate(pictures)), config)
     machine = dataclasses.replace(here(), platform="gpu")
     expected = Footprint(
-        tiny, ("conv2_1", "conv1_1", "conv1_2"), ((57, 80), (113, 160)), 7, (), 0, 1, "gpu", "xla", "bfloat16"
+        tiny,
+        ("conv2_1", "conv1_1", "conv1_2"),
+        ((57, 80), (113, 160)),
+        7,
+        (),
+        0,
+        1,
+        "gpu",
+        "xla",
+        "bfloat16",
+        paintings=((52, 40),),
     )
     found_of = plan.footprint(config, found.sizes, found, machine, precision="bfloat16")
     assert found_of == expected

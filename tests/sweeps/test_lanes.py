@@ -711,6 +711,18 @@ def arguments(tmp_path, tiny, filters):
     ]  # fmt: skip
 
 
+def with_options(arguments, more):
+    """A command line with further options, which take the place of those that it has of the same name."""
+    groups = {}
+    for word in [*arguments, *more]:
+        if word.startswith("--"):
+            name = word
+            groups[name] = []
+        else:
+            groups[name].append(word)
+    return [word for name, values in groups.items() for word in (name, *values)]
+
+
 @pytest.mark.slow
 def test_the_command(tmp_path, arguments, capsys):
     more = ["--style-layer-sets", "cumulative", "--ratios", "0.1", "1"]
@@ -732,7 +744,7 @@ def test_the_command(tmp_path, arguments, capsys):
 
 def test_layer_sets_on_the_command_line(tmp_path, arguments):
     sets = ["--style-layer-sets", "conv1_1:2,conv2_1:0.5", "conv2_1", "--content-layers", "conv1_2,conv2_1", "conv2_1"]
-    assert door.main([*arguments, *sets]) == 0
+    assert door.main(with_options(arguments, sets)) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(entry["config"]["content_layers"], entry["config"]["style_layers"]) for entry in results] == [
         (["conv1_2", "conv2_1"], ["conv1_1:2", "conv2_1:0.5"]),
@@ -748,7 +760,7 @@ def test_no_layers_on_the_command_line(tmp_path, arguments):
 
     def losses(name, more):
         arguments[arguments.index("--output") + 1] = str(tmp_path / name)
-        assert door.main([*arguments, "--init", "noise", *more]) == 0
+        assert door.main(with_options(arguments, ["--init", "noise", *more])) == 0
         return [entry["losses"] for entry in json.loads((tmp_path / name / "results.json").read_text())]
 
     both = losses("textures", ["--content-layers", "--style-layer-sets", "cumulative"])
@@ -781,7 +793,7 @@ def test_no_layers_on_the_command_line(tmp_path, arguments):
     ],
 )
 def test_mistakes_get_one_line(tmp_path, arguments, capsys, more, message):
-    assert door.main([*arguments, *more]) == 2
+    assert door.main(with_options(arguments, more)) == 2
     told = capsys.readouterr()
     lines = told.err.strip().splitlines()
     assert len(lines) == 1
@@ -818,6 +830,22 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, arguments, capsys, monkeypatch)
     told = capsys.readouterr()
     assert "4 of 4 lanes" in told.out
     assert "1 x 2 lanes at once" in told.err
+
+
+def test_a_damaged_lane_is_run_anew_and_is_the_same(tmp_path, arguments):
+    """In the batch in which it was, though the others of it are finished."""
+    more = ["--ratios", "0.1", "1", "2", "4", "8", "--lanes-at-once", "3"]
+    assert door.main([*arguments, *more]) == 0
+    folder = tmp_path / "out"
+    assert json.loads((folder / "sweep.json").read_text())["batch"] == 3
+    before = {lane: images.load_image(folder / f"lane-{lane:03d}.png").pixels for lane in range(5)}
+    (folder / "lane-001.png").write_bytes((folder / "lane-001.png").read_bytes()[:300])
+    (folder / "lane-004.json").write_text('{"config": {}, "inputs": [], "ended": "", "losses": 1, "trace": 2}')
+    kept = (folder / "lane-000.png").stat().st_mtime_ns
+    assert door.main([*arguments, *more[:-2], "--resume"]) == 0
+    assert (folder / "lane-000.png").stat().st_mtime_ns == kept
+    for lane, pixels in before.items():
+        np.testing.assert_array_equal(images.load_image(folder / f"lane-{lane:03d}.png").pixels, pixels)
 
 
 @pytest.mark.slow

@@ -1,0 +1,65 @@
+"""The files that a run may write, checked before it starts: none of them is an input, another output or a device."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst_jax.errors import NSTError
+from nst_jax.files import is_there
+
+
+def check_outputs(
+    outputs: dict[str, Path | None], sources: dict[str, Sequence[Path | None]], changed: Sequence[str] = ()
+) -> None:
+    """Raises NSTError, before any work, for an output that cannot be written or would take the place of something.
+
+    Args:
+      outputs: the files that are to be written, by their options.
+      sources: the inputs, by their options; None for what is not given.
+      changed: pairs "OUTPUT INPUT" of options that may be the same file, which is then changed.
+    """
+    targets = {option: target for option, target in outputs.items() if target}
+    there = {option: [one for one in paths if one and is_there(one)] for option, paths in sources.items()}
+    for option, target in targets.items():
+        exists = is_there(target)
+        kept = [one for source, paths in there.items() if f"{option} {source}" not in changed for one in paths]
+        if exists and any(os.path.samefile(one, target) for one in kept):
+            raise NSTError(f"{option} is {target}, an input of this run: give another name")
+        if target.is_dir() or not target.absolute().parent.is_dir():
+            raise NSTError(f"{option} is {target}: give a file in a folder that exists")
+        if exists and not target.is_file():
+            raise NSTError(f"{option} is {target}, which is no ordinary file: give another name")
+    for (first, path), (second, other) in itertools.combinations(targets.items(), 2):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise NSTError(f"{second} and {first} are both {other}: give two names")
+
+
+def preview_path(output: Path, step: int) -> Path:
+    """Where the picture after so many steps is kept: ``out.png`` gives ``out-000050.png``."""
+    return output.with_name(f"{output.stem}-{step:06d}{output.suffix}")
+
+
+def check_previews(output: Path, every: int, others: dict[str, Sequence[Path | None]]) -> None:
+    """Raises NSTError where a preview, every so many steps, would take the place of one of ``others``, by option."""
+    if not every:
+        return
+    folder = output.absolute().parent
+    name = re.compile(rf"{re.escape(output.stem)}-(\d{{6,}}){re.escape(output.suffix)}", re.IGNORECASE)
+
+    def is_preview(entry: str) -> bool:
+        found = name.fullmatch(entry)
+        return found is not None and int(found[1]) > 0 and int(found[1]) % every == 0
+
+    there = [folder / entry for entry in os.listdir(folder) if is_preview(entry)]  # also links to elsewhere
+    for option, paths in others.items():
+        for path in filter(None, paths):
+            would_be = is_preview(path.name) and os.path.realpath(path.absolute().parent) == os.path.realpath(folder)
+            if would_be or (path.exists() and any(one.exists() and one.samefile(path) for one in there)):
+                raise NSTError(
+                    f"{option} has {path}, whose name --save-every {every} needs for a preview: give --output another"
+                    " name"
+                )

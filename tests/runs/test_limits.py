@@ -1,0 +1,89 @@
+"""How much memory the system gives: control groups of both versions, on the whole way up; and the end of memory."""
+
+import pytest
+from support import random_filters, smooth_picture
+
+from nst_jax import limits
+from nst_jax.errors import NSTError
+from nst_jax.optim import minimise
+from nst_jax.options.config import Config
+from nst_jax.runs import pyramid, stylize
+
+CONTENT, STYLE = smooth_picture(36, 48, 0), smooth_picture(40, 48, 1)
+
+
+def process(tmp_path, cgroup, mounts):
+    """A folder as /proc/self is."""
+    folder = tmp_path / "proc"
+    folder.mkdir()
+    (folder / "cgroup").write_text(cgroup)
+    (folder / "mountinfo").write_text("".join(f"{number} 1 0:1 {mount}\n" for number, mount in enumerate(mounts)))
+    return folder
+
+
+def group(path, **files):
+    path.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (path / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+def test_the_nearest_limit_on_the_way_up_counts_in_version_2(tmp_path):
+    top = tmp_path / "cgroup"
+    group(top / "job" / "step", memory__max="max", memory__current=10)
+    group(top / "job", memory__max=1000, memory__current=300, memory__stat="anon 5\ninactive_file 100")
+    group(top, memory__max=5000, memory__current=700)
+    folder = process(tmp_path, "0::/job/step\n", [f"/ {top} rw,nosuid - cgroup2 cgroup2 rw"])
+    assert limits._group_bytes(folder) == 1000 - 300 + 100
+    group(top / "job" / "step", memory__high=500)
+    assert limits._group_bytes(folder) == 490
+
+
+def test_the_nearest_limit_on_the_way_up_counts_in_version_1(tmp_path):
+    top = tmp_path / "memory"
+    for path, limit, used in ((top / "a" / "b", 2**63 - 4096, 5), (top / "a", 900, 100), (top, 2**63 - 4096, 9)):
+        group(path, memory__limit_in_bytes=limit, memory__usage_in_bytes=used)
+    cgroup = "4:memory:/a/b\n3:cpu:/\n0::/\n"
+    folder = process(tmp_path, cgroup, [f"/ {top} rw - cgroup cgroup rw,memory", "/ /nowhere rw - cgroup2 cgroup2 rw"])
+    assert limits._group_bytes(folder) == 800
+
+
+def test_a_container_sees_its_own_group_as_the_top(tmp_path):
+    top = tmp_path / "cgroup"
+    group(top, memory__max=1000, memory__current=1)
+    folder = process(tmp_path, "0::/docker/1234\n", [f"/docker/1234 {top} rw - cgroup2 cgroup2 rw"])
+    assert limits._group_bytes(folder) == 999
+    assert limits._group_bytes(tmp_path / "none") is None
+
+
+@pytest.fixture
+def config():
+    return Config(
+        network="slim", size=48, scales=2, steps=2, coarse_steps=(2,), content_layers=("conv1_1",),
+        style_layers=("conv1_1",), precision="float32",
+    )  # fmt: skip
+
+
+def ending_at(monkeypatch, size):
+    """The memory ends at a size, as XLA says it."""
+    original = minimise.minimise
+
+    def ends(method, function, goal, x, **options):
+        if max(x.shape) == size:
+            raise ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 26542080 bytes.")
+        return original(method, function, goal, x, **options)
+
+    monkeypatch.setattr(pyramid.minimise, "minimise", ends)
+
+
+def test_where_the_memory_ends_the_picture_of_the_scale_before_is_kept(config, monkeypatch):
+    ending_at(monkeypatch, 48)
+    found = stylize.stylize(CONTENT, STYLE, config, weights=random_filters("slim"))
+    assert found.image.shape == (18, 24, 3)
+    assert (found.ended, found.steps, found.losses) == ("out of memory", 2, {})
+    assert "the memory ended; this is the picture of the scale before, 24 x 18 pixels" in found.notes[-1]
+
+
+def test_where_it_ends_at_once_that_is_one_line(config, monkeypatch):
+    ending_at(monkeypatch, 24)
+    with pytest.raises(NSTError, match="the memory ended, though it was planned with: .* would fit"):
+        stylize.stylize(CONTENT, STYLE, config, weights=random_filters("slim"))
