@@ -179,6 +179,7 @@ def test_names_of_lines_that_end_at_one_place_are_apart():
     ends = [0.4, 0.401, 0.4, 0.9]
     lines = {f"name {at}": [curve.Point(0, 0.9, 2), curve.Point(1, 0.4, end)] for at, end in enumerate(ends)}
     figure = curve.drawing(lines, 0.3)
+    figure.draw_without_rendering()
     boxes = [text.get_window_extent(one) for one in figure.axes[0].texts if one.get_text() in lines]
     assert len(boxes) == 4
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
