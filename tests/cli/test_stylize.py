@@ -228,7 +228,7 @@ BAD_OPTIONS = [
     ({"style_layers": ["relu1_1"]}, "unknown layer 'relu1_1': the layers of vgg19 are conv1_1"),
     ({"content_layers": ["conv4_2:x"]}, "--content-layers has 'conv4_2:x': write NAME:WEIGHT"),
     ({"content_layers": ["conv4_2:-1"]}, "--content-layers conv4_2 is -1.0"),
-    ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+    ({"preset": "monet"}, "unknown preset 'monet': choose one of default, nst_jax-0.1, gatys2015, gatys2016"),
     ({"optimizer": "sgd"}, r"choice 'sgd' for argument '--optimizer'. Expected one of \('lbfgs', 'adam'\); nst-"),
     ({"pooling": "median"}, r"choice 'median' for argument '--pooling'. Expected one of \('avg', 'max'\);"),
     ({"keep_colors": "hue"}, "choice 'hue' for argument '--keep-colors'. Expected one of .'none', 'luminance', 'chol"),
