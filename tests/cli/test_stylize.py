@@ -67,7 +67,7 @@ def test_it_writes_a_picture_and_a_report(arguments, tmp_path, capsys):
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 1
     assert said.out.startswith(f"{tmp_path / 'out.png'}: 4 steps in ")
-    assert re.search(r"^step 1/4  48x34  content \S+  style \S+  total \S+  tv \S+$", said.err, re.M)
+    assert re.search(r"^step 1/4  48x34  content \S+  excess \S+  style \S+  total \S+  tv \S+$", said.err, re.M)
     assert re.search(r"^step 4/4 ", said.err, re.M)
     assert images.load_image(tmp_path / "out.png").size == (48, 34)
     told = json.loads((tmp_path / "report.json").read_text())
@@ -118,7 +118,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     said = capsys.readouterr()
     assert said.err == ""
     steps, precision, device, network, memory = said.out.splitlines()
-    assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
+    assert steps == "steps: 68 x 48: 7, 96 x 68: 4; by lbfgs"
     assert precision == f"precision: {here().precisions('auto', 'vgg19')[0]}"
     assert device == "device: cpu"
     assert network.startswith("network: vgg19; ")

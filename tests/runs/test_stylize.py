@@ -304,13 +304,14 @@ def test_a_loss_that_is_not_finite_ends_with_the_best_picture():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["default", "gatys2015", "gatys2016"])
+@pytest.mark.parametrize("name", ["default", "nst_jax-0.1", "gatys2015", "gatys2016"])
 def test_every_preset_runs(name):
     config = dataclasses.replace(preset(name), network="vgg19", size=48, style_size=52, steps=2, history=3)
     result = run(config=config)
     assert result.image.shape == CONTENT.shape
     assert result.config == config.for_network("vgg19")
     assert result.trace[1]["total"] != result.trace[0]["total"]
+    assert ("excess" in result.losses) == (config.tv_excess > 0) == (name == "default")
 
 
 def test_inputs_are_told(pictures):
