@@ -27,7 +27,8 @@ from nst_jax.options.config import Config
 def told(key):
     return 1024 * int(re.search(rf"{key}:\\s*(\\d+)", open("/proc/self/status").read())[1])
 
-config = Config(network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]), precision=sys.argv[5])
+config = Config(sys.argv[6], network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]))
+config = dataclasses.replace(config, precision=sys.argv[5])
 way = {"refine": True} if sys.argv[4] == "refined" else {"scales": 1}
 config = dataclasses.replace(config, steps=2, coarse_steps=(2,), **way)
 weights = vgg.random_weights(config.network)
