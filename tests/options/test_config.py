@@ -43,11 +43,11 @@ def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
     weights = [told.style_layer_weights[tap] for tap in FIVE]
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
-    for network in ("vgg19", "vgg16", "slim"):  # alike for all
+    for network, content, coarse in (("vgg19", 0.008, 20), ("vgg16", 0.008, 20), ("slim", 0.002, 30)):
         complete = told.for_network(network)
-        assert (complete.content_weight, complete.style_weight, complete.tv_weight) == (0.004, 1.0, 0.1)
+        assert (complete.content_weight, complete.style_weight, complete.tv_weight) == (content, 1.0, 0.1)
         assert (complete.tv_chroma, complete.style_octaves) == (1, 1)
-        assert (complete.coarsest, complete.coarse_steps) == (64, (20,))
+        assert (complete.coarsest, complete.coarse_steps) == (64, (coarse,))
 
 
 def test_the_former_default_has_a_name_and_its_numbers():
