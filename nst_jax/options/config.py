@@ -70,8 +70,9 @@ class Config(metaclass=_FromPreset):
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
-    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
-    crowson and spst (two other tools), crowson-gram (the first as it was until 2023), or a .toml file of one's own"""
+    """where the defaults come from: default, nst_jax-0.1 (what that was), gatys2015 (the paper), gatys2016 (its
+    authors' released code), crowson and spst (two other tools), crowson-gram (the first as it was until 2023), or a
+    .toml file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -286,6 +287,11 @@ class Config(metaclass=_FromPreset):
             "tv_weight": self.tv_weight or 0.0,
             "tv_excess": self.tv_excess,
         }
+
+    @property
+    def needs_toned(self) -> bool:
+        """Whether the photograph is needed in the paintings' colours."""
+        return self.detail > 0 or self.init == "palette" or self.content_colors == "painting"
 
     def for_network(self, network: str) -> Complete:
         """The same for a network, with its own values of what is not given, and wrapping if tileable."""

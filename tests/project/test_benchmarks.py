@@ -178,10 +178,10 @@ def two():
 @pytest.mark.parametrize(
     ("network", "name", "channels_last"),
     [
-        ("vgg19", "default", False),
+        ("vgg19", "nst_jax-0.1", False),
         ("vgg19", "gatys2016", True),
         ("stand-in", "gatys2015", False),
-        ("stand-in", "default", True),
+        ("stand-in", "nst_jax-0.1", True),
     ],
 )
 def test_ours_and_pytorchs_objective_and_gradient_are_the_same(narrow_vgg, stand_in, two, network, name, channels_last):
@@ -190,7 +190,7 @@ def test_ours_and_pytorchs_objective_and_gradient_are_the_same(narrow_vgg, stand
     photograph, painting = two
     held, taps = random_filters(network), {"content_layers": ("conv2_1",), "style_layers": ("conv1_1:2", "conv2_1")}
     changes = (
-        {"network": network} | (taps if network == stand_in else {}) | (variants.PLAIN if name == "default" else {})
+        {"network": network} | (taps if network == stand_in else {}) | (variants.PLAIN if name == "nst_jax-0.1" else {})
     )
     config = variants.float32(dataclasses.replace(preset(name), **changes))
     ours = contenders.objective_of(held, photograph, painting, config)
@@ -222,7 +222,7 @@ def test_against_torch_compares_the_lowest_losses(tmp_path, pair, narrow_vgg, mo
 def test_pytorchs_lbfgs_runs_in_either_layout(narrow_vgg, variant):
     from benchmarks.torch_reference import TorchObjective, TorchRun
 
-    config = dataclasses.replace(preset("default"), network="vgg19", size=48, **variants.PLAIN)
+    config = variants.plain("vgg19", 48)
     pictures = smooth_picture(36, 48, 0), smooth_picture(40, 48, 1)
     run = TorchRun(TorchObjective(random_filters("vgg19"), *pictures, config, variants.TORCH[variant]), pictures[0], 6)
     run.turn()
