@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nst_jax.choices import check_whole
+from nst_jax.choices import METADATA, Metadata, check_choice, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
@@ -50,6 +50,8 @@ class Reproduce:
     """continue what is in the output folder"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    metadata: Metadata = "full"
+    """what the pictures say of their making: full; short, which names no file; or none"""
     no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
@@ -57,6 +59,7 @@ class Reproduce:
         """Raises NSTError for a value that cannot be used."""
         figure(self.figure)
         check_whole("lanes_at_once", self.lanes_at_once, 0)
+        check_choice("metadata", self.metadata, METADATA)
         self.config()
 
     def config(self) -> Config:
@@ -85,7 +88,8 @@ def command(arguments: Sequence[str]) -> int:
     height, width = prepared.sizes[-1]
     text = paragraphs(wanted, prepared.union, origin_of(prepared.weights, prepared.precision), (width, height))
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
-    return run_lanes(folder.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
+    gallery = folder.Gallery(output, prepared, layout, resume=options.resume, metadata=options.metadata)
+    return run_lanes(gallery, options.lanes_at_once, PROGRAM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

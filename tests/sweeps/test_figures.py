@@ -147,7 +147,8 @@ def arguments(tmp_path, narrow_vgg):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig1-content", "fig2", "fig3", "initialisation", "texture"])
 def test_the_command(tmp_path, arguments, capsys, name):
-    assert door.main([name, *arguments]) == 0
+    assert door.main([name, *arguments, "--metadata", "none"]) == 0
+    assert images.read_metadata(tmp_path / "out" / "lane-000.png") == {}
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     lanes, _ = reproduce.figure(name).runs(BASE, ["painting"])
     assert len(results) == len(lanes)
