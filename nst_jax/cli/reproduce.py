@@ -14,7 +14,7 @@ from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
 from nst_jax.options.config import Config
-from nst_jax.sweeps.figures import base_config, check_pictures, figure, paragraphs
+from nst_jax.sweeps.figures import base_config, check_layers, check_pictures, figure, paragraphs
 
 PROGRAM = "nst-reproduce"
 
@@ -78,6 +78,9 @@ def command(arguments: Sequence[str]) -> int:
     output = options.output or Path(options.figure)
     lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
 
+    from nst_jax.networks.weights_file import network_in_use
+
+    check_layers(options.figure, lanes, network_in_use(options.network, options.weights))
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax.runs.result import origin_of  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps import folder

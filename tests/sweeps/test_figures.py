@@ -183,7 +183,10 @@ def test_the_command(tmp_path, arguments, capsys, name):
         ),
         (lambda rest: ["texture", *rest[4:]], "texture needs copies of its pictures: give --styles FILE ... with The"),
         (lambda rest: ["fig3", *rest, "--resume"], "holds no sweep"),
-        (lambda rest: ["texture", *(word if word != "vgg19" else "slim" for word in rest)], "slim"),
+        (
+            lambda rest: ["texture", *(word if word != "vgg19" else "slim" for word in rest)],
+            "texture is of layers that slim lacks (pool1, pool2, pool3, pool4): it needs VGG-19, whose weights you get",
+        ),
     ],
 )
 def test_mistakes_get_one_line(tmp_path, arguments, capsys, changed, message):
