@@ -118,8 +118,8 @@ class Config(metaclass=_FromPreset):
     """longest side in pixels that the coarsest of the automatic sizes has at least; by default 64, with another loss
     than wasserstein and another network than slim 128"""
     coarse_steps: tuple[int, ...] | None = None
-    """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with another loss
-    than wasserstein 80, and then with slim 150"""
+    """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with slim 30, with
+    another loss than wasserstein 80 and 150"""
     refine: bool = False
     """take the steps of all sizes with slim, some seven times as fast, and then --steps at the full size with the
     network"""
@@ -346,7 +346,7 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.004,
+            "content_weight": 0.008,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
@@ -355,13 +355,13 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "coarse_steps": (20,),
         },
         {
-            "content_weight": 0.004,
+            "content_weight": 0.002,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
             "style_octaves": 1,
             "coarsest": 64,
-            "coarse_steps": (20,),
+            "coarse_steps": (30,),
         },
     ),
     "normalized": (

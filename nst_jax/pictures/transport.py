@@ -8,7 +8,8 @@ That map is steep where the photograph has many pixels of nearly one colour: it 
 the blocks and grain that 8 bits and JPEG left there. So it is made smooth over the picture by a guided filter (He, Sun
 and Tang 2013): in each window the shifts are those of the linear function A x + b of the colours x that is nearest to
 them, with ``RIDGE`` · |A|² added to the mean square. Where the window has edges, its function follows them; where it
-varies by less than √``RIDGE``, all of it moves alike.
+varies by less than √``RIDGE``, all of it moves alike. That is done to the colours alone: light and dark keep the map's
+own steps, faint as they are, for the strokes that are painted grow from them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def in_colors_of(
         count is moved too, but moves nothing.
       wrap: whether the picture tiles: then the smoothing goes on at the other side.
 
-    The same arguments give the same picture. 0.6 s at 512 pixels; the time grows by 0.5 µs a pixel beyond ``MOST``.
+    The same arguments give the same picture. 1 s at 512 pixels; the time grows by 2.5 µs a pixel beyond ``MOST``.
     """
     parts = np.asarray([1.0] * len(targets) if shares is None else shares, float)
     counts = np.diff(np.round(SAMPLE * np.cumsum(parts / parts.sum())).astype(int), prepend=0)
@@ -66,15 +67,16 @@ def in_colors_of(
         scale = (MOST / (height * width)) ** 0.5
         size = max(1, int(height * scale)), max(1, int(width * scale))
         small, seen = reduced(small, *size), reduced(seen, *size)
-    linear, constant = _guided(small, _all_moved(small, moves) - small, seen, wrap)
+    linear, constant = _guided(small, _moved_by_all(small, moves) - small, seen, wrap)
     found = np.empty((height, width, 3), np.float32)
     rows = max(1, MOST // width)
     for start in range(0, height, rows):
         part = pixels[start : start + rows].astype(np.float32)
         strip = start, start + len(part), height
         own_linear, own_constant = (_enlarged(each, strip, width, wrap) for each in (linear, constant))
-        shift = np.einsum("hwi,hwij->hwj", part, own_linear) + own_constant
-        found[start : start + rows] = np.clip(part + shift, 0, 1)
+        smooth = np.clip(part + np.einsum("hwi,hwij->hwj", part, own_linear) + own_constant, 0, 1)
+        lighter = _moved_by_all(part, moves).mean(-1, keepdims=True) - smooth.mean(-1, keepdims=True)
+        found[start : start + rows] = np.clip(smooth + lighter, 0, 1)
     return found
 
 
@@ -102,7 +104,7 @@ def _moves(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[np.ndarray, np.nd
     return moves
 
 
-def _all_moved(pixels: np.ndarray, moves: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _moved_by_all(pixels: np.ndarray, moves: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """A picture [H, W, 3] after all the moves, clipped to [0, 1]."""
     colours = pixels.reshape(-1, 3)
     found = np.empty_like(colours)
