@@ -76,11 +76,10 @@ def command(arguments: Sequence[str]) -> int:
     content = options.content if wanted.content else None
     styles = list(options.styles) if wanted.styles else []
     output = options.output or Path(options.figure)
-    lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
-
     from nst_jax.networks.weights_file import network_in_use
 
-    check_layers(options.figure, lanes, network_in_use(options.network, options.weights))
+    check_layers(options.figure, network_in_use(options.network, options.weights))
+    lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax.runs.result import origin_of  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps import folder

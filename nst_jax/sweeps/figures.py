@@ -233,8 +233,9 @@ def check_pictures(name: str, content: Path | None, styles: Sequence[Path]) -> N
         raise NSTError(f"{name} needs copies of its pictures: give {'; and '.join(missing)}")
 
 
-def check_layers(name: str, lanes: Sequence[Lane], network: str) -> None:
+def check_layers(name: str, network: str) -> None:
     """Raises NSTError where a figure is of layers that a network lacks, as ``slim`` does some."""
+    lanes, _ = figure(name).runs(base_config(network="vgg19"), [""])
     named = [layer for lane in lanes for layer in (*lane.config.content_layers, *lane.config.style_layers)]
     lacking = [layer for layer in dict.fromkeys(named) if layer not in layers.tap_names(network)]
     if lacking:
