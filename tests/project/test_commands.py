@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 from support import smooth_picture
 
@@ -27,13 +26,12 @@ def commands(text):
 
 
 def make_pictures(words):
-    """The pictures that a command reads, in the present folder; a mask's left half is white."""
+    """The pictures that a command reads, in the present folder. What is no photograph is a mask of the left half."""
+    halves = {"coded.png": ((0, 0, 1), (0, 1, 0)), "all_but_the_dress.png": (0, 1)}
     for number, name in enumerate(re.findall(r"\S+\.(?:jpg|png)", words)):
         pixels = smooth_picture(48, 64, number)
         if name.endswith(".png"):
-            pixels = np.zeros((48, 64, 3), np.float32)
-            pixels[:, :32] = (0, 0, 1) if name == "coded.png" else 1
-            pixels[:, 32:] = (0, 1, 0) if name == "coded.png" else 0
+            pixels[:, :32], pixels[:, 32:] = halves.get(name, (1, 0))
         if not Path(name).exists():
             images.save_image(name, pixels)
 
