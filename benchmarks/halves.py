@@ -36,6 +36,7 @@ REPORT = (
     ("victoria_falls_sunset", "wikiart_aivazovsky_sea"),
     ("garden_gate", "monet_woman_with_parasol"),
 )
+HALVES = {"choose": CHOOSE, "report": REPORT}
 #: All photographs and paintings to choose with, also for training; every other one is the second half's.
 CHOOSE_CONTENT = tuple(
     [

@@ -79,6 +79,12 @@ def check_same(ours: float, torchs: float) -> None:
         raise SystemExit(f"the two objectives differ at the start, {ours:.6g} and {torchs:.6g}: nothing is compared")
 
 
+def mean_of(rows: Iterable[Row], key: str) -> float | None:
+    """The mean of a column, without the rows that have no number there; None where none has."""
+    values = [value for row in rows if isinstance(value := row.get(key), int | float)]
+    return statistics.fmean(values) if values else None
+
+
 def median_of(rows: Iterable[Row], key: str) -> float | None:
     """The median of a column, without the rows that have no number there; None where none has."""
     values = [value for row in rows if isinstance(value := row.get(key), int | float)]
@@ -93,7 +99,7 @@ def last_steps(trace: list[Row], steps: int | None) -> list[Row]:
 def means_of(rows: Sequence[Row], key: str, names: Sequence[str], measures: Sequence[str]) -> list[Row]:
     """A row for each of ``names``: the means of ``measures`` over the rows that have it at ``key``."""
     return [
-        {key: name, **{each: statistics.fmean(row[each] for row in rows if row[key] == name) for each in measures}}
+        {key: name, **{each: mean_of([row for row in rows if row[key] == name], each) for each in measures}}
         for name in names
     ]
 

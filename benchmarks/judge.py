@@ -38,6 +38,8 @@ from benchmarks.strokes import CROP, PLANES, STEP, Strokes, crops, scales_of
 from nst_jax.pictures import images
 
 MEASURES = ("strokes", "structure", "colours", "chroma_grain")
+#: The control that sets the floor.
+FLOOR = "the painting's crops, mean"
 #: Windows of the structure, their deviation in pixels, and its variance C of the lightness, (1/100)².
 WINDOWS, GRAIN = (1.5, 3, 6, 12), 1e-4
 #: Directions in RGB along which colours are compared, and quantiles along each.
@@ -72,6 +74,12 @@ class Judge:
         """The means over the painting's own crops: no result need be nearer to the painting."""
         grain = [chroma_grain(crop) / self.grain for crop in crops(self.painting)]
         return {"strokes": self.strokes.floor, "chroma_grain": float(np.mean(grain))}
+
+    def controls(self) -> list[Row]:
+        """The rows of the controls, by ``picture``, the floor last."""
+        pictures = controls(self.photograph, self.painting)
+        rows = [{"picture": name, **self(each)} for name, each in pictures.items()]
+        return [*rows, {"picture": FLOOR, **self.floor()}]
 
 
 def structure(picture: np.ndarray, photograph: np.ndarray) -> float:
@@ -167,8 +175,7 @@ def controls(photograph: np.ndarray, painting: np.ndarray) -> dict[str, np.ndarr
 def judged(photograph: np.ndarray, painting: np.ndarray, results: dict[str, np.ndarray]) -> list[Row]:
     """The rows of a table: results by their names, the controls, and the means over the painting's crops."""
     judge = Judge(photograph, painting)
-    rows = [{"picture": name, **judge(picture)} for name, picture in (results | controls(photograph, painting)).items()]
-    return [*rows, {"picture": "the painting's crops, mean", **judge.floor()}]
+    return [{"picture": name, **judge(picture)} for name, picture in results.items()] + judge.controls()
 
 
 def photograph_at(content: str, shape: Sequence[int]) -> np.ndarray:

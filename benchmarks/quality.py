@@ -1,17 +1,26 @@
-"""The presets side by side, judged under VGG-19 over several scales: is the default the one that one would keep?
+"""The presets side by side, judged without a network and under VGG-19: is the default the one that one would keep?
 
     python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
     python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
-    python -m benchmarks quality --presets default --strengths 0.1 0.3 0.5 0.7 0.9    # D against content_rel
+    python -m benchmarks quality --half report --others other_tool=/there/{content}-{style}-256.png     # beside others
+    python -m benchmarks quality --half choose --presets default --strengths 0.1 0.3 0.5 0.7 0.9 --curve curve.svg
     python -m benchmarks quality --size 320 --evaluations 60 --pair examples/townhouses.jpg examples/swirls.jpg \\
         --pair examples/landscape.jpg examples/woodcut.jpg --sheet docs/quality.jpg     # the picture of docs/quality.md
 
-Per picture, under VGG-19 with average pooling:
+Per picture, without a network, with controls in each pair's table (``python -m benchmarks judge --help`` says more):
+
+- *strokes*, lower is nearer to the painting; *structure*, higher keeps more of the photograph; *colours*, lower is
+  nearer to the painting's;
+- *chroma grain*: median absolute 4-neighbour Laplacian of the picture minus its grey version, over the painting's.
+
+Under VGG-19 with average pooling, where its weights are installed:
 
 - *D*, style over scales: the mean over the picture at full, half and quarter size, and over the five style layers, of
   ‖G − A‖ / ‖A‖, the painting reduced alike; 0 is the painting's statistics;
-- *content_rel*: L_content of the result over L_content of uniform noise; 0 is the photograph;
-- *chroma grain*: median absolute 4-neighbour Laplacian of the picture minus its grey version, over the painting's;
+- *content_rel*: L_content of the result over L_content of uniform noise; 0 is the photograph.
+
+And of the run:
+
 - *cost*: evaluations of loss and gradient, each counted by its pixels over those of the full size.
 """
 
@@ -22,19 +31,22 @@ import dataclasses
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import curve, judge, slim
+from benchmarks.entries import Pair, add_pairs, kept, named, others_of, pairs_of, title
 from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import pictures
-from benchmarks.slim import ALL_PAIRS, Judge, changed
 from nst_jax.losses import formulas, statistics
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
-from nst_jax.networks.weights_file import find_weights
+from nst_jax.networks.weights_file import find_weights, network_in_use, weights_folder
 from nst_jax.options.config import Config
 from nst_jax.options.preset_table import PRESET_CHANGES
 from nst_jax.options.presets import preset
@@ -44,7 +56,7 @@ from nst_jax.runs import scales
 from nst_jax.runs.start import cover
 from nst_jax.runs.stylize import stylize
 
-MEASURES = ("D", "D_full", "D_half", "D_quarter", "content_rel", "chroma_grain", "cost", "seconds")
+UNDER_VGG = ("D", "D_full", "D_half", "D_quarter", "content_rel")
 SCALES = {"D_full": 1, "D_half": 2, "D_quarter": 4}
 
 
@@ -54,11 +66,12 @@ class ScaleJudge:
     def __init__(self, teacher: Weights, photograph: np.ndarray, painting: np.ndarray) -> None:
         self.net = network(teacher)
         self.wanted = {name: self.grams(painting, factor) for name, factor in SCALES.items()}
-        self.rest = Judge(teacher, photograph, painting)
+        self.rest = slim.Judge(teacher, photograph, painting)
 
     def __call__(self, image: np.ndarray) -> Row:
         found = {name: distance(self.grams(image, factor), self.wanted[name]) for name, factor in SCALES.items()}
         rest = self.rest(image)
+        del rest["chroma_grain"]  # the judge without a network tells it
         return {"D": float(np.mean(list(found.values()))), **found, **rest}
 
     def grams(self, image: np.ndarray, factor: int) -> dict[str, Any]:
@@ -104,68 +117,174 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aspect", type=float, help="cut photographs to this width over height: then all share the compiled programs"
     )
-    parser.add_argument("--pairs", type=int, default=8, help="how many of the pairs, from the first")
-    parser.add_argument("--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"), help="files instead of those")
+    add_pairs(parser)
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
+    parser.add_argument("--network", choices=("vgg19", "slim"), default="vgg19", help="what paints")
     parser.add_argument("--strengths", nargs="+", type=float, metavar="S", help="each preset with each of these")
     parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other options for all presets")
-    parser.add_argument("--folder", type=Path, help="where to keep the pictures; those there are not made again")
+    parser.add_argument(
+        "--others",
+        action="append",
+        default=[],
+        metavar="NAME=PATTERN",
+        help="pictures that another tool made, to be judged like the presets: files with {content} and {style} in the"
+        " pattern, such as other/{content}-{style}.png; pairs without such a file have no row of it",
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where to keep the pictures, those of others too; what is there is not made again"
+    )
     parser.add_argument("--sheet", help="a picture of all results")
+    parser.add_argument(
+        "--curve",
+        metavar="FILE",
+        help="a drawing of strokes against structure as the strength moves, such as curve.svg",
+    )
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
-    """All pairs with all presets: the table, which it prints, the means, and the contact sheet."""
-    teacher = find_weights("vgg19")
+    """All pairs with all presets: the tables, which it prints, the means, the contact sheet and the curve."""
+    if options.curve:
+        curve.check(options.curve, options.strengths)
     asked = configs(options)
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    inputs = {pair: inputs_of(pair, options.size, options.aspect) for pair in pairs_of(options)}
+    others = others_of(options.others, {pair: photograph for pair, (photograph, _) in inputs.items()}, asked)
+    weights = find_weights(options.network)
+    teacher = weights if options.network == "vgg19" else judging_weights()
+    measures = (*(UNDER_VGG if teacher else ()), *judge.MEASURES, "cost", "seconds")
     rows: list[Row] = []
+    controls: list[Row] = []
     cells: list[list[Cell]] = []
-    for pair in options.pair or ALL_PAIRS[: options.pairs]:
-        photograph, painting = pictures(*pair, options.size)
-        content, style = (Path(one).stem for one in pair)
-        if options.aspect:
-            photograph = cover(photograph, round(options.size / options.aspect), options.size)
-        judge = ScaleJudge(teacher, photograph, painting)
-        cells.append([Cell(photograph, content), Cell(painting, style)])
-        for name, config in asked.items():
-            if options.evaluations:
-                config = at_cost(config, options.evaluations, photograph)
-            image, seconds = made(options.folder, f"{content}.{style}.{name}", photograph, painting, config, teacher)
-            told = {"content": content, "style": style, "preset": name}
-            rows.append(told | judge(image) | {"cost": cost(config, photograph), "seconds": seconds})
-            cells[-1].append(Cell(image, f"{name}: D {rows[-1]['D']:.3f}, content {rows[-1]['content_rel']:.2f}"))
-            print(table(rows[-1:], ("content", "style", "preset", *MEASURES)), file=sys.stderr, flush=True)
-    means = means_of(rows, "preset", list(asked), MEASURES)
-    print("means\n" + table(means, ("preset", *MEASURES)))
+    for pair, (photograph, painting) in inputs.items():
+        free = judge.Judge(photograph, painting)
+        under_vgg = ScaleJudge(teacher, photograph, painting) if teacher else None
+        cells.append([Cell(photograph, named(pair)["content"]), Cell(painting, named(pair)["style"])])
+        ours: list[Row] = []
+        for name, image, run in results_of(pair, inputs[pair], asked, others, weights, options):
+            figures = (under_vgg(image) if under_vgg else {}) | free(image)
+            ours.append({**named(pair), "preset": name, **figures, **run})
+            caption = f"{name}: strokes {figures['strokes']:.2f}, structure {figures['structure']:.2f}"
+            cells[-1].append(Cell(image, caption))
+            print(f"{title(pair)}, {caption}", file=sys.stderr, flush=True)
+        known = free.controls()
+        print(f"{title(pair)}\n{beside_controls(ours, known, measures)}\n", flush=True)
+        rows += ours
+        controls += [named(pair) | row for row in known]
+    names = [*asked, *others]
+    means = means_over(rows, names, measures)
+    known = means_of(controls, "picture", [row["picture"] for row in known], judge.MEASURES)
+    print(f"means\n{beside_controls(means, known, ('pairs', *measures))}")
+    shared = shared_means(rows, names, measures)
+    for name, told in shared.items():
+        print(f"\nmeans over the pairs of {name}\n{table(told, ('preset', 'pairs', *measures))}")
     if options.sheet:
         images.save_image(options.sheet, contact_sheet(cells, title="The presets"))
-    return {"rows": rows, "means": means}
+    if options.curve:
+        curve.draw(options.curve, curve_lines(options, means), floor=known[-1]["strokes"])
+    return {"rows": rows, "controls": controls, "means": means, "shared": shared}
+
+
+def inputs_of(pair: Pair, size: int, aspect: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """A pair's photograph, cut where an aspect is asked for, and its painting; each [H, W, 3]."""
+    photograph, painting = pictures(*pair, size)
+    return cover(photograph, round(size / aspect), size) if aspect else photograph, painting
+
+
+def results_of(
+    pair: Pair,
+    inputs: tuple[np.ndarray, np.ndarray],
+    asked: dict[str, Config],
+    others: dict[str, dict[Pair, np.ndarray]],
+    weights: Weights,
+    options: argparse.Namespace,
+) -> Iterator[tuple[str, np.ndarray, Row]]:
+    """A pair's results, with their names and, for our runs, their cost and seconds: first ours, then the others'."""
+    for name, config in asked.items():
+        if options.evaluations:
+            config = at_cost(config, options.evaluations, inputs[0])
+        path = kept(options.folder, pair, name) if options.folder else None
+        image, seconds = made(path, *inputs, config, weights)
+        yield name, image, {"cost": cost(config, inputs[0]), "seconds": seconds}
+    for name, theirs in others.items():
+        if pair in theirs:
+            if options.folder:
+                images.save_image(kept(options.folder, pair, name), theirs[pair])
+            yield name, theirs[pair], {}
+
+
+def judging_weights() -> Weights | None:
+    """VGG-19's where they are installed; else None, and a note of what is left out."""
+    if network_in_use() == "vgg19":
+        return find_weights("vgg19")
+    print(f"{', '.join(UNDER_VGG)} are left out: no weights for vgg19 in {weights_folder()}", file=sys.stderr)
+    return None
+
+
+def beside_controls(rows: Sequence[Row], controls: Sequence[Row], measures: Sequence[str]) -> str:
+    """A table of results and, below them, of controls, which have only the figures of the judge without a network."""
+    return table([*rows, *({"preset": row["picture"]} | row for row in controls)], ("preset", *measures))
+
+
+def means_over(rows: Sequence[Row], names: Sequence[str], measures: Sequence[str]) -> list[Row]:
+    """The means of each of ``names``, and over how many pairs."""
+    counts = Counter(row["preset"] for row in rows)
+    return [row | {"pairs": counts[row["preset"]]} for row in means_of(rows, "preset", names, measures)]
+
+
+def shared_means(rows: Sequence[Row], names: Sequence[str], measures: Sequence[str]) -> dict[str, list[Row]]:
+    """For each name that has not all pairs, the means over those it has, of all names that have them, too."""
+    pairs = {name: {(row["content"], row["style"]) for row in rows if row["preset"] == name} for name in names}
+    every = set().union(*pairs.values())
+    told = {}
+    for name, fewer in pairs.items():
+        if fewer != every:
+            chosen = [row for row in rows if (row["content"], row["style"]) in fewer]
+            told[name] = means_over(chosen, [each for each in names if pairs[each] >= fewer], measures)
+    return told
+
+
+def curve_lines(options: argparse.Namespace, means: Sequence[Row]) -> dict[str, list[curve.Point]]:
+    """Of each preset, the means' structure and strokes at each strength, in order."""
+    found = {row["preset"]: row for row in means}
+    lines: dict[str, list[curve.Point]] = {}
+    for name in options.presets:
+        at = [(strength, found[at_strength(name, strength)]) for strength in sorted(set(options.strengths))]
+        lines[name] = [curve.Point(strength, row["structure"], row["strokes"]) for strength, row in at]
+    return lines
+
+
+def at_strength(name: str, strength: float) -> str:
+    """What a preset is called where several strengths are compared."""
+    return f"{name}-{strength:g}"
 
 
 def configs(options: argparse.Namespace) -> dict[str, Config]:
     """What is compared, complete, by the name of its preset and, where several are asked for, its strength."""
-    asked = {}
+    asked: dict[str, Config] = {}
     for name in options.presets:
-        config = dataclasses.replace(changed(preset(name), options.set), size=options.size).for_network("vgg19")
+        config = dataclasses.replace(slim.changed(preset(name), options.set), size=options.size).for_network(
+            options.network
+        )
         if options.strengths:
-            asked |= {f"{name}-{each:g}": dataclasses.replace(config, strength=each) for each in options.strengths}
+            for each in options.strengths:
+                asked[at_strength(name, each)] = dataclasses.replace(config, strength=each)
         else:
             asked[name] = config
     return asked
 
 
 def made(
-    folder: Path | None, name: str, photograph: np.ndarray, painting: np.ndarray, config: Config, teacher: Weights
+    path: Path | None, photograph: np.ndarray, painting: np.ndarray, config: Config, weights: Weights
 ) -> tuple[np.ndarray, float]:
-    """A run's picture and its seconds; read where the folder has one of the same options."""
+    """A run's picture and its seconds; read where there is one of the same options at ``path``, else kept there."""
     told = json.dumps(config.to_json())
-    path = None if folder is None else folder / f"{name}.png"
     if path is not None and path.exists() and images.read_metadata(path).get("options") == told:
         return images.load_image(path).pixels, float(images.read_metadata(path)["seconds"])
     started = time.perf_counter()
-    image = stylize(photograph, painting, config, weights=teacher).image
+    image = stylize(photograph, painting, config, weights=weights).image
     seconds = time.perf_counter() - started
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         images.save_image(path, image, metadata={"options": told, "seconds": str(seconds)})
     return image, seconds

@@ -14,10 +14,14 @@ from nst_jax.losses.terms import Content
 from nst_jax.networks import vgg
 from nst_jax.networks.vgg import random_weights
 from nst_jax.networks.weights import CAFFE, Weights
+from nst_jax.options.config import Config
 from nst_jax.pictures.images import resize
 
 #: The real networks' widths, and those of the small ones that take their place.
 NARROW = {3: 3, 64: 4, 128: 5, 256: 6, 512: 7}
+
+#: Options whose defaults are the former ones, of Gram matrices: quick, and each at its plainest.
+simple_config = functools.partial(Config, "nst_jax-0.1")
 
 #: ``vgg.network`` as a run on a CPU has it: the few channels of small networks go by strides, wide ones by tiles.
 network = functools.partial(vgg.network, lowering="cpu")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -69,8 +70,9 @@ class Config(metaclass=_FromPreset):
     """How a picture is made. The defaults are those of the preset ``default``."""
 
     preset: str = "default"
-    """where the defaults come from: default, gatys2015 (the paper), gatys2016 (its authors' released code),
-    crowson and spst (two other tools), crowson-gram (the first as it was until 2023), or a .toml file of one's own"""
+    """where the defaults come from: default, nst_jax-0.1 (what that was), gatys2015 (the paper), gatys2016 (its
+    authors' released code), crowson and spst (two other tools), crowson-gram (the first as it was until 2023), or a
+    .toml file of one's own"""
     size: int = 512
     """longest side of the result in pixels"""
     network: str = "auto"
@@ -112,13 +114,14 @@ class Config(metaclass=_FromPreset):
     """steps at the full size, one evaluation of the loss and its gradient each; none: as --coarse-steps goes on"""
     scales: int | Literal["auto"] = "auto"
     """number of sizes, coarse to fine, or auto: from --coarsest on; those too small for the layers are left out"""
-    scale_factor: float = 2.0
-    """how much larger each size is than the one before"""
+    scale_factor: float | None = None
+    """how much larger each size is than the one before; by default the root of 2, with slim or another loss than
+    wasserstein 2"""
     coarsest: int | None = None
     """longest side in pixels that the coarsest of the automatic sizes has at least; by default 64, with another loss
     than wasserstein and another network than slim 128"""
     coarse_steps: tuple[int, ...] | None = None
-    """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with slim 30, with
+    """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with slim 40, with
     another loss than wasserstein 80 and 150"""
     refine: bool = False
     """take the steps of all sizes with slim, some seven times as fast, and then --steps at the full size with the
@@ -222,7 +225,7 @@ class Config(metaclass=_FromPreset):
         check_weight("--tv-excess", self.tv_excess)
         if not 0 <= self.averaging < 1:
             raise NSTError(f"--averaging is {self.averaging}: give a number from 0 to below 1, such as 0.99")
-        if not 1.1 <= self.scale_factor <= 16:
+        if self.scale_factor is not None and not 1.1 <= self.scale_factor <= 16:
             raise NSTError(f"--scale-factor is {self.scale_factor}: give a number from 1.1 to 16")
         for name in ("content_weight", "style_weight", "tv_weight", "tv_chroma"):
             if getattr(self, name) is not None:
@@ -285,6 +288,11 @@ class Config(metaclass=_FromPreset):
             "tv_excess": self.tv_excess,
         }
 
+    @property
+    def needs_toned(self) -> bool:
+        """Whether the photograph is needed in the paintings' colours."""
+        return self.detail > 0 or self.init == "palette" or self.content_colors == "painting"
+
     def for_network(self, network: str) -> Complete:
         """The same for a network, with its own values of what is not given, and wrapping if tileable."""
         own = dict(OWN["wasserstein" if self.loss == "wasserstein" else "normalized"][network == "slim"])
@@ -318,6 +326,7 @@ class Complete(Config):
     tv_weight: float = 0.0
     tv_chroma: float = 1.0
     style_octaves: int = 1
+    scale_factor: float = 2.0
     coarsest: int = 1
     coarse_steps: tuple[int, ...] = (0,)
     more_taps: tuple[str, ...] = ()
@@ -351,6 +360,7 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
             "style_octaves": 1,
+            "scale_factor": math.sqrt(2),
             "coarsest": 64,
             "coarse_steps": (20,),
         },
@@ -360,8 +370,9 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
             "style_octaves": 1,
+            "scale_factor": 2.0,
             "coarsest": 64,
-            "coarse_steps": (30,),
+            "coarse_steps": (40,),
         },
     ),
     "normalized": (
@@ -371,6 +382,7 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "tv_weight": 4.0,
             "tv_chroma": 2.0,
             "style_octaves": 2,
+            "scale_factor": 2.0,
             "coarsest": 128,
             "coarse_steps": (80,),
         },
@@ -380,6 +392,7 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "tv_weight": 2.0,
             "tv_chroma": 1.5,
             "style_octaves": 1,
+            "scale_factor": 2.0,
             "coarsest": 64,
             "coarse_steps": (150,),
         },

@@ -52,7 +52,6 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "pooling": "max",
         "init": "palette",
         "detail": 1.0,
-        "scale_factor": math.sqrt(2),
         "steps": 20,
     },
     # What the default was in version 0.1: Gram matrices without units, at two sizes of the picture.

@@ -117,7 +117,8 @@ class Goals:
             self.contents = [self.content_of(other, visible) for other in others]
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
-        self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in scenes if shown]
+        asked = scenes if shown and config.tv_excess else []
+        self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in asked]
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         check_taps([term for _, term in self.more[0]], config)
         first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more[0])])[0]
@@ -187,7 +188,7 @@ class Goals:
             (weights["style_weight"], painted),
             (weights["tv_weight"], self.smoothness),
         ]
-        if weights["tv_excess"] and self.excesses:
+        if self.excesses:
             terms.append((weights["tv_excess"], self.excesses[style]))
         if config.pixel_range == "bounded" and config.optimizer == "lbfgs":
             unit = unit_loss(weights["content_weight"], content, weights["style_weight"], painted)

@@ -138,13 +138,15 @@ def toned(
     Of several paintings the colours are mixed as ``style_blend`` says; each region of the masks takes its painting's.
     What is in no region keeps its own. Raises NSTError where there is no photograph or no painting.
     """
-    asked = config.detail > 0 or config.init == "palette" or config.content_colors == "painting"
     if photograph is None or not paintings:
         if config.init == "palette":
-            missing = "content" if photograph is None else "style"
-            raise NSTError(f"--init palette gives a photograph a painting's colours, and there is no {missing} picture")
+            missing, start = ("content", "noise") if photograph is None else ("style", "content")
+            raise NSTError(
+                f"--init palette gives a photograph a painting's colours, and there is no {missing} picture:"
+                f" give one, or --init {start}"
+            )
         return None
-    if not asked:
+    if not config.needs_toned:
         return None
     pixels, sources = photograph.pixels, [painting.pixels for painting in paintings]
     if given is None:

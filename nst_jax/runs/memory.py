@@ -39,6 +39,8 @@ FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 PROGRAMS, SCALE = 205 * 2**20, 50 * 2**20
 OCTAVE = {"float32": 60 * 2**20, "bfloat16": 130 * 2**20}
 TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
+#: The same, of a style that is a distribution (``slim`` at 256 px, one size).
+DISTRIBUTION = 320 * 2**20
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -61,6 +63,7 @@ class Footprint:
       precision: of the responses.
       remat: whether responses are computed again instead of kept, see ``Network``.
       paintings: (height, width) of each.
+      distribution: whether the style is one, with the loss "wasserstein".
     """
 
     network: str
@@ -75,6 +78,7 @@ class Footprint:
     precision: Precision = "float32"
     remat: bool = False
     paintings: tuple[tuple[int, int], ...] = ()
+    distribution: bool = False
 
 
 class Plan(NamedTuple):
@@ -154,6 +158,7 @@ def run_bytes(footprint: Footprint) -> int:
     network, precision, scales = footprint.network, footprint.precision, len(footprint.sizes)
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
+    programs += DISTRIBUTION if footprint.distribution else 0
     for row, size in layers.walk(layers.until(network, footprint.taps), *footprint.sizes[-1]):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)

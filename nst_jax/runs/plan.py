@@ -173,6 +173,7 @@ def footprint(
         lowering=machine.lowering,
         precision=precision,
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
+        distribution=config.loss == "wasserstein",
     )
 
 

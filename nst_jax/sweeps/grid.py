@@ -91,7 +91,7 @@ def grid(
         if len(given or ()) > 1 and no_content:
             raise NSTError(f"{name} make no difference without content layers: name some with --content-layers")
     no_style = not any([config.style_layers] if style_layer_sets is None else style_layer_sets)
-    if len(styles) > 1 and no_style and config.init != "style":
+    if len(styles) > 1 and no_style and config.init != "style" and not config.needs_toned:
         raise NSTError("several --style make no difference without style layers: name some with --style-layers")
     for ratio in ratios or ():
         check_weight("one of --ratios", ratio)

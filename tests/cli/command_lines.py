@@ -25,6 +25,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from nst_jax.options.preset_table import PRESET_CHANGES  # noqa: E402
+
 #: Seconds by the clock after which a command line is taken to hang: long, for a machine that is busy with others.
 HANGS = 900
 
@@ -82,6 +84,7 @@ OPTIONS = {
     "tv-weight": values(0, 1, 50, odd=NUMBERS),
     "tv-kind": values("squares", "absolute", "isotropic", "neighbours", odd=("l1",)),
     "tv-chroma": values(1, 3, odd=NUMBERS),
+    "tv-excess": values(0, 0.02, 5, odd=NUMBERS),
     "content-layers": several(LAYERS),
     "style-layers": several(LAYERS, 3),
     "loss": values("normalized", "gatys2015", "gatys2016", "crowson", "wasserstein", odd=("gram",)),
@@ -103,7 +106,7 @@ OPTIONS = {
     "padding": values("zeros", "replicate", "reflect", "wrap", "replicate-first", odd=("x",)),
     "pixel-range": values("free", "bounded", odd=("x",)),
     "precision": values("float32", "bfloat16", "auto", odd=("half",)),
-    "preset": values("default", "gatys2015", "gatys2016", "crowson", "spst", odd=("monet", "none.toml")),
+    "preset": values(*PRESET_CHANGES, odd=("monet", "none.toml")),
     "style-size": values(0, 64, 48, odd=(-1, "x")),
     "style-scale": several(values(1, 0.7, 2, odd=NUMBERS)),
     "style-blend": several(values(1, 2, 0, odd=NUMBERS)),

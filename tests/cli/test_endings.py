@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import smooth_picture
+from support import simple_config, smooth_picture
 
 from nst_jax import files
 from nst_jax.cli import display, pace, streams, stylize
@@ -49,10 +49,9 @@ def line(pictures, tmp_path):
 @pytest.fixture
 def result(tmp_path, tiny):
     """What a run gives that has a long list of inputs, without a run."""
-    from nst_jax.options.config import Config
     from nst_jax.runs.result import Result
 
-    config = Config(network=tiny, content_layers=("conv1_1",), style_layers=("conv1_1",)).for_network(tiny)
+    config = simple_config(network=tiny, content_layers=("conv1_1",), style_layers=("conv1_1",)).for_network(tiny)
     inputs = [
         {"role": "style", "path": f"/home/somebody/{'x' * 90}{number}.png", "sha256": "0" * 64, "size": [9, 9]}
         for number in range(400)
@@ -397,12 +396,11 @@ def test_there_is_a_look_at_every_nth_step_of_a_chunk(monkeypatch):
     """As on an accelerator, where a chunk has many steps, and over stages whose lengths are no multiples."""
     from support import random_filters
 
-    from nst_jax.options.config import Config
     from nst_jax.runs import machine
 
     monkeypatch.setattr(machine, "CHUNK", 5)
     seen = []
-    config = Config(
+    config = simple_config(
         network="slim", size=64, scales=2, steps=13, coarse_steps=(7,), content_layers=("conv1_1",),
         style_layers=("conv1_1",), optimizer="adam", precision="float32",
     )  # fmt: skip

@@ -67,7 +67,7 @@ def test_it_writes_a_picture_and_a_report(arguments, tmp_path, capsys):
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 1
     assert said.out.startswith(f"{tmp_path / 'out.png'}: 4 steps in ")
-    assert re.search(r"^step 1/4  48x34  content \S+  style \S+  total \S+  tv \S+$", said.err, re.M)
+    assert re.search(r"^step 1/4  48x34  content \S+  excess \S+  style \S+  total \S+  tv \S+$", said.err, re.M)
     assert re.search(r"^step 4/4 ", said.err, re.M)
     assert images.load_image(tmp_path / "out.png").size == (48, 34)
     told = json.loads((tmp_path / "report.json").read_text())
@@ -118,7 +118,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     said = capsys.readouterr()
     assert said.err == ""
     steps, precision, device, network, memory = said.out.splitlines()
-    assert steps == "steps: 48 x 34: 7, 96 x 68: 4; by lbfgs"
+    assert steps == "steps: 68 x 48: 7, 96 x 68: 4; by lbfgs"
     assert precision == f"precision: {here().precisions('auto', 'vgg19')[0]}"
     assert device == "device: cpu"
     assert network.startswith("network: vgg19; ")
@@ -228,7 +228,7 @@ BAD_OPTIONS = [
     ({"style_layers": ["relu1_1"]}, "unknown layer 'relu1_1': the layers of vgg19 are conv1_1"),
     ({"content_layers": ["conv4_2:x"]}, "--content-layers has 'conv4_2:x': write NAME:WEIGHT"),
     ({"content_layers": ["conv4_2:-1"]}, "--content-layers conv4_2 is -1.0"),
-    ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+    ({"preset": "monet"}, "unknown preset 'monet': choose one of default, nst_jax-0.1, gatys2015, gatys2016"),
     ({"optimizer": "sgd"}, r"choice 'sgd' for argument '--optimizer'. Expected one of \('lbfgs', 'adam'\); nst-"),
     ({"pooling": "median"}, r"choice 'median' for argument '--pooling'. Expected one of \('avg', 'max'\);"),
     ({"keep_colors": "hue"}, "choice 'hue' for argument '--keep-colors'. Expected one of .'none', 'luminance', 'chol"),

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import network, random_filters, smooth_picture, usual_objective
+from support import network, random_filters, simple_config, smooth_picture, usual_objective
 
 from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, objective, pixels, statistics
 from nst_jax.losses.pixels import Range, Smoothness
 from nst_jax.losses.style import Style
 from nst_jax.networks import vgg
-from nst_jax.options.config import Config
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import goals
 
@@ -281,7 +280,7 @@ def test_vmap_over_images(tiny):
 
 def goals_of(weights, options):
     """The same as ``build``, from the options of a run that is bounded; its goals and its options."""
-    config = Config(
+    config = simple_config(
         network=weights.network, size=max(IMAGE.shape), pixel_range="bounded", padding="zeros", style_octaves=1,
         content_weight=options.content_weight, style_weight=options.style_weight, tv_weight=options.tv_weight,
         tv_chroma=options.tv_chroma, loss=options.loss,

@@ -20,8 +20,8 @@ from nst_jax.networks import vgg
 #: Of the style by Gram matrices.
 CONVENTIONS = ("gatys2015", "gatys2016", "crowson", "normalized")
 PHOTOGRAPH, PAINTING, IMAGE = (
-    jnp.asarray(smooth_picture(*size, seed)) for seed, size in enumerate([(12, 16), (16, 12), (12, 16)], start=20)
-)
+    jnp.asarray(smooth_picture(*size, seed)) for seed, size in enumerate([(12, 20), (16, 12), (12, 20)], start=20)
+)  # even a third has as many positions as filters at every layer
 #: The layers with their w_l: of the small network, and of the one whose layers stand for wider ones.
 WEIGHTS = {"tiny": {"conv1_1": 0.3, "pool2": 2.0}, "stand-in": {"conv1_1": 0.4, "conv2_1": 1.5}}
 SHARES = jnp.array([0.7, 0.2])

@@ -1,6 +1,7 @@
 """``Config``: the presets against the papers, the layers' notation, and every value that cannot be used."""
 
 import dataclasses
+import itertools
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +26,54 @@ def test_every_preset_is_valid_and_named(name):
 
 
 def test_the_defaults_are_the_default_preset():
-    assert Config() == preset("default")
+    assert Config() == Config("default") == preset("default")
+
+
+def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
+    told = Config()
+    assert (told.loss, told.optimizer, told.pooling, told.tv_kind, told.tv_excess) == (
+        "wasserstein",
+        "lbfgs",
+        "max",
+        "neighbours",
+        0.02,
+    )
+    assert (told.init, told.detail, told.content_colors) == ("palette", 1.0, "photograph")
+    assert (told.steps, told.scales, told.scale_factor) == (20, "auto", pytest.approx(2**0.5))
+    weights = [told.style_layer_weights[tap] for tap in FIVE]
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+    assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
+    for network, content, coarse in (("vgg19", 0.008, 20), ("vgg16", 0.008, 20), ("slim", 0.002, 30)):
+        complete = told.for_network(network)
+        assert (complete.content_weight, complete.style_weight, complete.tv_weight) == (content, 1.0, 0.1)
+        assert (complete.tv_chroma, complete.style_octaves) == (1, 1)
+        assert (complete.coarsest, complete.coarse_steps) == (64, (coarse,))
+
+
+def test_the_former_default_has_a_name_and_its_numbers():
+    told = Config("nst_jax-0.1")
+    assert (told.loss, told.init, told.detail, told.pooling, told.scale_factor, told.steps) == (
+        "normalized",
+        "content",
+        0,
+        "avg",
+        2,
+        80,
+    )
+    assert (told.tv_kind, told.tv_excess, told.style_layer_weights) == ("squares", 0, dict.fromkeys(FIVE, 1 / 5))
+    wide, slim = told.for_network("vgg19"), told.for_network("slim")
+    assert (wide.content_weight, wide.style_weight, wide.tv_weight, wide.tv_chroma) == (1, 6, 4, 2)
+    assert (slim.content_weight, slim.style_weight, slim.tv_weight, slim.tv_chroma) == (1, 23, 2, 1.5)
+    assert (wide.style_octaves, wide.coarsest, wide.coarse_steps) == (2, 128, (80,))
+    assert (slim.style_octaves, slim.coarsest, slim.coarse_steps) == (1, 64, (150,))
+
+
+@pytest.mark.parametrize("name", sorted(PRESET_CHANGES))
+def test_every_option_of_a_preset_exists_and_counts(name):
+    """A slip in the table would be a TypeError for whoever takes the preset."""
+    assert {field.name for field in dataclasses.fields(Config)} >= set(PRESET_CHANGES[name]) - {"preset"}
+    told = preset(name)
+    assert all(getattr(told, option) == value for option, value in PRESET_CHANGES[name].items())
 
 
 def test_gatys2015_is_the_papers():
@@ -99,7 +147,7 @@ def test_every_option_has_a_description():
         ({"size": "512"}, "--size is 512: give a whole number"),
         ({"size": np.array([1, 2])}, "--size is [1 2]: give a whole number"),
         ({"seed": np.bool_(True)}, "--seed is True: give a whole number"),
-        ({"content_weight": None}, "--content-weight is None: give a number, such as 0.5"),
+        ({"moments": None}, "--moments is None: give a number, such as 0.5"),
         ({"content_weight": True}, "--content-weight is True: give a number"),
         ({"content_weight": 1j}, "--content-weight is 1j: give a number"),
         ({"content_weight": "1"}, "--content-weight is 1: give a number"),
@@ -127,6 +175,8 @@ def test_every_option_has_a_description():
         ({"content_weight": -1.0}, "--content-weight is -1.0: give a finite number of 0 or more"),
         ({"style_weight": float("nan")}, "--style-weight is nan"),
         ({"tv_weight": float("inf")}, "--tv-weight is inf"),
+        ({"tv_excess": -0.1}, "--tv-excess is -0.1: give a finite number of 0 or more"),
+        ({"tv_excess": None}, "--tv-excess is None: give a number"),
         ({"learning_rate": -0.1}, "--learning-rate is -0.1"),
         ({"tv_kind": "cubes"}, "unknown tv kind 'cubes': choose one of squares, absolute, isotropic, neighbours"),
         ({"pixel_range": "wide"}, "unknown pixel range 'wide': choose one of free, bounded"),
@@ -134,7 +184,7 @@ def test_every_option_has_a_description():
         ({"init_noise": float("nan")}, "--init-noise is nan"),
         ({"tileable": True, "padding": "reflect"}, "--tileable wraps around and --padding is reflect: leave one"),
         ({"network": "resnet"}, "unknown network 'resnet': choose one of auto, vgg16, vgg19"),
-        ({"preset": "monet"}, "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+        ({"preset": "monet"}, "unknown preset 'monet': choose one of default, nst_jax-0.1, gatys2015, gatys2016"),
         ({"loss": "mse"}, "unknown loss 'mse'"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of lbfgs, adam"),
         ({"keep_colors": "hue"}, "unknown keep_colors 'hue': choose one of none, luminance, cholesky, pca, histogram"),
@@ -185,7 +235,8 @@ def test_a_preset_that_is_named_applies(name):
     assert Config(preset=name) == Config(name) == preset(name)
     changed = Config(preset=name, steps=7, loss="crowson")
     assert changed == dataclasses.replace(preset(name), steps=7, loss="crowson")
-    assert dataclasses.replace(Config(steps=7), preset=name).loss == "normalized"  # all others are given there
+    given = dataclasses.replace(Config(steps=7), preset=name)  # all others are given there
+    assert given == dataclasses.replace(given, preset=name) and given.loss == Config().loss == "wasserstein"
 
 
 def test_a_number_of_thousands_of_digits():
@@ -205,27 +256,32 @@ def test_a_palette_alone_is_matched_by_pca():
 
 
 def test_unknown_preset():
-    with pytest.raises(NSTError, match="unknown preset 'monet': choose one of default, gatys2015, gatys2016"):
+    with pytest.raises(
+        NSTError, match="unknown preset 'monet': choose one of default, nst_jax-0.1, gatys2015, gatys2016"
+    ):
         preset("monet")
 
 
-def test_each_network_has_its_own_weights_of_the_losses_unless_they_are_given():
-    wide, slim = Config().for_network("vgg19"), Config().for_network("slim")
-    assert (wide.network, wide.style_weight, wide.tv_weight) == ("vgg19", 6.0, 4.0)
-    assert (wide.coarsest, wide.coarse_steps, slim.coarsest, slim.coarse_steps) == (128, (80,), 64, (150,))
-    assert Config(coarsest=32, coarse_steps=(7,)).for_network("vgg19").coarse_steps == (7,)
-    assert (wide.tv_chroma, slim.tv_chroma, Config(tv_chroma=0.0).for_network("slim").tv_chroma) == (2, 1.5, 0)
-    assert (wide.style_octaves, slim.style_octaves, Config(style_octaves=3).for_network("slim").style_octaves) == (
-        2,
-        1,
-        3,
+def test_each_loss_and_network_has_its_own_weights_unless_they_are_given():
+    wide, gram, slim = (
+        Config().for_network("vgg19"),
+        Config(loss="normalized").for_network("vgg19"),
+        Config(loss="normalized").for_network("slim"),
     )
-    assert (slim.network, slim.style_weight, slim.tv_weight) == ("slim", 23.0, 2.0)
+    assert (wide.network, gram.network, slim.network) == ("vgg19", "vgg19", "slim")
+    for name in ("content_weight", "style_weight", "tv_weight", "tv_chroma", "style_octaves", "coarsest"):
+        own = [getattr(each, name) for each in (wide, gram, slim)]
+        assert len(set(own)) > 1, name
+        given = Config(**{name: 3}).for_network("vgg19")
+        assert getattr(given, name) == 3
+    assert Config(loss="gatys2016").for_network("slim").style_weight == slim.style_weight
+    assert Config(coarsest=32, coarse_steps=(7,)).for_network("vgg19").coarse_steps == (7,)
     assert wide.for_network("vgg19") == wide
-    given = Config(style_weight=0.0, tv_weight=3.0).for_network("slim")
-    assert (given.style_weight, given.tv_weight) == (0.0, 3.0)
+    given = Config(content_weight=0.0, style_weight=0.0, tv_weight=3.0, tv_excess=0.0).for_network("slim")
+    assert set(given.loss_weights) == {"content_weight", "style_weight", "tv_weight", "tv_excess"}
+    assert list(given.loss_weights.values()) == [0, 0, 3, 0]
     flat = Config(tv_kind="isotropic").for_network("slim")
-    assert flat.tv_weight == pytest.approx(0.2)  # its values are ten times those of squares
+    assert flat.tv_weight == pytest.approx(0.01)  # its values are ten times those of squares
     assert Config(tv_kind="absolute", tv_weight=5.0).for_network("slim").tv_weight == 5.0
     paper = preset("gatys2015").for_network("slim")
     assert (paper.style_weight, paper.tv_weight) == (1.0, 0.0)

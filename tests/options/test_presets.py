@@ -102,7 +102,7 @@ BAD_FILES = [
     ("optimizer = 3", "optimizer is '3': give a string, such as"),
     ("scales = 1.5", "scales is '1.5': give a whole number, such as 3"),
     ('scales = "many"', "scales is 'many': give a whole number, such as 3"),
-    ('preset = "monet"', "unknown preset 'monet': choose one of default, gatys2015, gatys2016"),
+    ('preset = "monet"', "unknown preset 'monet': choose one of default, nst_jax-0.1, gatys2015, gatys2016"),
     ('preset = "other.toml"', "unknown preset 'other.toml': choose one of default"),
     ("style-size = 3\nstyle_size = 4", "style_size is there twice, with - and with _: give it once"),
     ("steps = 3\nsteps = 4", "is no TOML: Cannot overwrite a value"),

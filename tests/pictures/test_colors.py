@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.linalg
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import stylize as command
 from nst_jax.cli import sweep as sweep_command
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.pictures import colors, images
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import inputs, report
@@ -195,7 +194,7 @@ def test_black_and_white_have_no_chroma_and_lanes_share_one():
 
 CONTENT, STYLE = smooth_picture(34, 48, 0), smooth_picture(52, 40, 1)
 PLAIN = {"padding": "zeros", "style_octaves": 1}  # what the reference computes
-CONFIG = Config(
+CONFIG = simple_config(
     **PLAIN, network="vgg19", size=48, style_size=52, steps=3, scales=1, history=3, style_weight=5.0, tv_weight=10.0
 )
 
@@ -348,7 +347,7 @@ def test_a_reconstruction_keeps_its_colours_by_luminance(narrow_vgg):
 @pytest.mark.parametrize("changes", [{"keep_colors": "luminance"}, {"keep_colors": "histogram"}, {"palette": True}])
 def test_lanes_keep_their_colours(tiny, palette, changes):
     changes = {key: palette if value is True else value for key, value in changes.items()}
-    config = Config(
+    config = simple_config(
         network=tiny, size=24, steps=6, scales=1, optimizer="adam", style_weight=5.0, tv_weight=0.0,
         content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"), **changes,
     )  # fmt: skip

@@ -10,14 +10,13 @@ import pytest
 from PIL import Image
 from runs_support import from_memory, objective_of
 from runs_support import goal_of as goal_by
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import stylize as door
 from nst_jax.errors import NSTError
 from nst_jax.losses import formulas
 from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import choose_weights
-from nst_jax.options.config import Config
 from nst_jax.pictures import images, masks
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import inputs, memory, report
@@ -37,7 +36,7 @@ RIGHT = 1 - LEFT
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=WIDTH, style_size=30, steps=6, scales=1, history=4, style_weight=5.0, tv_weight=1.0,
         content_layers=("conv2_1",), style_layers=("conv1_1", "conv1_2", "pool2"),
     )  # fmt: skip
@@ -164,12 +163,12 @@ def test_each_half_takes_the_statistics_of_its_own_style(save):
     content = smooth_picture(48, 64, 0)
     left = np.repeat([[1.0] * 32 + [0.0] * 32], 48, axis=0)
     paths = save("left", left), save("right", 1 - left)
-    config = Config(network="slim", size=64, steps=60, scales=1, content_mask=paths)
+    config = simple_config(network="slim", size=64, steps=60, scales=1, content_mask=paths)
     result = stylize(content, [red, blue], config)
     net = vgg.network(choose_weights("slim", None))
 
     def style_loss(half, painting):
-        goal = objective_of(net, None, [painting], Config(network="slim", content_layers=()))
+        goal = objective_of(net, None, [painting], simple_config(network="slim", content_layers=()))
         return float(goal(jnp.asarray(half))[1]["style"])
 
     for half, before, own, other in (

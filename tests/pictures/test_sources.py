@@ -5,10 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.pictures.images import Picture, load_image
 from nst_jax.pictures.sources import as_list, as_picture
 from nst_jax.runs.stylize import stylize
@@ -138,7 +137,7 @@ def test_one_source_or_several():
 def test_a_run_takes_them_all(narrow_vgg):
     """Photograph and paintings of every kind; the same picture comes of the same pixels."""
     values = [np.rint(smooth_picture(34, 48, seed) * 255).astype(np.uint8) for seed in range(3)]
-    config = Config(size=48, style_size=48, steps=2, scales=1, history=3)
+    config = simple_config(size=48, style_size=48, steps=2, scales=1, history=3)
 
     def made(content, styles):
         return stylize(content, styles, config, weights=random_filters("vgg19")).image

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs_support import goal_of
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.cli.stylize import main
 from nst_jax.losses import formulas
 from nst_jax.networks import vgg, weights_file
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.pictures import tileable as seams
 from nst_jax.runs import inputs, report, scales
@@ -29,7 +28,7 @@ CONTENT, STYLE = smooth_picture(21, 26, 0), smooth_picture(24, 18, 1)
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=26, steps=12, scales=1, history=4, style_weight=5.0, tv_weight=0.1,
         content_layers=("conv2_1",), style_layers=("conv1_1", "conv1_2", "pool2"), tileable=True,
     )  # fmt: skip
@@ -303,7 +302,7 @@ def test_lanes_tile_as_runs_alone_do(config):
 @pytest.mark.slow
 def test_slim_tiles():
     """The network that ships: its taps have linear maps."""
-    config = Config(
+    config = simple_config(
         network="slim", size=30, scales=1, steps=2, content_layers=("conv3_1",), style_layers=("conv1_1", "conv2_1"),
         tileable=True, pixel_range="bounded",
     )  # fmt: skip

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from support import simple_config
 
 from convert_weights.convert import convert
 from nst_jax.networks import vgg
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import report
 from nst_jax.runs.stylize import stylize
@@ -52,7 +52,9 @@ def test_the_losses_told_are_those_of_the_picture(vgg19, shared, tmp_path, loss)
     content = shared / "images" / "content" / "paper_neckarfront_tuebingen.jpg"
     style = shared / "images" / "style" / "paper_starry_night_vangogh_1889.jpg"
     ratio = {"content_weight": 1e-3, "style_weight": 1.0} if loss == "gatys2015" else {}
-    config = Config(size=96, steps=8, scales=1, history=5, loss=loss, style_octaves=2, **ratio).for_network("vgg19")
+    config = simple_config(size=96, steps=8, scales=1, history=5, loss=loss, style_octaves=2, **ratio).for_network(
+        "vgg19"
+    )
     result = stylize(content, style, config, weights=vgg19)
     photograph, painting = (images.load_image(path, longest_side=96).pixels for path in (content, style))
     terms = reference.objective(vgg19, config, photograph, [painting])

@@ -86,8 +86,8 @@ def counted(function, method, stage, *rest):
 pyramid.compile_stage = counted
 jax.monitoring.register_event_duration_secs_listener(listen)
 content, style = (np.random.default_rng(seed).uniform(size=(64, 80, 3)).astype("f4") for seed in range(2))
-config = Config(network="slim", size=80, scales=2, coarse_steps=(5,), steps=4, history=2, optimizer=sys.argv[2],
-                precision="float32", content_layers=("conv2_1",), style_layers=("conv1_1",))
+config = Config("nst_jax-0.1", network="slim", size=80, scales=2, coarse_steps=(5,), steps=4, history=2,
+                optimizer=sys.argv[2], precision="float32", content_layers=("conv2_1",), style_layers=("conv1_1",))
 here = dataclasses.replace(machine.here(), platform=sys.argv[1])
 stylize.stylize(content, style, config, weights=vgg.random_weights("slim"), machine=here)
 print(*compiled, *calls, threading.active_count())

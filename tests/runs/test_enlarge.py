@@ -5,10 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.pictures.images import resize
 from nst_jax.pictures.transport import in_colors_of
 from nst_jax.runs.finish import enlarged
@@ -24,7 +23,7 @@ OTHER = np.clip(smooth_picture(36, 40, 2) * [0.3, 0.6, 1.0], 0, 1).astype("f4")
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=48, steps=2, coarse_steps=(2,), coarsest=12, history=4, style_weight=5.0, tv_weight=0.0,
         content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"), init="palette", detail=1.0,
     )  # fmt: skip
@@ -115,13 +114,13 @@ def test_the_content_can_be_compared_in_the_paintings_colours(config):
 
 
 def test_colours_need_a_photograph_and_a_painting(config):
-    with pytest.raises(NSTError, match="--init palette .* there is no content picture"):
+    with pytest.raises(NSTError, match="--init palette .* no content picture: give one, or --init noise"):
         ready(dataclasses.replace(config, content_layers=()), content=None)
-    with pytest.raises(NSTError, match="--init palette .* there is no style picture"):
+    with pytest.raises(NSTError, match="--init palette .* no style picture: give one, or --init content"):
         ready(dataclasses.replace(config, style_layers=()), style=[])
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_detail_is_a_share(value):
     with pytest.raises(NSTError, match="--detail is .*: give a number from 0 to 1"):
-        Config(detail=value)
+        simple_config(detail=value)

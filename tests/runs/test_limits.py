@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax import limits
 from nst_jax.errors import NSTError
 from nst_jax.optim import minimise
-from nst_jax.options.config import Config
 from nst_jax.runs import pyramid, stylize
 
 CONTENT, STYLE = smooth_picture(36, 48, 0), smooth_picture(40, 48, 1)
@@ -59,7 +58,7 @@ def test_a_container_sees_its_own_group_as_the_top(tmp_path):
 
 @pytest.fixture
 def config():
-    return Config(
+    return simple_config(
         network="slim", size=48, scales=2, steps=2, coarse_steps=(2,), content_layers=("conv1_1",),
         style_layers=("conv1_1",), precision="float32",
     )  # fmt: skip

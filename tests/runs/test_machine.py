@@ -7,10 +7,9 @@ import sys
 import jax
 import numpy as np
 import pytest
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax import limits
-from nst_jax.options.config import Config
 from nst_jax.runs import machine, plan
 from nst_jax.runs.machine import Machine, free_bytes, here
 from nst_jax.runs.stylize import stylize
@@ -22,7 +21,7 @@ CONTENT, STYLE = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1)
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=24, steps=7, scales=1, history=4, style_weight=5.0, tv_weight=0.5, precision="float32",
         content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"),
     )  # fmt: skip

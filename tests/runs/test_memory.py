@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from support import simple_config
 
 from nst_jax.cli.stylize import plan_lines
 from nst_jax.errors import NSTError
@@ -27,7 +28,8 @@ from nst_jax.options.config import Config
 def told(key):
     return 1024 * int(re.search(rf"{key}:\\s*(\\d+)", open("/proc/self/status").read())[1])
 
-config = Config(network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]), precision=sys.argv[5])
+config = Config(sys.argv[6], network=sys.argv[1], size=int(sys.argv[2]), style_octaves=int(sys.argv[3]))
+config = dataclasses.replace(config, precision=sys.argv[5])
 way = {"refine": True} if sys.argv[4] == "refined" else {"scales": 1}
 config = dataclasses.replace(config, steps=2, coarse_steps=(2,), **way)
 weights = vgg.random_weights(config.network)
@@ -42,28 +44,30 @@ print(planned / (told("VmHWM") - before))
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak is read from /proc")
 @pytest.mark.parametrize(
-    ("network", "size", "octaves", "way", "precision"),
+    ("network", "size", "octaves", "way", "precision", "preset"),
     [
-        ("slim", 256, 1, "one size", "float32"),
-        ("slim", 384, 1, "one size", "float32"),
-        ("slim", 512, 3, "one size", "float32"),
-        ("vgg19", 128, 3, "one size", "float32"),
-        ("vgg19", 128, 3, "one size", "bfloat16"),
-        ("vgg19", 256, 3, "one size", "float32"),
-        ("vgg19", 256, 1, "one size", "float32"),
-        ("vgg19", 256, 3, "one size", "bfloat16"),
-        ("vgg19", 384, 2, "one size", "bfloat16"),
-        ("vgg19", 256, 2, "refined", "float32"),
+        ("slim", 256, 1, "one size", "float32", "nst_jax-0.1"),
+        ("slim", 256, 1, "one size", "float32", "default"),
+        ("vgg19", 256, 1, "one size", "float32", "default"),
+        ("slim", 384, 1, "one size", "float32", "nst_jax-0.1"),
+        ("slim", 512, 3, "one size", "float32", "nst_jax-0.1"),
+        ("vgg19", 128, 3, "one size", "float32", "nst_jax-0.1"),
+        ("vgg19", 128, 3, "one size", "bfloat16", "nst_jax-0.1"),
+        ("vgg19", 256, 3, "one size", "float32", "nst_jax-0.1"),
+        ("vgg19", 256, 1, "one size", "float32", "nst_jax-0.1"),
+        ("vgg19", 256, 3, "one size", "bfloat16", "nst_jax-0.1"),
+        ("vgg19", 384, 2, "one size", "bfloat16", "nst_jax-0.1"),
+        ("vgg19", 256, 2, "refined", "float32", "nst_jax-0.1"),
     ],
 )
-def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way, precision):
-    arguments = [network, str(size), str(octaves), way, precision]
+def test_the_estimate_is_within_a_fifth_of_the_peak(network, size, octaves, way, precision, preset):
+    arguments = [network, str(size), str(octaves), way, precision, preset]
     done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True)
     assert float(done.stdout or "nan") == pytest.approx(1, abs=0.2), done.stdout + done.stderr
 
 
 def footprint(longest, network="slim", **changes):
-    """That of the default preset, at one size."""
+    """That of the usual layers, at one size."""
     usual = Footprint(network, Config().taps, ((longest * 3 // 4, longest),), pairs=20)
     return dataclasses.replace(usual, **changes)
 
@@ -95,7 +99,8 @@ def test_bfloat16_is_taken_where_float32_does_not_fit():
 def test_a_run_and_a_dry_run_take_the_planned_precision():
     photograph = np.random.default_rng(0).uniform(size=(24, 32, 3)).astype("f4")
     shallow = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1",)}
-    config, weights = Config(network="slim", size=32, steps=2, scales=1, **shallow), find_weights("slim")
+    config = simple_config(network="slim", size=32, steps=2, scales=1, **shallow)
+    weights = find_weights("slim")
     fits = plan.prepare(photograph, photograph, config, weights=weights)
     assert fits.plan.precision == fits.passes[0].precision == "float32"
     small = plan.prepare(photograph, photograph, dataclasses.replace(config, precision="bfloat16"), weights=weights)
@@ -141,6 +146,11 @@ def test_a_deeper_layer_and_more_octaves_take_more():
         assert memory.run_bytes(less) < memory.run_bytes(more)
 
 
+def test_a_distribution_takes_more_to_compile():
+    less, more = (memory.run_bytes(footprint(512, distribution=each)) for each in (False, True))
+    assert more - less == memory.DISTRIBUTION
+
+
 def test_an_accelerator_holds_no_programs_but_more_copies():
     cpu, gpu = footprint(512, "vgg19"), footprint(512, "vgg19", platform="gpu", lowering="xla")
     assert memory.lane_bytes(gpu) > 1.5 * memory.lane_bytes(cpu)
@@ -150,7 +160,7 @@ def test_an_accelerator_holds_no_programs_but_more_copies():
 
 def test_the_footprint_is_that_of_the_options(tiny, pictures):
     """What of a run's options decides how much memory it takes."""
-    config = Config(
+    config = simple_config(
         network=tiny, size=160, scales=2, style_octaves=2, history=7, content_layers=("conv2_1",),
         style_layers=("conv1_1", "conv1_2"),
     ).for_network(tiny)  # fmt: skip
@@ -171,5 +181,7 @@ def test_the_footprint_is_that_of_the_options(tiny, pictures):
     )
     found_of = plan.footprint(config, found.sizes, found, machine, precision="bfloat16")
     assert found_of == expected
+    shapes = dataclasses.replace(config, loss="wasserstein")
+    assert plan.footprint(shapes, found.sizes, found, machine).distribution
     adam = dataclasses.replace(config, optimizer="adam")
     assert plan.footprint(adam, found.sizes, found, machine).pairs == 0

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
 from nst_jax.losses.terms import Seen
@@ -95,7 +95,7 @@ def loudness(weight=3.0, layer="pool2"):
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=24, steps=10, scales=1, history=4, style_weight=5.0, tv_weight=0.5,
         content_layers=("conv1_2",), style_layers=("conv1_1", "conv1_2"),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from runs_support import objective_of
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import stylize as command
 from nst_jax.cli import sweep as sweep_command
@@ -17,7 +17,6 @@ from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, statistics
 from nst_jax.networks import vgg, weights_file
 from nst_jax.options import folders as styles
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import inputs
 from nst_jax.runs import report as runs
@@ -30,7 +29,7 @@ CONTENT, FIRST, SECOND = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1), s
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=24, steps=12, scales=1, history=4, content_weight=0.5, style_weight=5.0, tv_weight=2.0,
         optimizer="adam", content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"),
     )  # fmt: skip
@@ -48,14 +47,14 @@ def same(first, second):
 
 
 def test_strength_scales_the_ratio_evenly_on_a_logarithmic_scale():
-    given = Config(content_weight=0.3, style_weight=7.0, tv_weight=2.0)
+    given = simple_config(content_weight=0.3, style_weight=7.0, tv_weight=2.0)
     ratios = [
         dataclasses.replace(given, strength=strength).loss_weights["content_weight"] / given.content_weight
         for strength in (0, 0.25, 0.5, 0.75, 1)
     ]
     assert ratios == pytest.approx([100, 10, 1, 10**-0.5, 0.1])
     assert dataclasses.replace(given, strength=0.5).loss_weights == given.loss_weights
-    assert given.loss_weights == {"content_weight": 0.3, "style_weight": 7.0, "tv_weight": 2.0}
+    assert given.loss_weights == {"content_weight": 0.3, "style_weight": 7.0, "tv_weight": 2.0, "tv_excess": 0.0}
     strong = dataclasses.replace(given, strength=1.0).loss_weights
     assert (strong["style_weight"], strong["tv_weight"]) == (7.0, 2.0)
 
@@ -64,7 +63,7 @@ def test_strength_scales_the_ratio_evenly_on_a_logarithmic_scale():
 def test_it_acts_once_however_often_a_config_is_resolved(config):
     """Also on a config that comes out of a report, as in a replay."""
     for network, style_weight in (("slim", 23.0), ("vgg19", 6.0)):
-        once = Config(strength=0.9).for_network(network)
+        once = simple_config(strength=0.9).for_network(network)
         assert once.for_network(network) == once
         assert once.loss_weights["style_weight"] == style_weight
         assert once.loss_weights["content_weight"] == pytest.approx(10**-0.8)
@@ -72,7 +71,9 @@ def test_it_acts_once_however_often_a_config_is_resolved(config):
     assert made.config.strength == 0.9
     told = json.loads(json.dumps(runs.report(made)))
     assert told["loss_weights"] == {**made.config.loss_weights, "content_weight": pytest.approx(0.5 * 10**-0.8)}
-    again = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in told["config"].items()})
+    again = simple_config(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in told["config"].items()}
+    )
     assert same(run(again).image, made.image)
 
 
@@ -103,7 +104,7 @@ def test_another_strength_or_blend_compiles_nothing(config):
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
 def test_strengths_that_cannot_be(value):
     with pytest.raises(NSTError, match=f"--strength is {value}: give a number from 0 to 1"):
-        Config(strength=value)
+        simple_config(strength=value)
 
 
 @pytest.mark.slow
@@ -150,7 +151,7 @@ def test_the_target_is_the_weighted_mean_of_the_gram_matrices(tiny, stand_in, ne
         return {tap: found.gram for tap, found in octave.items()}
 
     def target(blend, paintings=(FIRST, SECOND)):
-        goal = objective_of(net, None, paintings, Config(network=network, style_blend=blend, **layers))
+        goal = objective_of(net, None, paintings, simple_config(network=network, style_blend=blend, **layers))
         (style,) = (term for _, term in goal.terms if term.name == "style")
         return grams(style.targets)
 
@@ -243,22 +244,22 @@ def test_a_folder_stands_for_its_pictures_by_name(folder):
 
 def test_a_folder_weighs_as_much_as_a_picture(folder):
     paths = styles.pictures_of(folder)
-    expanded, config = styles.expand([folder], Config())
-    assert (expanded, config) == (paths, Config())
-    expanded, config = styles.expand(["x.png", folder], Config())
+    expanded, config = styles.expand([folder], simple_config())
+    assert (expanded, config) == (paths, simple_config())
+    expanded, config = styles.expand(["x.png", folder], simple_config())
     assert expanded == ["x.png", *paths]
     assert config.style_blend == (1.0, 1 / 3, 1 / 3, 1 / 3)
     assert config.style_scale == (1.0,)
     assert styles.expand(expanded, config) == (expanded, config)
-    given = Config(style_blend=(1.0, 6.0), style_scale=(0.5, 2.0))
+    given = simple_config(style_blend=(1.0, 6.0), style_scale=(0.5, 2.0))
     _, config = styles.expand(["x.png", folder], given)
     assert config.style_blend == (1.0, 2.0, 2.0, 2.0)
     assert config.style_scale == (0.5, 2.0, 2.0, 2.0)
     assert styles.expand(expanded, config) == (expanded, config)
-    _, config = styles.expand([folder], Config(style_blend=(1.0, 0.0, 3.0)))
+    _, config = styles.expand([folder], simple_config(style_blend=(1.0, 0.0, 3.0)))
     assert config.style_blend == (1.0, 0.0, 3.0)
     with pytest.raises(NSTError, match="--style-blend has 3 numbers for 4 paintings: give one for each --style"):
-        styles.expand(["x.png", folder], Config(style_blend=(1.0, 0.0, 3.0)))
+        styles.expand(["x.png", folder], simple_config(style_blend=(1.0, 0.0, 3.0)))
 
 
 def test_a_run_with_a_folder_is_told_in_full_and_can_be_made_again(config, folder):
@@ -282,7 +283,7 @@ def test_a_folder_without_pictures(tmp_path):
 
 def shape_of(painting, **changes):
     """How the network is shown a painting, given as an array or a file, and the notes."""
-    (shown,) = inputs.load_pictures(CONTENT, painting, Config(size=64, **changes).for_network("vgg19"))[1]
+    (shown,) = inputs.load_pictures(CONTENT, painting, simple_config(size=64, **changes).for_network("vgg19"))[1]
     return shown.pixels.shape[:2], shown.notes
 
 
@@ -330,8 +331,9 @@ def test_a_scale_is_the_painting_resized(config):
 def test_larger_motifs_vary_more_slowly(tiny):
     """A texture of stripes: with twice the scale they are twice as wide."""
     stripes = np.repeat(np.tile(np.array([0, 0, 1, 1], "f4"), 12)[None, :, None], 48, 0).repeat(3, 2)
-    config = Config(network=tiny, size=48, scales=1, steps=80, content_layers=(), style_layers=("conv1_1", "conv1_2"),
-                    init="noise", tv_weight=0.0, style_weight=1.0)  # fmt: skip
+    config = simple_config(network=tiny, size=48, scales=1, steps=80, content_layers=(),
+                           style_layers=("conv1_1", "conv1_2"), init="noise", tv_weight=0.0,
+                           style_weight=1.0)  # fmt: skip
     differences = []
     for scale in (1.0, 2.0):
         made = stylize(

@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import reference
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.cli.stylize import plan_lines
 from nst_jax.errors import NSTError
 from nst_jax.networks import weights_file
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs.plan import prepare
 from nst_jax.runs.progress import Stop
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("narrow_vgg")
 
 CONTENT, STYLE = smooth_picture(72, 96, 0), smooth_picture(72, 60, 1)
 PLAIN = {"padding": "zeros", "style_octaves": 1, "style_weight": 5.0, "tv_weight": 10.0}
-CONFIG = Config(**PLAIN, network="vgg19", size=96, coarsest=48, coarse_steps=(3, 2), steps=4, refine=True)
+CONFIG = simple_config(**PLAIN, network="vgg19", size=96, coarsest=48, coarse_steps=(3, 2), steps=4, refine=True)
 
 
 def run(config=CONFIG, **options):
@@ -57,7 +56,7 @@ def test_slim_has_its_own_weights_of_the_losses_unless_they_are_given():
     asked = dataclasses.replace(CONFIG, style_weight=None)
     draft, last = prepare(CONTENT, STYLE, asked, weights=random_filters("vgg19")).passes
     for one, network in ((draft, "slim"), (last, "vgg19")):
-        own = Config(network=network).for_network(network)
+        own = simple_config(network=network).for_network(network)
         assert (one.config.style_weight, one.config.tv_weight) == (own.style_weight, 10)
     assert (draft.sizes, draft.counts, last.sizes, last.counts) == ([(36, 48), (72, 96)], [3, 2], [(72, 96)], [4])
 

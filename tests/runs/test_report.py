@@ -8,10 +8,9 @@ import jax
 import numpy as np
 import pytest
 from runs_support import KEYS
-from support import random_filters, smooth_picture
+from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.pictures.sources import as_picture
 from nst_jax.runs import report as runs
@@ -20,7 +19,7 @@ from nst_jax.runs.stylize import stylize
 
 @pytest.fixture
 def result(pictures, narrow_vgg):
-    config = Config(size=48, style_size=52, steps=2, scales=1, history=3)
+    config = simple_config(size=48, style_size=52, steps=2, scales=1, history=3)
     return stylize(*pictures, config, weights=random_filters("vgg19"))
 
 
@@ -96,7 +95,7 @@ def test_a_report_of_a_loss_that_is_not_finite_is_still_json(tmp_path, result):
 
 
 def test_pictures_of_arrays_have_no_file(tmp_path, narrow_vgg):
-    config = Config(size=48, style_size=52, steps=0, scales=1, history=3)
+    config = simple_config(size=48, style_size=52, steps=0, scales=1, history=3)
     result = stylize(smooth_picture(34, 48, 0), smooth_picture(52, 40, 1), config, weights=random_filters("vgg19"))
     assert [entry["path"] for entry in result.inputs] == ["array"] * 2
 

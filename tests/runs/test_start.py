@@ -4,10 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import scales
 from nst_jax.runs.stylize import stylize
@@ -19,7 +18,7 @@ CONTENT, STYLE = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1)
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=24, steps=0, scales=1, history=4, style_weight=5.0, tv_weight=0.0,
         content_layers=("conv2_1",), style_layers=("conv1_1", "pool2"),
     )  # fmt: skip

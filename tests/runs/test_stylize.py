@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import reference
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
 from nst_jax.optim import minimise
-from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
 from nst_jax.pictures import images
 from nst_jax.pictures.images import Picture
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("narrow_vgg")
 CONTENT, STYLE = smooth_picture(34, 48, 0), smooth_picture(52, 40, 1)
 #: As few shapes as possible occur in these tests: each costs seconds to compile.
 PLAIN = {"padding": "zeros", "style_octaves": 1}  # what the reference computes
-CONFIG = Config(
+CONFIG = simple_config(
     **PLAIN, network="vgg19", size=48, style_size=52, steps=4, scales=1, history=3, style_weight=5.0, tv_weight=10.0
 )
 
@@ -305,13 +304,14 @@ def test_a_loss_that_is_not_finite_ends_with_the_best_picture():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["default", "gatys2015", "gatys2016"])
+@pytest.mark.parametrize("name", ["default", "nst_jax-0.1", "gatys2015", "gatys2016"])
 def test_every_preset_runs(name):
     config = dataclasses.replace(preset(name), network="vgg19", size=48, style_size=52, steps=2, history=3)
     result = run(config=config)
     assert result.image.shape == CONTENT.shape
     assert result.config == config.for_network("vgg19")
     assert result.trace[1]["total"] != result.trace[0]["total"]
+    assert ("excess" in result.losses) == (config.tv_excess > 0) == (name == "default")
 
 
 def test_inputs_are_told(pictures):

@@ -37,6 +37,14 @@ def test_every_lane_has_one_place(name):
     assert {lane.config.loss for lane in lanes} == {"gatys2015"}
 
 
+def test_nothing_of_the_default_is_in_the_figures():
+    """What the papers do not have is not there, and they have one size."""
+    base = reproduce.base_config()
+    assert (base.tv_weight, base.tv_excess, base.detail, base.content_colors) == (0, 0, 0, "photograph")
+    assert (base.init, base.pooling, base.padding, base.scales, base.style_octaves) == ("noise", "avg", "zeros", 1, 1)
+    assert (base.keep_colors, base.moments, base.tileable, base.averaging) == ("none", 0, False, 0)
+
+
 def test_fig1():
     configs, _, _ = lanes_of("fig1-content")
     assert [config.content_layers for config in configs] == [(tap,) for tap in reproduce.LAYERS]

@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import compiled_by, random_filters, smooth_picture
+from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import sweep as door
 from nst_jax.errors import NSTError
 from nst_jax.networks import vgg, weights_file
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
-from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import machine, memory
 from nst_jax.runs.goals import Goals
@@ -35,7 +34,7 @@ CONTENT, STYLE, OTHER = smooth_picture(20, 24, 0), smooth_picture(24, 18, 1), sm
 
 @pytest.fixture
 def config(tiny):
-    return Config(
+    return simple_config(
         network=tiny, size=24, steps=12, scales=1, history=4, style_weight=5.0, init="noise",
         tv_weight=0.0,
         content_layers=("conv2_1",), style_layers=("conv1_1", "conv1_2", "pool2"),
@@ -254,7 +253,7 @@ from nst_jax.sweeps import lanes as sweep
 from nst_jax.runs.goals import Goals
 from nst_jax.options.config import Config
 
-config = Config(network="slim", size=96, scales=1, history=4, init="noise")
+config = Config("nst_jax-0.1", network="slim", size=96, scales=1, history=4, init="noise")
 photograph = np.random.default_rng(0).uniform(size=(72, 96, 3)).astype("f4")
 weights = vgg.random_weights("slim")
 prepared = sweep.prepare_lanes(photograph, [photograph], grid.grid(config, seeds=range(3)).lanes, weights=weights)
@@ -301,7 +300,7 @@ layers.NETWORKS["tiny"] = (
 assert len(jax.devices()) == 4
 pictures = [smooth_picture(24, 20, 1), smooth_picture(20, 24, 2)]
 for optimizer in ("lbfgs", "adam"):
-    config = Config(network="tiny", size=24, steps=8, scales=1, history=4, init="noise",
+    config = Config("nst_jax-0.1", network="tiny", size=24, steps=8, scales=1, history=4, init="noise",
                     content_layers=("conv2_1",), style_layers=("conv1_1", "conv2_1"), optimizer=optimizer)
     lanes = grid.grid(config, ["a", "b"], seeds=[0, 1, 2], ratios=[0.1, 1.0]).lanes[:10]
     prepared = sweep.prepare_lanes(smooth_picture(20, 24, 0), pictures, lanes, weights=random_filters("tiny"))
@@ -455,7 +454,8 @@ def test_options_that_a_grid_would_not_heed(config):
     photographs = dataclasses.replace(config, style_layers=())
     with pytest.raises(NSTError, match="several --style make no difference without style layers"):
         grid.grid(photographs, ["a", "b"])
-    assert len(grid.grid(dataclasses.replace(photographs, init="style"), ["a", "b"]).lanes) == 2
+    for change in ({"init": "style"}, {"init": "palette"}, {"detail": 0.5}, {"content_colors": "painting"}):
+        assert len(grid.grid(dataclasses.replace(photographs, **change), ["a", "b"]).lanes) == 2
 
 
 def test_sweeps_that_cannot_be(config, filters):
