@@ -91,7 +91,7 @@ def test_each_signal_has_its_status(line, tmp_path, monkeypatch, capsys, name):
         yield lambda progress: signal.raise_signal(getattr(signal, name)) if progress.step == 2 else None
 
     monkeypatch.setattr(stylize, "display", signalled)
-    assert stylize.main([*line, "--steps", "1000000"]) == 128 + getattr(signal, name)
+    assert stylize.main([*line, "--steps", "4"]) == 128 + getattr(signal, name)
     assert "stopping after this step, and writing the picture so far" in capsys.readouterr().err
     assert images.load_image(tmp_path / "out.png").size == (32, 23)
 
