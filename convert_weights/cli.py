@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from nst_jax.cli.streams import lasting
 from nst_jax.errors import NSTError, printable
 
 if TYPE_CHECKING:
@@ -64,18 +65,19 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0, 2 for a mistake (one line on standard error), 130 for Ctrl-C."""
     parser = _parser()
-    try:
-        options = parser.parse_args(argv)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    try:
-        _run(options)
-    except NSTError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted, nothing written", file=sys.stderr)
-        return 130
+    with lasting(parser.prog):
+        try:
+            options = parser.parse_args(argv)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        try:
+            _run(options)
+        except NSTError as error:
+            print(f"{parser.prog}: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"{parser.prog}: interrupted, nothing written", file=sys.stderr)
+            return 130
     return 0
 
 

@@ -82,14 +82,18 @@ def _alive(process: int) -> bool:
     return True
 
 
-def is_there(path: str | os.PathLike[str]) -> bool:
-    """Whether there is something at ``path``. NSTError where that cannot be known: no permission, a name too long."""
+def is_there(path: str | os.PathLike[str], advice: str = "") -> bool:
+    """Whether there is something at ``path``. NSTError where that cannot be known: no permission, a name too long.
+
+    ``advice`` is what its line ends with.
+    """
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
-        raise NSTError(f"cannot read {_short(path)}: {getattr(error, 'strerror', None) or error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise NSTError(f"cannot read {_short(path)}: {why}{advice and '; '}{advice}") from None
     return True
 
 

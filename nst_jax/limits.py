@@ -14,6 +14,9 @@ except ImportError:  # Windows has none
 
 #: What version 1 calls no limit is a number beyond this one.
 NO_LIMIT = 2**60
+#: The part of a limit of addresses (``ulimit -v``) that memory can take: the rest is threads' stacks, what is reserved
+#: and never touched, and gaps. There is no second chance: where addresses end, C++ ends the process at once.
+ADDRESSES = 0.8
 #: Of a control group by the type of its file system: the limits, what is taken, and what of that can go.
 GROUP_FILES = {
     "cgroup2": (("memory.max", "memory.high"), "memory.current", "inactive_file"),
@@ -104,7 +107,8 @@ def _process_bytes() -> int | None:
         if limit != resource.RLIM_INFINITY:
             with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
                 told = re.search(rf"^{key}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-                found.append(limit - 1024 * int(told[1]))  # type: ignore[index]
+                left = limit - 1024 * int(told[1])  # type: ignore[index]
+                found.append(int(ADDRESSES * left) if name == "RLIMIT_AS" else left)
     return min(found, default=None)
 
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nst_jax.choices import check_whole
+from nst_jax.choices import METADATA, Metadata, check_choice, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.sweep import run_lanes
 from nst_jax.options.config import Config
-from nst_jax.sweeps.figures import base_config, check_pictures, figure, paragraphs
+from nst_jax.sweeps.figures import base_config, check_layers, check_pictures, figure, paragraphs
 
 PROGRAM = "nst-reproduce"
 
@@ -50,6 +50,8 @@ class Reproduce:
     """continue what is in the output folder"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    metadata: Metadata = "full"
+    """what the pictures say of their making: full; short, which names no file; or none"""
     no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
@@ -57,6 +59,7 @@ class Reproduce:
         """Raises NSTError for a value that cannot be used."""
         figure(self.figure)
         check_whole("lanes_at_once", self.lanes_at_once, 0)
+        check_choice("metadata", self.metadata, METADATA)
         self.config()
 
     def config(self) -> Config:
@@ -73,8 +76,10 @@ def command(arguments: Sequence[str]) -> int:
     content = options.content if wanted.content else None
     styles = list(options.styles) if wanted.styles else []
     output = options.output or Path(options.figure)
-    lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
+    from nst_jax.networks.weights_file import network_in_use
 
+    check_layers(options.figure, network_in_use(options.network, options.weights))
+    lanes, layout = wanted.runs(options.config(), [path.stem.replace("_", " ") for path in styles])
     keep_programs(not options.no_cache, PROGRAM)
     from nst_jax.runs.result import origin_of  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps import folder
@@ -85,7 +90,8 @@ def command(arguments: Sequence[str]) -> int:
     height, width = prepared.sizes[-1]
     text = paragraphs(wanted, prepared.union, origin_of(prepared.weights, prepared.precision), (width, height))
     layout = dataclasses.replace(layout, title=f"{layout.title} ({wanted.source})", paragraphs=text)
-    return run_lanes(folder.Gallery(output, prepared, layout, resume=options.resume), options.lanes_at_once, PROGRAM)
+    gallery = folder.Gallery(output, prepared, layout, resume=options.resume, metadata=options.metadata)
+    return run_lanes(gallery, options.lanes_at_once, PROGRAM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -143,7 +143,7 @@ def save_all(options: Stylize, result: Result) -> bool:
 
     output = save(options.output, lambda path: notes.append(written.save(path, result, options.metadata)))
     for note in filter(None, notes):
-        print(f"{PROGRAM}: note: {note}", file=sys.stderr)
+        print(f"{PROGRAM}: note: {note}; {options.report or '--report FILE'} has all of it", file=sys.stderr)
     if options.report:
         save(options.report, lambda path: written.save_report(path, written.report(result, output)))
     save_preset(options)

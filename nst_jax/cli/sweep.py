@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
-from nst_jax.choices import check_whole
+from nst_jax.choices import METADATA, Metadata, check_choice, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display
@@ -55,11 +55,14 @@ class Sweep(Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    metadata: Metadata = "full"
+    """what the pictures say of their making: full; short, which names no file; or none"""
     no_cache: bool = False
     """do not keep compiled programs for the next run"""
 
     def __post_init__(self) -> None:
         check_whole("lanes_at_once", self.lanes_at_once, 0)
+        check_choice("metadata", self.metadata, METADATA)
         self.config()  # checks the rest
 
     def content_sets(self) -> list[tuple[str, ...]]:
@@ -111,7 +114,8 @@ def command(arguments: Sequence[str]) -> int:
     gallery.check_folder(options.output, options.resume)
     prepared = prepare_lanes(options.content, paintings, grid.lanes)
     title = f"{options.content.stem}: {len(grid.lanes)} runs"
-    folder = gallery.Gallery(options.output, prepared, grid_layout(grid, title), resume=options.resume)
+    layout = grid_layout(grid, title)
+    folder = gallery.Gallery(options.output, prepared, layout, resume=options.resume, metadata=options.metadata)
     return run_lanes(folder, options.lanes_at_once, PROGRAM)
 
 

@@ -24,7 +24,7 @@ import platformdirs
 
 from nst_jax import apart, layers
 from nst_jax.errors import NSTError, named, printable
-from nst_jax.files import replacing
+from nst_jax.files import is_there, replacing
 from nst_jax.networks import hdf5
 from nst_jax.networks.weights import (
     Preprocessing,
@@ -42,6 +42,7 @@ from nst_jax.ordinary import ordinary_bytes, ordinary_size
 FORMAT = "nst_jax weights"
 FORMAT_VERSION = 1
 FOLDER_VARIABLE = "NST_JAX_WEIGHTS"
+FOLDER_ADVICE = f"give {FOLDER_VARIABLE} a folder that can be read, or --weights a file"
 #: No weights file is larger: VGG-19 has 1.15 GB, with its dense layers and in double precision.
 MOST_BYTES = 2 << 30
 #: The networks whose weights are part of the package, each with its file's SHA-256.
@@ -243,7 +244,7 @@ def find_weights(network: str) -> Weights:
         weights = read_weights(data, path, network)  # known to the last bit, so no process is needed
         return dataclasses.replace(weights, sha256=SHIPPED[network])
     path = weights_path(network)
-    if not _is_there(path):
+    if not is_there(path, FOLDER_ADVICE):
         raise NSTError(
             f"no weights for {network} in {path.parent}: get them with python -m convert_weights --download {network},"
             " or convert a file that you have with python -m convert_weights FILE"
@@ -268,15 +269,4 @@ def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = 
         return network
     if file is not None:
         return load_weights(file).network
-    return "vgg19" if _is_there(weights_path("vgg19")) else "slim"
-
-
-def _is_there(path: Path) -> bool:
-    """Whether the user has these weights. Raises NSTError where the folder does not let us look."""
-    try:
-        return path.exists()
-    except OSError as error:
-        raise NSTError(
-            f"cannot look for {path}: {error.strerror or error}; give {FOLDER_VARIABLE} a folder that can be read,"
-            " or --weights a file"
-        ) from None
+    return "vgg19" if is_there(weights_path("vgg19"), FOLDER_ADVICE) else "slim"

@@ -116,9 +116,8 @@ def picture_of(
 def scaled_size(height: int, width: int, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> tuple[int, int]:
     """(height, width) of a picture reduced to ``longest_side``, or with ``enlarge`` enlarged to it, and that times
     ``scale``. Raises NSTError as ``fit_size`` does."""
-    size = fit_size(height, width, longest_side)
-    if max(size) > max(height, width) and not enlarge:
-        size = height, width
+    kept = _side(longest_side) > max(height, width) and not enlarge  # whatever else would be too large
+    size = (height, width) if kept else fit_size(height, width, longest_side)
     return size if scale == 1 else fit_size(height, width, max(1, round(max(size) * scale)))
 
 

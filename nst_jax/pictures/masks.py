@@ -31,6 +31,8 @@ ASPECT = 0.02
 DIM = 0.25  # a mask whose brightest value is less is perhaps one of 0 and 1, not of 0 and 255
 COLOURED = 0.25  # a difference of the channels of which no grey picture is
 BLACK = 0.5 / 255
+#: A mask, or a start image, that is this many times as large as what it is for is reduced as it is read.
+FINER = 4
 #: Of a painting's region, this part must be left when it draws back from its border.
 LEFT = 0.25
 
@@ -82,7 +84,7 @@ def load(config: Config, photograph: Picture | None, paintings: Sequence[Picture
 
     def read(role: str, path: Path, picture: Picture, size: tuple[int, int], colours: Sequence[str] = ()) -> np.ndarray:
         """A mask's file at a size: one plane, or one for each colour."""
-        mask = images.load_image(path)
+        mask = images.load_image(path, longest_side=FINER * max(size))
         told = dataclasses.replace(mask, notes=(*mask.notes, *(() if colours else doubts(mask.pixels))))
         files.append((role, dataclasses.replace(told, pixels=np.zeros((0, 0, 3), np.float32), alpha=None)))
         return planes_of(mask, picture, size, colours)

@@ -78,7 +78,7 @@ def save(path: str | os.PathLike[str], result: Result, metadata: Metadata = "ful
     images.save_image(path, result.image, result.alpha, kept)
     if not texts or number == 0:
         return ""
-    return f"{path}: its format has no room for all of the metadata, which is shortened; --report has all of it"
+    return f"{path}: its format has no room for all of the metadata, which is shortened"
 
 
 def metadata_of(result: Result, metadata: Metadata) -> list[str]:

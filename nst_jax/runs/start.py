@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from nst_jax.choices import STARTS
 from nst_jax.errors import NSTError
+from nst_jax.files import is_there
 from nst_jax.options.config import Config
 from nst_jax.pictures import images, tileable
 from nst_jax.pictures.images import Picture
+from nst_jax.pictures.masks import FINER
 from nst_jax.runs.finish import as_painted, resized
 from nst_jax.runs.inputs import Pictures
 
@@ -19,9 +19,9 @@ def start_picture(config: Config) -> Picture | None:
     """The picture of the file from which the run starts, or None. Raises NSTError for one that cannot be read."""
     if config.init in STARTS:
         return None
-    if not Path(config.init).exists():
+    if not is_there(config.init):
         raise NSTError(f"no start image {config.init!r}: give {', '.join(STARTS)} or a picture's file")
-    return images.load_image(config.init)
+    return images.load_image(config.init, longest_side=FINER * config.size)
 
 
 def start_image(pictures: Pictures, size: tuple[int, int], config: Config) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nst_jax import layers
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
@@ -112,9 +113,9 @@ def texture(config: Config, styles: Sequence[str]) -> Runs:
     """A texture of each painting from growing sets of layers: the sets down, the paintings across."""
     lanes, rows = [], []
     config = _style_only(config)
-    for layers in cumulative(TEXTURE_LAYERS):
-        rows.append(f"up to {layers[-1]}")
-        lanes += [Lane(dataclasses.replace(config, style_layers=layers), style) for style in range(len(styles))]
+    for names in cumulative(TEXTURE_LAYERS):
+        rows.append(f"up to {names[-1]}")
+        lanes += [Lane(dataclasses.replace(config, style_layers=names), style) for style in range(len(styles))]
     across = len(styles)
     cells = tuple(tuple(range(start, start + across)) for start in range(0, len(lanes), across))
     return lanes, Layout("Textures", cells, tuple(rows), tuple(styles))
@@ -230,6 +231,18 @@ def check_pictures(name: str, content: Path | None, styles: Sequence[Path]) -> N
         missing.append(f"--styles FILE ... with {listed(wanted.styles)}")
     if missing:
         raise NSTError(f"{name} needs copies of its pictures: give {'; and '.join(missing)}")
+
+
+def check_layers(name: str, network: str) -> None:
+    """Raises NSTError where a figure is of layers that a network lacks, as ``slim`` does some."""
+    lanes, _ = figure(name).runs(base_config(network="vgg19"), [""])
+    named = [layer for lane in lanes for layer in (*lane.config.content_layers, *lane.config.style_layers)]
+    lacking = [layer for layer in dict.fromkeys(named) if layer not in layers.tap_names(network)]
+    if lacking:
+        raise NSTError(
+            f"{name} is of layers that {network} lacks ({', '.join(lacking)}): it needs VGG-19, whose weights you get"
+            " with python -m convert_weights --download vgg19"
+        )
 
 
 def paragraphs(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nst_jax.choices import Metadata
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.pages.html import page
@@ -74,8 +75,10 @@ class Gallery:
       batch: how many lanes ran at once when the sweep began; 0 while that is not known.
     """
 
-    def __init__(self, path: Path, sweep: Sweep, layout: Layout, *, resume: bool = False) -> None:
-        """Makes the folder, or opens it again with ``resume``.
+    def __init__(
+        self, path: Path, sweep: Sweep, layout: Layout, *, resume: bool = False, metadata: Metadata = "full"
+    ) -> None:
+        """Makes the folder, or opens it again with ``resume``. ``metadata`` is what the pictures say of their making.
 
         Raises NSTError for a folder that cannot be used, or that holds a sweep of other settings; it is then left as
         it was.
@@ -83,7 +86,7 @@ class Gallery:
         check_folder(path, resume)
         self.path, self.sweep, self.layout = path, sweep, layout
         self.reports: dict[int, dict[str, Any]] = {}
-        self.batch = 0
+        self.batch, self.metadata = 0, metadata
         mine = _as_read(identity(sweep))
         if resume:
             there = _read(path / IDENTITY)
@@ -107,7 +110,7 @@ class Gallery:
 
     def save(self, lane: int, result: Result) -> None:
         """Writes a finished lane: the picture, then its report, as ``--report`` of ``stylize`` has it."""
-        runs.save(self.picture(lane), result)
+        runs.save(self.picture(lane), result, self.metadata)
         report = _as_read({"lane": lane, **runs.report(result, self.picture(lane).name)})
         runs.save_report(self.picture(lane).with_suffix(".json"), report)
         self.reports[lane] = report

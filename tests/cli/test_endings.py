@@ -1,5 +1,8 @@
 """How a run can end: signals, disks without room, readers that go away, consoles, links, devices; nothing is lost."""
 
+import contextlib
+import dataclasses
+import io
 import json
 import os
 import signal
@@ -64,20 +67,33 @@ def result(tmp_path, tiny):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_writes_the_picture_so_far(line, tmp_path, name):
-    number = getattr(signal, name)
+def test_a_signal_writes_the_picture_so_far(line, tmp_path):
     words = [*RUN, *line, "--steps", "1000000", "--report", str(tmp_path / "report.json")]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         for text in process.stderr:
             if text.startswith("step "):
                 break
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=300)
-    assert process.returncode == 128 + number, err
+    assert process.returncode == 143, err
     assert out.startswith(f"{tmp_path / 'out.png'}: ")
     assert images.load_image(tmp_path / "out.png").size == (32, 23)
     assert json.loads((tmp_path / "report.json").read_text())["ended"] == "stopped"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_each_signal_has_its_status(line, tmp_path, monkeypatch, capsys, name):
+    """In this process, which the first of them does not end."""
+
+    @contextlib.contextmanager
+    def signalled(_):
+        yield lambda progress: signal.raise_signal(getattr(signal, name)) if progress.step == 2 else None
+
+    monkeypatch.setattr(stylize, "display", signalled)
+    assert stylize.main([*line, "--steps", "4"]) == 128 + getattr(signal, name)
+    assert "stopping after this step, and writing the picture so far" in capsys.readouterr().err
+    assert images.load_image(tmp_path / "out.png").size == (32, 23)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
@@ -265,6 +281,15 @@ def test_metadata_for_which_there_is_no_room_is_shortened(result, tmp_path, exte
     assert len(whole["inputs"]) == 400
 
 
+def test_a_note_on_shortened_metadata_names_the_report_that_is_there(result, line, tmp_path, capsys):
+    result, report_file = dataclasses.replace(result, seconds={"total": 1.0}), str(tmp_path / "report.json")
+    for more, place in (([], "--report FILE"), (["--report", report_file], report_file)):
+        options = parse(stylize.Stylize, [*line[:-1], str(tmp_path / "out.jpg"), *more], "nst-stylize")
+        assert stylize.save_all(options, result)
+        assert f"which is shortened; {place} has all of it\n" in capsys.readouterr().err
+    assert len(json.loads(Path(report_file).read_text())["inputs"]) == 400
+
+
 def test_metadata_is_as_it_is_wanted(result, tmp_path):
     for wanted, has in (("full", True), ("short", False)):
         report.save(tmp_path / "out.png", result, wanted)
@@ -315,17 +340,21 @@ def test_output_for_which_there_is_no_room_is_a_line(capsys, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 def test_the_command_with_a_console_of_its_own(line, tmp_path):
-    """Characters that it lacks are escaped; head takes one line; a full disk is one line; the picture is there."""
+    """A full disk behind it, and characters that it lacks: one line at the end, and the picture is there."""
     words = [*RUN, *line[:-1], str(tmp_path / "日本.png"), "--steps", "2"]
-    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
-    assert done.returncode == 0, done.stderr
-    assert b"\\u65e5\\u672c.png: 2 steps" in done.stdout
-    assert images.load_image(tmp_path / "日本.png").size == (32, 23)
-    (tmp_path / "日本.png").unlink()
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1].endswith("cannot write to standard output: No space left on device")
+    assert images.load_image(tmp_path / "日本.png").size == (32, 23)
+
+
+def test_characters_that_a_console_lacks_are_escaped(line, tmp_path, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+    assert stylize.main([*line[:-1], str(tmp_path / "日本.png"), "--steps", "2"]) == 0
+    assert b"\\u65e5\\u672c.png: 2 steps" in console.buffer.getvalue()
     assert images.load_image(tmp_path / "日本.png").size == (32, 23)
 
 

@@ -1,5 +1,6 @@
 """The command line: one line and status 2 for every mistake, and nothing overwritten."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_to_a_file_that_is_replaced(keras, tmp_path):
     assert main([str(keras), "--output", str(output), "--preprocessing", "torchvision"]) == 0
     assert load_weights(output).preprocessing.channel_order == "RGB"
     assert [path.name for path in output.parent.iterdir()] == ["out.h5"]
+
+
+def test_a_console_that_lacks_a_character(keras, tmp_path, monkeypatch):
+    """The file is written all the same, and told with the character escaped."""
+    console = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    assert main([str(keras), "--output", str(tmp_path / "ü.h5")]) == 0
+    assert load_weights(tmp_path / "ü.h5").network == "vgg19"
+    assert b"\\xfc.h5 (" in console.buffer.getvalue()
 
 
 def test_a_failure_leaves_the_old_result(keras, tmp_path, capsys):

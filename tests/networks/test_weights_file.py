@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import random_filters
 
-from nst_jax import apart
+from nst_jax import apart, files
 from nst_jax.errors import NSTError
 from nst_jax.networks import weights_file as module
 from nst_jax.networks.weights import Preprocessing, check_arrays
@@ -249,7 +249,7 @@ def test_a_folder_or_file_that_may_not_be_looked_at(saved, monkeypatch):
         lambda: module.network_in_use("auto"),
         lambda: find_weights("vgg19"),
     ):
-        with pytest.raises(NSTError, match="cannot look for .*: File name too long; give NST_JAX_WEIGHTS a folder"):
+        with pytest.raises(NSTError, match="cannot read .*: File name too long; give NST_JAX_WEIGHTS a folder"):
             look()
     monkeypatch.setenv(module.FOLDER_VARIABLE, str(saved.parent))
 
@@ -257,8 +257,8 @@ def test_a_folder_or_file_that_may_not_be_looked_at(saved, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "stat", closed)
-        with pytest.raises(NSTError, match="cannot look for .*vgg19.h5: Permission denied; give NST_JAX_WEIGHTS"):
+        patch.setattr(files.os, "stat", closed)
+        with pytest.raises(NSTError, match="cannot read .*vgg19.h5: Permission denied; give NST_JAX_WEIGHTS"):
             module.choose_weights("auto")
     monkeypatch.setattr(module, "ordinary_size", closed)
     with pytest.raises(NSTError, match="cannot read the weights file .*vgg19.h5: Permission denied"):

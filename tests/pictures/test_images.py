@@ -366,6 +366,13 @@ def test_longest_side_reduces_and_enlarges_only_if_asked(write):
     assert load_image(path, longest_side=10).size == (40, 20)
 
 
+def test_a_picture_that_is_not_enlarged_is_refused_for_no_size(write):
+    path = write("a.png", Image.new("RGB", (40, 30)))
+    assert load_image(path, longest_side=20_000).pixels.shape == (30, 40, 3)
+    with pytest.raises(NSTError, match="size 20000 gives 20000 x 15000 pixels"):
+        load_image(path, longest_side=20_000, enlarge=True)
+
+
 def test_resize_antialiases_and_keeps_flat_pictures_flat():
     fine = np.zeros((64, 64), np.float32)
     fine[::2] = 1  # a grating beyond the new grid's resolution becomes grey

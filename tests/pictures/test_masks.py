@@ -414,6 +414,28 @@ def test_a_mask_of_another_size_keeps_white_white():
     assert (larger[:, 122:] == 1).all() and (larger.max(), larger.min()) == (1, 0)
 
 
+def test_a_mask_is_read_no_finer_than_it_is_used(config, save, tmp_path, monkeypatch):
+    """So that a large file takes no more memory than the picture asked for needs; a start image likewise."""
+    sizes, away = [], np.abs(np.arange(WIDTH) - WIDTH / 2 + 0.5) > 1  # from the region's border
+    load_image = images.load_image
+
+    def watched(path, **options):
+        picture = load_image(path, **options)
+        sizes.append(picture.pixels.shape[:2])
+        return picture
+
+    monkeypatch.setattr(images, "load_image", watched)
+    fine = save("fine", np.kron(LEFT, np.ones((10, 10))))
+    coloured = tmp_path / "coloured.png"
+    images.save_image(coloured, np.kron(LEFT[..., None] * [1.0, 0, 0], np.ones((10, 10, 1))))
+    (region,) = given_by(dataclasses.replace(config, content_mask=(fine,))).regions
+    np.testing.assert_allclose(region[:, away], LEFT[:, away], atol=0.02)
+    options = {"content_mask": (coloured,), "mask_colors": ("red",), "init": str(fine)}
+    (region,) = given_by(dataclasses.replace(config, **options)).regions
+    np.testing.assert_allclose(region[:, away], LEFT[:, away], atol=0.02)
+    assert sizes == [(masks.FINER * HEIGHT, masks.FINER * WIDTH)] * 3
+
+
 # ---------------------------------------------------------------- with the rest
 
 

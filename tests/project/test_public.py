@@ -63,6 +63,19 @@ def test_every_name_that_is_written_about_is_exported():
     assert sorted((name, file) for name, file in used if name not in {*nst_jax.__all__, *modules}) == []
 
 
+def test_every_promise_names_a_test_that_there_is():
+    text = (PROJECT / "docs" / "reliability.md").read_text()
+    tests = {path: path.read_text() for path in (PROJECT / "tests").rglob("*.py")}
+    files, functions = set(re.findall(r"(\w+\.py)`", text)), set(re.findall(r"`(test_\w+)`", text))
+    assert files and functions
+    assert files <= {path.name for path in tests}
+    assert {name for name in functions if not any(f"def {name}(" in each for each in tests.values())} == set()
+    rows = re.findall(r"^\| (?!promise|-).* \|$", text.partition("### What is read")[0], re.M)
+    promises = [row for row in rows if not re.match(r"\| ([\w.-]+\.\w+|all|file) \|", row)]
+    assert promises
+    assert [row for row in promises if not re.search(r"`[\w/]+\.py`|`test_\w+`", row)] == []
+
+
 def test_the_mark_of_a_typed_package_ships():
     assert (PACKAGE / "py.typed").is_file()
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())

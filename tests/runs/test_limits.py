@@ -1,5 +1,7 @@
 """How much memory the system gives: control groups of both versions, on the whole way up; and the end of memory."""
 
+from pathlib import Path
+
 import pytest
 from support import random_filters, simple_config, smooth_picture
 
@@ -60,6 +62,19 @@ def config():
         network="slim", size=48, scales=2, steps=2, coarse_steps=(2,), content_layers=("conv1_1",),
         style_layers=("conv1_1",), precision="float32",
     )  # fmt: skip
+
+
+@pytest.mark.skipif(limits.resource is None or not Path("/proc/self/status").exists(), reason="no such limits")
+def test_of_a_limit_of_addresses_not_all_is_memory(monkeypatch):
+    """At its end C++ ends the process, and no line can be written: 1.3 GiB were tried where 1.1 were left."""
+    limit, unlimited = 2**42, limits.resource.RLIM_INFINITY
+    for name, part in (("RLIMIT_AS", limits.ADDRESSES), ("RLIMIT_DATA", 1)):
+        number = getattr(limits.resource, name)
+        monkeypatch.setattr(
+            limits.resource, "getrlimit", lambda which, n=number: (limit if which == n else unlimited,) * 2
+        )
+        left = limits._process_bytes()
+        assert part * (limit - 2**40) < left < part * limit
 
 
 def ending_at(monkeypatch, size):

@@ -155,7 +155,8 @@ def arguments(tmp_path, narrow_vgg):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig1-content", "fig2", "fig3", "initialisation", "texture"])
 def test_the_command(tmp_path, arguments, capsys, name):
-    assert door.main([name, *arguments]) == 0
+    assert door.main([name, *arguments, "--metadata", "none"]) == 0
+    assert images.read_metadata(tmp_path / "out" / "lane-000.png") == {}
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     lanes, _ = reproduce.figure(name).runs(BASE, ["painting"])
     assert len(results) == len(lanes)
@@ -190,7 +191,10 @@ def test_the_command(tmp_path, arguments, capsys, name):
         ),
         (lambda rest: ["texture", *rest[4:]], "texture needs copies of its pictures: give --styles FILE ... with The"),
         (lambda rest: ["fig3", *rest, "--resume"], "holds no sweep"),
-        (lambda rest: ["texture", *(word if word != "vgg19" else "slim" for word in rest)], "slim"),
+        (
+            lambda rest: ["texture", *(word if word != "vgg19" else "slim" for word in rest)],
+            "texture is of layers that slim lacks (pool1, pool2, pool3, pool4): it needs VGG-19, whose weights you get",
+        ),
     ],
 )
 def test_mistakes_get_one_line(tmp_path, arguments, capsys, changed, message):

@@ -727,9 +727,11 @@ def with_options(arguments, more):
 def test_the_command(tmp_path, arguments, capsys):
     more = ["--style-layer-sets", "cumulative", "--ratios", "0.1", "1"]
     arguments += ["--style-weight", "10"]
-    assert door.main([*arguments, *more]) == 0
+    assert door.main([*arguments, *more, "--metadata", "short"]) == 0
     told = capsys.readouterr()
     assert "4 of 4 lanes" in told.out
+    said = images.read_metadata(tmp_path / "out" / "lane-003.png")["nst_jax"]
+    assert "sha256" in said and str(tmp_path) not in said
     assert "1 x 4 lanes at once: about" in told.err
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [entry["config"]["style_layers"] for entry in results] == [["conv1_1"]] * 2 + [["conv1_1", "conv2_1"]] * 2
