@@ -239,7 +239,7 @@ class Config(metaclass=_FromPreset):
         if not self.learning_rate:
             raise NSTError("--learning-rate is 0: give a finite number above 0")
         if self.strength is not None and not 0 <= self.strength <= 1:
-            raise NSTError(f"--strength is {self.strength}: give a number from 0 to 1")
+            raise NSTError(f"--strength is {self.strength:g}: give a number from 0 to 1")
         if not self.style_scale or not all(0 < scale <= LARGEST_SCALE for scale in self.style_scale):
             given = " ".join(f"{scale:g}" for scale in self.style_scale) or "empty"
             raise NSTError(f"--style-scale is {given}: give a number above 0 and up to {LARGEST_SCALE:g}, or several")
@@ -355,7 +355,7 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.008,
+            "content_weight": 0.006,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,

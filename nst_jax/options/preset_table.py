@@ -52,6 +52,7 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "pooling": "max",
         "init": "palette",
         "detail": 1.0,
+        "content_colors": "painting",
         "steps": 20,
     },
     # What the default was in version 0.1: Gram matrices without units, at two sizes of the picture.

@@ -38,32 +38,30 @@ def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
         "neighbours",
         0.02,
     )
-    assert (told.init, told.detail, told.content_colors) == ("palette", 1.0, "photograph")
-    assert (told.steps, told.scales, told.scale_factor) == (20, "auto", pytest.approx(2**0.5))
+    assert (told.init, told.detail, told.content_colors) == ("palette", 1.0, "painting")
+    assert (told.steps, told.scales) == (20, "auto")
     weights = [told.style_layer_weights[tap] for tap in FIVE]
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
-    for network, content, coarse in (("vgg19", 0.008, 20), ("vgg16", 0.008, 20), ("slim", 0.002, 30)):
+    for network, content, coarse, factor in (
+        ("vgg19", 0.006, 20, 2**0.5),
+        ("vgg16", 0.006, 20, 2**0.5),
+        ("slim", 0.002, 40, 2),
+    ):
         complete = told.for_network(network)
         assert (complete.content_weight, complete.style_weight, complete.tv_weight) == (content, 1.0, 0.1)
         assert (complete.tv_chroma, complete.style_octaves) == (1, 1)
-        assert (complete.coarsest, complete.coarse_steps) == (64, (coarse,))
+        assert (complete.coarsest, complete.coarse_steps, complete.scale_factor) == (64, (coarse,), factor)
 
 
 def test_the_former_default_has_a_name_and_its_numbers():
     told = Config("nst_jax-0.1")
-    assert (told.loss, told.init, told.detail, told.pooling, told.scale_factor, told.steps) == (
-        "normalized",
-        "content",
-        0,
-        "avg",
-        2,
-        80,
-    )
+    assert (told.loss, told.init, told.detail, told.pooling, told.steps) == ("normalized", "content", 0, "avg", 80)
     assert (told.tv_kind, told.tv_excess, told.style_layer_weights) == ("squares", 0, dict.fromkeys(FIVE, 1 / 5))
     wide, slim = told.for_network("vgg19"), told.for_network("slim")
     assert (wide.content_weight, wide.style_weight, wide.tv_weight, wide.tv_chroma) == (1, 6, 4, 2)
     assert (slim.content_weight, slim.style_weight, slim.tv_weight, slim.tv_chroma) == (1, 23, 2, 1.5)
+    assert wide.scale_factor == slim.scale_factor == 2
     assert (wide.style_octaves, wide.coarsest, wide.coarse_steps) == (2, 128, (80,))
     assert (slim.style_octaves, slim.coarsest, slim.coarse_steps) == (1, 64, (150,))
 

@@ -7,6 +7,7 @@ from support import random_filters, smooth_picture
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.pictures import colors, images
+from nst_jax.runs import scales
 from nst_jax.runs.plan import prepare
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import grid
@@ -46,13 +47,13 @@ def test_a_run_is_toned_and_goes_through_sizes_and_names_every_term(options):
     assert set(run(options(tv_excess=0.0, steps=0)).losses) == {"content", "style", "tv", "total"}
 
 
+@pytest.mark.parametrize(("network", "factor"), [("vgg19", 2**0.5), ("slim", 2)])
 @pytest.mark.parametrize("size", [64, 100, 512])
-def test_the_sizes_are_a_square_root_of_two_apart_from_64_pixels(size):
-    content, style = smooth_picture(3 * size // 4, size, 0), smooth_picture(60, 80, 1)
-    sizes = prepare(content, style, Config(network="slim", size=size)).sizes
+def test_the_sizes_go_up_evenly_from_64_pixels(network, factor, size):
+    sizes = scales.scale_sizes((3 * size // 4, size), Config(size=size).for_network(network))
     longest = [max(each) for each in sizes]
-    assert longest == [round(size / 2 ** (step / 2)) for step in reversed(range(len(longest)))]
-    assert 64 <= longest[0] < 64 * 2**0.5
+    assert longest == [round(size / factor**step) for step in reversed(range(len(longest)))]
+    assert 64 <= longest[0] < 64 * factor
 
 
 @pytest.mark.parametrize(

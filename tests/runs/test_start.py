@@ -69,7 +69,7 @@ def test_the_seed_is_that_of_the_blends_noise(config):
 
 def test_noise_is_mixed_in_at_the_coarsest_scale(config):
     """Where the run starts; the scales above start from the result of the one before."""
-    config = changed(config, scales=2, coarse_steps=(0,), init_noise=0.5, seed=4)
+    config = changed(config, scales=2, scale_factor=2.0, coarse_steps=(0,), init_noise=0.5, seed=4)
     assert scales.scale_sizes((20, 24), config) == [(10, 12), (20, 24)]
     noise = np.random.default_rng(4).uniform(size=(10, 12, 3))
     coarse = 0.5 * images.resize(CONTENT, 10, 12) + 0.5 * noise
