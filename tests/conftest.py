@@ -6,6 +6,7 @@ by jaxtyping and beartype.
 
 import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -28,6 +29,15 @@ def no_kept_programs(monkeypatch, tmp_path_factory):
     """No test reads or writes the programs in the user's cache folder."""
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def usual_signals():
+    """Signals do what they do in a terminal, even where the tests run in the background or under nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
