@@ -1,6 +1,6 @@
 """The same settings at several sizes: is the larger result the smaller one with finer brushwork?
 
-    python -m benchmarks sizes --sheet docs/sizes.jpg          # slim, two drawn pairs: the picture of docs/quality.md
+    python -m benchmarks sizes --sheet sizes.jpg               # slim, two drawn pairs
     python -m benchmarks sizes --network vgg19 --sizes 256 512 --pair lion hokusai_great_wave --sheet sizes.png
 
 "far" compares what remains of both when reduced to 64 pixels: the root mean square difference from the first size's
