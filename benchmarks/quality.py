@@ -5,7 +5,7 @@
     python -m benchmarks quality --half report --others other_tool=/there/{content}-{style}-256.png     # beside others
     python -m benchmarks quality --half choose --presets default --strengths 0.1 0.3 0.5 0.7 0.9 --curve curve.svg
     python -m benchmarks quality --size 320 --evaluations 60 --pair examples/townhouses.jpg examples/swirls.jpg \\
-        --pair examples/landscape.jpg examples/woodcut.jpg --sheet drawn.jpg              # pairs that this project draws
+        --pair examples/landscape.jpg examples/woodcut.jpg --sheet drawn.jpg     # pairs that this project draws
 
 Per picture, without a network, with controls in each pair's table (``python -m benchmarks judge --help`` says more):
 
