@@ -126,17 +126,18 @@ def coarse_to_fine(
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
-        image = clipped(outcome.x, recorder.masks)
+        image = clipped(outcome.x, None)  # what is frozen is painted on: it is put in its place in the end
         if method.name == "adam" and stage is not last:
             inner = moments_at(outcome.inner, *stages[number + 1].size)
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
     if np.equal(ended, "out of memory").any():
+        image = recorder.masks.keep(image) if recorder.masks else image
         return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
     if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
         image = enlarge(image, last.size)
-        image = recorder.masks.keep(image) if recorder.masks else image
+    image = recorder.masks.keep(image) if recorder.masks else image
     if config.tileable:
         image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
