@@ -212,7 +212,7 @@ def test_several_styles_differ_from_each_alone():
 
 @pytest.mark.slow
 def test_scales_double_and_end_at_the_full_size():
-    config = dataclasses.replace(CONFIG, size=70, scales=5, coarse_steps=(2,), steps=3)
+    config = dataclasses.replace(CONFIG, size=70, scales=5, scale_factor=2.0, coarse_steps=(2,), steps=3)
     assert scales.scale_sizes((50, 70), config) == [(50, 70)]  # half of it would leave the layers too little
     shallow = dataclasses.replace(config, content_layers=("conv2_1",), style_layers=("conv1_1", "conv3_1"))
     assert scales.scale_sizes((50, 70), shallow) == [(13, 18), (25, 35), (50, 70)]
@@ -235,7 +235,14 @@ def test_scales_double_and_end_at_the_full_size():
 @pytest.mark.slow
 def test_a_small_painting_is_not_reduced_to_nothing_at_coarse_scales():
     config = dataclasses.replace(
-        CONFIG, size=64, scales=3, coarse_steps=(1,), steps=1, content_layers=("conv2_1",), style_layers=("conv3_1",)
+        CONFIG,
+        size=64,
+        scales=3,
+        scale_factor=2.0,
+        coarse_steps=(1,),
+        steps=1,
+        content_layers=("conv2_1",),
+        style_layers=("conv3_1",),
     )
     assert scales.scale_sizes((48, 64), config) == [(12, 16), (24, 32), (48, 64)]
     result = run(content=smooth_picture(48, 64, 0), style=smooth_picture(6, 12, 1), config=config)
