@@ -27,9 +27,11 @@ from nst_jax.pictures.images import Picture
 NEAR = 0.4
 #: A mask's sides may be off its picture's aspect ratio by this part, or by one pixel.
 ASPECT = 0.02
+#: A mask whose brightest value is less is perhaps one of 0 and 1, not of 0 and 255.
+DIM = 0.25
+#: The channels of a grey picture never differ by so much.
+COLOURED = 0.25
 #: What is darker than this everywhere would be black in a file.
-DIM = 0.25  # a mask whose brightest value is less is perhaps one of 0 and 1, not of 0 and 255
-COLOURED = 0.25  # a difference of the channels of which no grey picture is
 BLACK = 0.5 / 255
 #: A mask, or a start image, that is this many times as large as what it is for is reduced as it is read.
 FINER = 4

@@ -132,12 +132,12 @@ def coarse_to_fine(
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
-    if np.equal(ended, "out of memory").any():
-        image = recorder.masks.keep(image) if recorder.masks else image
-        return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
-    if stage.size != last.size:  # ended at a coarse scale: the result still has the size that was asked for
+    exhausted = np.equal(ended, "out of memory").any()
+    if stage.size != last.size and not exhausted:  # ended at a coarse scale: the result has the size asked for
         image = enlarge(image, last.size)
     image = recorder.masks.keep(image) if recorder.masks else image
+    if exhausted:
+        return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
     if config.tileable:
         image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
