@@ -118,10 +118,7 @@ class Style:
     def statistics(self, seen: Sequence[Seen]) -> tuple[dict[str, Sums | Few], ...]:
         """The sums of each layer at each size; of one with few positions its responses."""
         return tuple(
-            {
-                tap: self.known(octave, tap, guides.get(tap), target.mean is not None)
-                for tap, target in targets.items()
-            }
+            {tap: self.known(octave, tap, guides.get(tap), target.mean is not None) for tap, target in targets.items()}
             for octave, targets, guides in zip(seen, self.targets, self.guides, strict=False)
         )
 

@@ -17,11 +17,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import layers
@@ -29,6 +28,7 @@ from nst_jax.losses.parts import Part, Seen, halved
 from nst_jax.networks.vgg import Network, responses
 
 
+@runtime_checkable
 class Summed(Protocol):
     """What adds up over positions of an image: an objective's statistics, or a painting's."""
 
@@ -149,7 +149,9 @@ class Tiles:
         """The whole image's responses at layers, [H', W', n] each."""
         strides, channels = _strides(net.name, taps), {row.name: row.channels for row in layers.table(net.name)}
         whole = {
-            tap: jnp.zeros((image.shape[0] // strides[tap], image.shape[1] // strides[tap], channels[tap]), net.precision)
+            tap: jnp.zeros(
+                (image.shape[0] // strides[tap], image.shape[1] // strides[tap], channels[tap]), net.precision
+            )
             for tap in taps
         }
         parts = self.parts(net, taps, (image.shape[0], image.shape[1]))
@@ -161,7 +163,7 @@ class Tiles:
         (height, down), (width, across) = (spans(length, self.side, rows, wraps) for length in size)
         strides = tuple(_strides(net.name, taps).items())
         return [
-            Part(*np.array(list(zip(row, column, strict=True)), np.int32), size, (height, width), wraps, strides)
+            Part(*jnp.asarray(list(zip(row, column, strict=True)), jnp.int32), size, (height, width), wraps, strides)
             for row in down
             for column in across
         ]
@@ -237,12 +239,16 @@ def _nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
     """The sums of no tile."""
 
     def unseen(what: Summed) -> Any:
-        return what.of([
-            _unseen(what.network, taps, (size[0] >> octave, size[1] >> octave), kind)
-            for octave, taps in enumerate(what.taps)
-        ])
+        return what.of(
+            [
+                _unseen(what.network, taps, (size[0] >> octave, size[1] >> octave), kind)
+                for octave, taps in enumerate(what.taps)
+            ]
+        )
 
-    nothing, lost = (jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(unseen, what)) for _ in (0, 1))
+    nothing, lost = (
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(unseen, what)) for _ in (0, 1)
+    )
     return _Total(nothing, lost)
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from nst_jax.optim.steps import Function, Method, State, init, result, step
+from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, value_and_gradient
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
 RECOVERIES = 3
@@ -102,6 +102,24 @@ def compile_chunks(
         run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
 
 
+def in_python(function: Function) -> bool:
+    """Whether a function goes through its parts in Python, and so cannot be within a program: see ``tiles.Tiles``."""
+    return bool(getattr(function, "loop", False))
+
+
+_advance = jax.jit(advance, static_argnames="method", donate_argnames="state")
+
+
+def _next(
+    method: Method, function: Function, argument: Any, state: State, length: int, lanes: bool
+) -> tuple[State, Any]:
+    """``run_chunk``, or where the function has programs of its own, a single step around them."""
+    if not in_python(function):
+        return run_chunk(method, function, argument, state, length, lanes)
+    (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
+    return _advance(method, state, value, gradient), jax.tree.map(lambda each: each[None], terms)
+
+
 class Chunk(NamedTuple):
     """What the host sees between two chunks.
 
@@ -159,7 +177,8 @@ def minimise(
 
     Args:
       method: the optimiser.
-      function: pure; the same Python object compiles once.
+      function: pure; the same Python object compiles once. One with a ``value_and_gradient`` of its own is asked for
+        that; if it is ``in_python``, each step is a call of it with a program around.
       argument: a pytree; other numbers in it compile nothing. Of lanes, a pair (shared, own), see the module.
       x: the start; not changed. Of lanes, [lanes, ...]; sharded over devices if it is.
       steps: evaluations, the first of which is at ``x`` itself; may be an array, one number a lane.
@@ -186,13 +205,13 @@ def minimise(
     while (active := ~given_up & (done < steps)).any():
         left = int(np.min(steps - done, where=active, initial=np.iinfo(int).max))
         length = chunk_length(left, chunk) if lanes else next_length(int(done), int(steps), chunk, looks, before)
-        state, terms = run_chunk(method, function, argument, state, length, lanes)
+        state, terms = _next(method, function, argument, state, length, lanes)
         value = np.asarray(state.value)
         advanced = active & np.isfinite(value)
         failed = active & ~advanced
         evaluations += length * active
         done += length * advanced
-        good = _choose(advanced, state.x, good)
+        good = _choose(advanced, jnp.copy(state.x), good)  # the next step gives the state's buffers up
         shown = _choose(advanced, result(method, state), shown) if method.averaging else good
         better = advanced & (value <= lowest)
         lowest = np.where(better, value, lowest)
@@ -220,6 +239,8 @@ def minimise(
 
 def _choose(mask: PerRun, yes: Any, no: Any) -> Any:
     """``yes`` for the runs in ``mask``, ``no`` for the others; pytrees of arrays with the runs' axes in front."""
+    if np.ndim(mask) == 0:  # no copies: a picture may be a large part of the memory
+        return yes if mask else no
     return _select(jnp.asarray(mask), yes, no)
 
 
@@ -252,6 +273,8 @@ def evaluate(
         state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
         _, terms = run_chunk(method, function, argument, state, 1, lanes)
         terms = jax.tree.map(lambda values: values[0], terms)
+    elif in_python(function):
+        terms = function(argument, x)[1]
     else:
         terms = _terms(function, argument, x, lanes)
     return {name: np.asarray(value).tolist() for name, value in terms.items()}

@@ -121,7 +121,15 @@ def prepare(
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
     taken = footprint(complete, stages, found, machine)
-    plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network))
+    tile = complete.tile
+    if whole := [extra for extra in more if not extra.parts]:
+        if isinstance(tile, int):
+            raise NSTError(
+                f"--tile is {tile}, and {len(whole)} of the further terms count whole pictures: leave it out, or say"
+                " Extra(..., parts=True) of terms whose statistics count own positions alone"
+            )
+        tile = "off"
+    plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network), tile)
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.toned[0]
@@ -174,6 +182,10 @@ def footprint(
         precision=precision,
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
         distribution=config.loss == "wasserstein",
+        steps=scales.step_counts(sizes, config)[-1],
+        contents=tuple(config.content_layer_weights),
+        wraps=config.padding == "wrap",
+        tile=config.tile if isinstance(config.tile, int) else 0,
     )
 
 
