@@ -170,21 +170,21 @@ def style_targets(
     for _ in range(octaves - 1):
         regions.append(halved_guides(regions[-1]))
     what = Painting(once(net), tuple(regions), taps, moments)
-    if tiles is None:
-        return _seen_at_once(what, painting)
-    return _made(what, tiles.statistics(what, painting))
+    sums = tiles.statistics(what, painting) if tiles else None
+    found: StyleTargets = _made(what, None if tiles else painting, sums)
+    return found
 
 
 @jax.jit
-def _made(what: Painting, sums: tuple[dict[str, Sums], ...]) -> StyleTargets:
-    """A painting's statistics from its sums."""
+def _made(
+    what: Painting, painting: Float[Array, "h w 3"] | None, sums: tuple[dict[str, Sums], ...] | None
+) -> StyleTargets:
+    """A painting's statistics, from its pixels or from its sums."""
     metrics = metrics_of(what.network, what.layers)
+    if painting is not None:
+        sums = what.statistics(painting)
+    assert sums is not None, "either of the two is given"
     return tuple({tap: statistics_of(known, metrics.get(tap)) for tap, known in each.items()} for each in sums)
-
-
-@jax.jit
-def _seen_at_once(what: Painting, painting: Float[Array, "h w 3"]) -> StyleTargets:
-    return _made(what, what.statistics(painting))
 
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:

@@ -136,7 +136,7 @@ class Tiles:
     def gradient(self, what: Summed, image: Float[Array, "h w 3"], slopes: Any) -> Float[Array, "h w 3"]:
         """The gradient by the image of the sums, weighed by their ``slopes``."""
         size = image.shape[0], image.shape[1]
-        found = []
+        found: list[Array] = []
         for octave, (own, parts) in enumerate(self._octaves(what, image)):
             add = functools.partial(_add_gradient, what, octave, size, own, slopes)
             found.append(self._over(parts, add, jnp.zeros_like(own)))
@@ -155,18 +155,20 @@ class Tiles:
             for tap in taps
         }
         parts = self.parts(net, taps, (image.shape[0], image.shape[1]))
-        return self._over(parts, functools.partial(_add_responses, net, image), whole)
+        found: dict[str, Array] = self._over(parts, functools.partial(_add_responses, net, image), whole)
+        return found
 
     def parts(self, net: Network, taps: tuple[str, ...], size: tuple[int, int]) -> list[Part]:
         """The tiles of a picture of (height, width) ``size``, row by row."""
         rows, wraps = layers.until(net.name, taps), net.padding == "wrap"
         (height, down), (width, across) = (spans(length, self.side, rows, wraps) for length in size)
         strides = tuple(_strides(net.name, taps).items())
-        return [
-            Part(*jnp.asarray(list(zip(row, column, strict=True)), jnp.int32), size, (height, width), wraps, strides)
-            for row in down
-            for column in across
-        ]
+
+        def part(row: Span, column: Span) -> Part:
+            start, first, end = (jnp.asarray(each, jnp.int32) for each in zip(row, column, strict=True))
+            return Part(start, first, end, size, (height, width), wraps, strides)
+
+        return [part(row, column) for row in down for column in across]
 
     def _octaves(self, what: Summed, image: Array) -> Iterator[tuple[Array, list[Part]]]:
         """The image at each of its sizes with its tiles."""
@@ -285,7 +287,8 @@ def _add_gradient(
 def _add_spread(gradient: Array, coarse: Array) -> Array:
     """The gradient with one by the image halved."""
     (fine,) = jax.vjp(halved, gradient)[1](coarse)
-    return gradient + fine
+    both: Array = gradient + fine
+    return both
 
 
 @functools.partial(jax.jit, donate_argnums=3)

@@ -115,9 +115,11 @@ def _next(
 ) -> tuple[State, Any]:
     """``run_chunk``, or where the function has programs of its own, a single step around them."""
     if not in_python(function):
-        return run_chunk(method, function, argument, state, length, lanes)
+        found: tuple[State, Any] = run_chunk(method, function, argument, state, length, lanes)
+        return found
     (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
-    return _advance(method, state, value, gradient), jax.tree.map(lambda each: each[None], terms)
+    state = _advance(method, state, value, gradient)
+    return state, jax.tree.map(lambda each: each[None], terms)
 
 
 class Chunk(NamedTuple):

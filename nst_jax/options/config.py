@@ -159,8 +159,8 @@ class Config(metaclass=_FromPreset):
     """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device, for a single
     picture bfloat16 too where only that fits the memory"""
     tile: int | Literal["auto", "off"] = "auto"
-    """side in pixels of the tiles by which the loss and its gradient are computed, exactly, in little memory; auto: where
-    the whole picture does not fit; off: never"""
+    """side in pixels of the tiles by which the loss and its gradient are computed, exactly, in little memory; auto:
+    where the whole picture does not fit; off: never"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
     style_scale: tuple[float, ...] = (1.0,)
@@ -216,7 +216,7 @@ class Config(metaclass=_FromPreset):
         for name in ("coarsest", "style_octaves"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
-        if self.tile not in ("auto", "off"):
+        if isinstance(self.tile, int):
             check_whole("tile", self.tile, 1)
         if self.scales != "auto":
             check_whole("scales", self.scales, 1)

@@ -19,8 +19,8 @@ from nst_jax.losses.objective import Objective, Terms, objective, taps_of
 from nst_jax.losses.pixels import Excess, Range, Smoothness
 from nst_jax.losses.statistics import StyleTargets
 from nst_jax.losses.style import Style
-from nst_jax.losses.tiles import Tiles
 from nst_jax.losses.terms import Content, Term, as_scalars
+from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import Network, once, prepared
 from nst_jax.options.config import Complete
 from nst_jax.pictures import masks

@@ -99,7 +99,7 @@ class Footprint:
 
 
 class Way(NamedTuple):
-    """How a size is gone through: the side of the tiles, 0 for the whole at once; and how many pairs L-BFGS remembers."""
+    """How a size is gone through: by tiles of which side, 0 for the whole at once; and the pairs that L-BFGS has."""
 
     tile: int
     pairs: int
@@ -185,7 +185,7 @@ def useful(pairs: int, steps: int) -> int:
 
 
 def way_at(footprint: Footprint, plan: Plan, size: tuple[int, int], steps: int) -> Way:
-    """How a run goes through its pictures where the result has a (height, width) ``size``: tiled only where it has to."""
+    """How a run goes through its pictures where the result has a (height, width) ``size``: by tiles where it has to."""
     whole = Way(0, footprint.pairs)
     if not plan.tile or max(size) <= plan.tile:
         return whole
@@ -283,7 +283,7 @@ def seen_at_once(footprint: Footprint, size: tuple[int, int] | None = None) -> t
         return height, width
     rows = layers.until(footprint.network, footprint.taps)
     wraps = footprint.wraps and size is None
-    return tuple(spans(side, footprint.tile, rows, wraps)[0] for side in (height, width))
+    return spans(height, footprint.tile, rows, wraps)[0], spans(width, footprint.tile, rows, wraps)[0]
 
 
 def lane_bytes(footprint: Footprint) -> int:

@@ -100,8 +100,8 @@ def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tin
     size = tuple(draw(st.integers(20, 52), "side") // (4 if tileable else 1) * (4 if tileable else 1) for _ in "hw")
     config = Config(
         preset, network=tiny, padding=padding, tileable=tileable, pooling=draw(st.sampled_from(POOLINGS), "pooling"),
-        tv_kind=draw(st.sampled_from(TV_KINDS), "tv"), tv_weight=1.0, tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"),
-        pixel_range="bounded", optimizer="lbfgs", **SHALLOW,
+        tv_kind=draw(st.sampled_from(TV_KINDS), "tv"), tv_weight=1.0,
+        tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"), pixel_range="bounded", optimizer="lbfgs", **SHALLOW,
     )  # fmt: skip
     masked = draw(st.booleans(), "masked")
     way = Tiles(draw(st.sampled_from([4, 8, 12, 60]), "tile"), loop=draw(st.booleans(), "loop"))
