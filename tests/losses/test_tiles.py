@@ -122,7 +122,8 @@ def test_octaves_have_tiles_of_their_own(tiny, unchecked, loop):
         net = doubled(vgg.network(random_filters(tiny)))
         goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(70, 66, 1)], config)
         way = Tiles(16, loop)
-        assert [len(parts) for _, parts in way._octaves(goal, jnp.zeros((*size, 3)))] == [25, 4]
+        full, half = (len(parts) for _, parts in way._octaves(goal, jnp.zeros((*size, 3))))
+        assert full > half > 1
         image = jnp.asarray(smooth_picture(*size, 2), jnp.float64)
         assert max(compared(goal, image, way)) < 1e-9
 
@@ -162,7 +163,7 @@ def test_targets_by_tiles_are_those_of_the_whole(tiny):
 
 
 def test_many_sums_lose_nothing(tiny):
-    """A million and a thousand small numbers, which float32 alone would round away."""
+    """A large number and a thousand small ones, which float32 alone would round away."""
     total = tiles._Total(jnp.float32(2**24), jnp.float32(0))
 
     class Ones:
@@ -173,6 +174,7 @@ def test_many_sums_lose_nothing(tiny):
 
     jax.tree_util.register_static(Ones)
     part = Tiles(8).parts(Ones.network, (), (4, 4))[0]
+    one = Ones()
     for _ in range(1000):
-        total = tiles._add(Ones(), 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
+        total = tiles._add(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
     assert float(tiles._together(*total)) == 2**24 + 250
