@@ -271,12 +271,12 @@ def evaluate(
     They come from the program of steps that ``minimise`` has ``compiled`` for such an argument; where it has not, from
     one without gradient, which is sooner compiled and takes less memory.
     """
-    if compiled:
+    if in_python(function):
+        terms = function(argument, x)[1]
+    elif compiled:
         state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
         _, terms = run_chunk(method, function, argument, state, 1, lanes)
         terms = jax.tree.map(lambda values: values[0], terms)
-    elif in_python(function):
-        terms = function(argument, x)[1]
     else:
         terms = _terms(function, argument, x, lanes)
     return {name: np.asarray(value).tolist() for name, value in terms.items()}

@@ -117,10 +117,11 @@ class Goals:
         mask = given[0]
         visible = None if mask is None or mask.visible is None else masks.mask_at(mask.visible, *size)
         self.styles = self.styles_of(given, visible)
-        self.contents = [self.content_of(seen, visible)] * len(self.styles)
         if config.content_colors == "painting" and toned and toned[0] is not None:
-            others = [jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None]
+            others = (jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None)
             self.contents = [self.content_of(other, visible) for other in others]
+        else:
+            self.contents = [self.content_of(seen, visible)] * len(self.styles)
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
         asked = scenes if shown and config.tv_excess else []
