@@ -111,6 +111,11 @@ class Seen(NamedTuple):
         """1 where a position counts here, 0 where it counts in another part; None for the whole picture."""
         return None if self.part is None else self.part.own(tap)
 
+    def counts(self, guide: Float[Array, "_h _w"] | None, tap: str | None = None) -> Float[Array, "h w"] | None:
+        """How much each position counts here, of a ``guide`` over the whole picture; None for everywhere alike."""
+        guide, own = None if guide is None else self.cut(guide, tap), self.own(tap)
+        return own if guide is None else guide if own is None else guide * own
+
     def cut(self, array: Array, tap: str | None = None, axis: int = 0) -> Array:
         """What is seen here of an array over all positions of a layer, or of the image; its rows are along ``axis``."""
         return array if self.part is None else self.part.cut(array, tap, axis)

@@ -105,16 +105,15 @@ class Content:
 
     def statistics(self, seen: Sequence[Seen]) -> dict[str, Array]:
         """Σ (F − P)² at each layer."""
-        found = {}
-        for tap, target in self.targets.items():
-            guide, own = self.guides.get(tap), seen[0].own(tap)
-            if guide is not None:
-                guide = seen[0].cut(guide, tap)
-            guide = own if guide is None or own is None else guide * own
-            found[tap] = formulas.content_distance(
-                seen[0].responses[tap], seen[0].cut(target, tap), self.metrics.get(tap), guide
+        return {
+            tap: formulas.content_distance(
+                seen[0].responses[tap],
+                seen[0].cut(target, tap),
+                self.metrics.get(tap),
+                seen[0].counts(self.guides.get(tap), tap),
             )
-        return found
+            for tap, target in self.targets.items()
+        }
 
     def value(self, sums: dict[str, Array]) -> Array:
         """Σ w_l L_l."""
