@@ -127,8 +127,8 @@ def test_every_option_has_a_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 0}, "--size is 0: give a whole number from 1 to 32768"),
-        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 32768"),
+        ({"size": 0}, "--size is 0: give a whole number from 1 to 1000000"),
+        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 1000000"),
         ({"size": 1.5}, "--size is 1.5"),
         ({"size": True}, "--size is True"),
         ({"steps": -1}, "--steps is -1: give a whole number of 0 or more"),
