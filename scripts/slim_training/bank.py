@@ -17,7 +17,7 @@ from nst_jax.choices import Pooling
 from nst_jax.networks.pooling import pool
 from slim_training.lbfgs import MEMORY, Descent
 from slim_training.renewals import Renewal, Renewals
-from slim_training.student import CONTENT_TAP, STYLE_TAPS, Moments
+from slim_training.student import CONTENT_TAP, STYLE_TAPS, Moments, on_device
 from slim_training.teacher import Targets, Teacher
 
 #: Steps that a picture is stylised for at most, before it is begun anew or replaced.
@@ -82,6 +82,7 @@ class Bank:
             content=jnp.zeros((count, size // 8, size // 8, channels[CONTENT_TAP]), jnp.float16),
             style={tap: Moments(zeros(channels[tap]), zeros(channels[tap], channels[tap])) for tap in STYLE_TAPS},
         )
+        self.rows, self.targets = on_device((self.rows, self.targets))
         self.age, self.life, self.visits = (np.zeros(count, np.int32) for _ in range(3))
         self.default, self.batches = np.zeros(count, bool), 0
         average = count // AVERAGE_EVERY

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array
 
-from nst_jax.choices import Pooling
+from nst_jax.choices import POOLINGS, Pooling
 from nst_jax.losses.pixels import total_variation
 from slim_training import lbfgs, lesson, student
 from slim_training.student import Moments, Params
@@ -35,9 +36,8 @@ LEARNERS = {
 
 
 def start(params: Params, learner: str) -> State:
-    """The state before the first iteration, on the device as a restored one is, so that both compile alike."""
-    state = params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)
-    return jax.device_put(state, jax.devices()[0])
+    """The state before the first iteration."""
+    return student.on_device((params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)))
 
 
 @functools.partial(jax.jit, static_argnames=("pooling", "learner", "average", "pushes"), donate_argnums=(0,))
@@ -75,6 +75,14 @@ def iterate(
     params = jax.tree.map(lambda p, u: p + rate * u, params, update)
     mean_params = jax.tree.map(lambda m, p: average * m + (1 - average) * p, mean_params, params)
     return (params, mean_params, moments), log, pictures
+
+
+def compiled(*example: Any, **static: Any) -> dict[Pooling, Callable[..., Any]]:
+    """``iterate`` of both poolings for arguments such as these, which are compiled side by side."""
+    lowered = {pooling: iterate.lower(*example, pooling=pooling, **static) for pooling in POOLINGS}
+    with concurrent.futures.ThreadPoolExecutor(len(lowered)) as pool:
+        programs = pool.map(lambda each: each.compile(), lowered.values())
+        return dict(zip(lowered, programs, strict=True))
 
 
 def _pushed(

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.choices import Pooling
 from slim_training import learning, student, teacher
 from slim_training.bank import Bank
 from slim_training.checkpoints import Checkpoints, Progress
@@ -91,27 +92,21 @@ def _iterate(
 
     The device has an iteration to do while the host prepares the next.
     """
-    before, limit, scales = progress.seconds, 60 * options.minutes, jax.tree.map(jnp.float32, progress.scales)
+    before, limit, scales = progress.seconds, 60 * options.minutes, student.on_device(progress.scales)
     began, done, seconds = clock(), 0, before
     last = dict.fromkeys(now_and_then, began)
     report, log = Report(), None
+    programs: dict[Pooling, Callable[..., Any]] = {}
     while seconds < limit:
         batch = bank.batch(options.batch)
         lesson = tutor.lesson(batch.rows["x"], batch.targets, batch.pooling)
         rate = learning_rate(options, progress.iteration, seconds / limit)
+        given = progress.state, batch.rows, lesson, batch.targets.style, scales, rate
+        if not programs:
+            static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
+            programs = learning.compiled(*given, **static)
         jax.block_until_ready(log)
-        progress.state, log, moved = learning.iterate(
-            progress.state,
-            batch.rows,
-            lesson,
-            batch.targets.style,
-            scales,
-            rate,
-            pooling=batch.pooling,
-            learner=options.learner,
-            average=options.average,
-            pushes=options.pushes,
-        )
+        progress.state, log, moved = programs[batch.pooling](*given)
         report.add(log, *bank.push(batch, moved, lesson.losses, options.pushes))
         progress.iteration += 1
         done += 1

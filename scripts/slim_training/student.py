@@ -65,6 +65,11 @@ class Goals(NamedTuple):
     content_weight: Array
 
 
+def on_device(numbers: Any) -> Any:
+    """Numbers bound to the first device, as a restored state is and all that is computed with it: one compilation."""
+    return jax.device_put(jax.tree.map(jnp.asarray, numbers), jax.devices()[0])
+
+
 def random_start(seed: int) -> Params:
     """He-scaled random filters without biases, and random maps, from a seed."""
     return _parameters(vgg.random_weights("slim", seed).arrays, dict.fromkeys(TAPS, 1.0))
