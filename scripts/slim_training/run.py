@@ -149,6 +149,6 @@ class Report:
         count = sum(map(len, ended))
         style, content = np.median(np.concatenate(ended), 0) if ended else (np.nan, np.nan)
         return (
-            f"loss {means['loss']}, features {means['features']}, means {means['means']}, "
+            f"loss {means['loss']:.3f}, features {means['features']}, means {means['means']}, "
             f"second moments {means['seconds']}, {count} finished: style {style:.3f} content {content:.3f}"
         )
