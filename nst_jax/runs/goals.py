@@ -103,8 +103,8 @@ class Goals:
           config: the options, with every layer that any objective made of this has.
           given: one entry for a run, whose paintings are one style; or one for each painting, each a style of its own.
           more: further terms.
-          toned: the photograph as the run sees it in the paintings' colours, an entry for each in ``given``; with
-            ``content_colors`` "painting" the content is compared to those.
+          toned: the photograph as the run sees it in the paintings' colours, one or several ways; with
+            ``content_colors`` "painting" the content is compared to one of those.
           tiles: how the pictures are gone through to make the targets; None for each at once.
         """
         self.tiles = tiles
@@ -121,7 +121,7 @@ class Goals:
             others = (jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None)
             self.contents = [self.content_of(other, visible) for other in others]
         else:
-            self.contents = [self.content_of(seen, visible)] * len(self.styles)
+            self.contents = [self.content_of(seen, visible)] * max(1, len(toned))
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
         asked = scenes if shown and config.tv_excess else []
@@ -184,10 +184,10 @@ class Goals:
         mean: StyleTargets = statistics.blended(found, blend)
         return mean
 
-    def objective(self, config: Complete, style: int = 0) -> Objective:
-        """The objective with the weights of ``config`` and of its layers, for one of the styles."""
+    def objective(self, config: Complete, style: int = 0, look: int = 0) -> Objective:
+        """The objective with the weights of ``config`` and of its layers, for one of the styles and of ``toned``."""
         weights = config.loss_weights
-        content, painted = self.contents[style], self.styles[style]
+        content, painted = self.contents[look], self.styles[style]
         content = dataclasses.replace(content, weights=own_weights(content.weights, config.content_layer_weights))
         painted = dataclasses.replace(painted, weights=own_weights(painted.weights, config.style_layer_weights))
         terms: list[tuple[float | jax.Array, Term[Any]]] = [
