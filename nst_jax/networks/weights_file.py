@@ -215,6 +215,8 @@ def _network_of(file: h5py.File, path: Path) -> str:
     if not is_own(file):
         raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
     version = int(hdf5.attribute(file, "format_version"))
+    if version < 1:
+        raise NSTError(f"{path} is damaged: its format version is {version} where 1 or more is right")
     if version > FORMAT_VERSION:
         raise NSTError(
             f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"

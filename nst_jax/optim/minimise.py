@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from nst_jax.errors import NSTError
 from nst_jax.optim.steps import Function, Method, State, init, result, step
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
@@ -65,16 +66,21 @@ def run_chunk(
 def chunk_length(remaining: int, chunk: int) -> int:
     """How many of the ``remaining`` steps to take in one program: ``chunk``, and the rest of the steps one by one.
 
-    So few lengths occur, as each is compiled.
+    So few lengths occur, as each is compiled. Raises NSTError for a ``chunk`` below 1, with which nothing would end.
     """
+    if chunk < 1:
+        raise NSTError(f"chunk is {chunk}: give a whole number of 1 or more")
     return chunk if remaining >= chunk else 1
 
 
 def next_length(done: int, steps: int, chunk: int, looks: int = 0, before: int = 0) -> int:
     """How many steps to take after ``done`` of ``steps``, with a look after each ``looks``-th one, if not 0.
 
-    Those are counted from the start of the run, ``before`` of whose steps were taken earlier.
+    Those are counted from the start of the run, ``before`` of whose steps were taken earlier. Raises NSTError for
+    ``looks`` below 0.
     """
+    if looks < 0:
+        raise NSTError(f"looks is {looks}: give a whole number of 0 or more")
     remaining = steps - done
     if not looks:
         return chunk_length(remaining, chunk)
