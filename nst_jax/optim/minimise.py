@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.optim.steps import Function, Method, State, init, result, step
 
@@ -178,7 +179,10 @@ def minimise(
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
+
+    Raises NSTError for what is no method, and for a ``chunk`` or ``looks`` with which nothing would end.
     """
+    check_kind("method", method, Method, 'a Method, such as Method("lbfgs")')
     runs = x.shape[:1] if lanes else ()
     steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
     done, evaluations, recoveries = (np.zeros(runs, int) for _ in range(3))
