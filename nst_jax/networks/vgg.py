@@ -267,7 +267,8 @@ def features(
     unknown layer, for none, and for what is no network or image.
     """
     check_kind("net", net, Network, "what network gives")
-    taps, shape = tuple(taps), getattr(image, "shape", ())
+    taps = tuple(taps)
+    shape: tuple[int, ...] = getattr(image, "shape", ())
     if not taps:
         raise NSTError("taps are none: name layers, such as conv4_2")
     if len(shape) not in (3, 4) or shape[-1] != 3:
