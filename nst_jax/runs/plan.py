@@ -179,6 +179,7 @@ def footprint(
         precision=precision,
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
         distribution=config.loss == "wasserstein",
+        automatic=config.scales == "auto",
     )
 
 
