@@ -126,6 +126,14 @@ def test_a_size_that_would_fit_is_named_and_fits():
     assert plan_with(free, named, "vgg19").needed <= free
 
 
+def test_large_paintings_are_planned_and_named():
+    """Their targets take memory too, whatever the size of the result."""
+    large = footprint(256, paintings=((1875, 2500),))
+    assert memory.run_bytes(large) > memory.run_bytes(footprint(256)) + 2**29
+    with pytest.raises(NSTError, match=r"1 paintings of up to 2500 x 1875 pixels .* --style-size (\d+) would fit"):
+        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",))
+
+
 def test_fewer_sizes_take_less():
     """A smaller picture has fewer sizes, where their number is automatic. ``slim`` fits where no size of VGG's does."""
     sizes = tuple((round(0.75 * side), side) for side in (64, 91, 128, 181, 256, 362, 512))
