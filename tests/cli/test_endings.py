@@ -35,6 +35,8 @@ QUICK = [
     "1",
     "--network",
     "slim",
+    "--preset",
+    "nst_jax-0.1",
     "--content-layers",
     "conv1_1",
     "--style-layers",
