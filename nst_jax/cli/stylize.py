@@ -92,7 +92,7 @@ def command(arguments: Sequence[str]) -> int:
                     )
                 begun = True
                 show(progress)
-                if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
+                if options.save_every and progress.step % options.save_every == 0:
                     save_preview(options, prepared, progress)
                 if interrupted():
                     raise Stop

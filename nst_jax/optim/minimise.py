@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from nst_jax.choices import check_kind
+from nst_jax.errors import NSTError
 from nst_jax.optim.steps import Function, Method, State, init, result, step
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
@@ -65,16 +67,21 @@ def run_chunk(
 def chunk_length(remaining: int, chunk: int) -> int:
     """How many of the ``remaining`` steps to take in one program: ``chunk``, and the rest of the steps one by one.
 
-    So few lengths occur, as each is compiled.
+    So few lengths occur, as each is compiled. Raises NSTError for a ``chunk`` below 1, with which nothing would end.
     """
+    if chunk < 1:
+        raise NSTError(f"chunk is {chunk}: give a whole number of 1 or more")
     return chunk if remaining >= chunk else 1
 
 
 def next_length(done: int, steps: int, chunk: int, looks: int = 0, before: int = 0) -> int:
     """How many steps to take after ``done`` of ``steps``, with a look after each ``looks``-th one, if not 0.
 
-    Those are counted from the start of the run, ``before`` of whose steps were taken earlier.
+    Those are counted from the start of the run, ``before`` of whose steps were taken earlier. Raises NSTError for
+    ``looks`` below 0.
     """
+    if looks < 0:
+        raise NSTError(f"looks is {looks}: give a whole number of 0 or more")
     remaining = steps - done
     if not looks:
         return chunk_length(remaining, chunk)
@@ -172,7 +179,10 @@ def minimise(
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
+
+    Raises NSTError for what is no method, and for a ``chunk`` or ``looks`` with which nothing would end.
     """
+    check_kind("method", method, Method, 'a Method, such as Method("lbfgs")')
     runs = x.shape[:1] if lanes else ()
     steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
     done, evaluations, recoveries = (np.zeros(runs, int) for _ in range(3))

@@ -23,7 +23,7 @@ from typing import Any
 
 import tomli_w
 
-from nst_jax.choices import check_choice
+from nst_jax.choices import check_choice, check_kind
 from nst_jax.errors import LONGEST_NAME, NSTError, printable
 from nst_jax.files import replacing
 from nst_jax.options.config import Config, kinds
@@ -97,6 +97,8 @@ def save_preset(path: str | os.PathLike[str], config: Config) -> None:
     It has the options in which ``config`` differs from a preset, the one that it differs from least. TOML knows no
     None, so none that has what is None in ``config``. Raises NSTError where the file cannot be written.
     """
+    check_kind("path", path, str | os.PathLike, "a file's name")
+    check_kind("config", config, Config, "a Config")
     differences = {base: _changes(config, base) for base in PRESET_CHANGES}
     possible = [base for base, changes in differences.items() if None not in changes.values()]
     base = min(possible, key=lambda base: len(differences[base]))

@@ -168,20 +168,19 @@ def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
     width, height = found.whole
     reduction = max(1, _reduction(height, width, longest_side) // found.scale)
     to_srgb = converter(found.space, found.profile, found.encoding, found.notes)
-    kept: list[np.ndarray] = []
-    whole: np.ndarray | None = None
+    picture: np.ndarray | None = None  # in one piece: small ones would take the freed places of strips
     rows, top = max(1, STRIP // found.width // reduction) * reduction, 0
     for strip in found.strips(rows):
         colour, alpha = _srgb(strip, found, to_srgb)
         if reduction > 1:
-            kept.append(_averaged(colour, alpha, reduction))
-            continue
-        both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
-        if whole is None:
-            whole = np.empty((found.height, *both.shape[1:]), both.dtype)
-        whole[top : top + len(both)] = both
+            both = _averaged(colour, alpha, reduction)
+        else:
+            both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
+        if picture is None:
+            picture = np.empty((-(-found.height // reduction), *both.shape[1:]), both.dtype)
+        picture[top : top + len(both)] = both
         top += len(both)
-    picture = np.concatenate(kept) if whole is None else whole
+    assert picture is not None
     h, w = picture.shape[:2]
     turns, mirrored = _ORIENTATIONS.get(found.orientation, (0, False))
     picture, box = (

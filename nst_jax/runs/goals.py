@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses import statistics
 from nst_jax.losses.objective import Objective, Terms, objective, taps_of
@@ -59,6 +60,13 @@ class Extra(NamedTuple):
     weight: float
     make: Callable[[Scene], Term[Any]]
     taps: tuple[str, ...] = ()
+
+
+def check_extras(more: Sequence[Extra]) -> None:
+    """Raises NSTError unless these are further terms."""
+    check_kind("more", more, Sequence, "a list of Extra")
+    for extra in more:
+        check_kind("one of more", extra, Extra, "an Extra")
 
 
 def taps_of_extras(more: Sequence[Extra]) -> tuple[str, ...]:

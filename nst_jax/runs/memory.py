@@ -39,8 +39,9 @@ FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 PROGRAMS, SCALE = 205 * 2**20, 50 * 2**20
 OCTAVE = {"float32": 60 * 2**20, "bfloat16": 130 * 2**20}
 TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
-#: The same, of a style that is a distribution (``slim`` at 256 px, one size).
-DISTRIBUTION = 320 * 2**20
+#: The same, of a style that is a distribution (``slim`` at 256 px, one size); and bytes of each pixel, where those are
+#: more. The command at 1536 and 2048 px, ``slim``, took 2.8 and 4.7 GiB beside the interpreter's 0.3.
+DISTRIBUTION, DISTRIBUTION_PIXEL = 320 * 2**20, 420
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -64,6 +65,7 @@ class Footprint:
       remat: whether responses are computed again instead of kept, see ``Network``.
       paintings: (height, width) of each.
       distribution: whether the style is one, with the loss "wasserstein".
+      automatic: whether the sizes are as many as the full one has room for.
     """
 
     network: str
@@ -79,6 +81,7 @@ class Footprint:
     remat: bool = False
     paintings: tuple[tuple[int, int], ...] = ()
     distribution: bool = False
+    automatic: bool = False
 
 
 class Plan(NamedTuple):
@@ -130,7 +133,17 @@ def best_way(footprint: Footprint, free: int, precisions: Sequence[Precision]) -
 
 
 def would_fit(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> str:
-    """Which option would make a run fit into the memory, in words: of the paintings, if they take the most."""
+    """Which option would make a run fit into the memory, in words; with ``slim`` where no size does otherwise."""
+    if option := fitting_option(footprint, free, precisions):
+        return f"{option} would fit"
+    small = dataclasses.replace(footprint, network="slim")
+    if small != footprint and (option := fitting_option(small, free, precisions)):
+        return f"no size would fit, but {option} with --network slim"
+    return "no size would fit"
+
+
+def fitting_option(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> str:
+    """The largest size, as an option, with which a run fits: of the paintings, if they take the most. "" for none."""
     height, width = footprint.sizes[-1]
     longest, largest = max(height, width), max(map(max, footprint.paintings), default=0)
     by_paintings = painting_bytes(footprint) > lane_bytes(footprint)
@@ -138,12 +151,14 @@ def would_fit(footprint: Footprint, free: int, precisions: Sequence[Precision]) 
     for size in range(first // 16 * 16, 0, -16):
         sizes, paintings = footprint.sizes, footprint.paintings
         if not by_paintings:
-            sizes = (fit_size(height, width, size),) * len(sizes)
+            fitted = fit_size(height, width, size)
+            coarser = tuple(each for each in sizes if max(each) < size)
+            sizes = (*coarser, fitted) if footprint.automatic else (fitted,) * len(sizes)
         if by_paintings or largest <= longest:  # those are no larger than the result
             paintings = tuple(fit_size(*each, min(size, max(each))) for each in paintings)
         if best_way(dataclasses.replace(footprint, sizes=sizes, paintings=paintings), free, precisions).needed <= free:
-            return f"{option} {size} would fit"
-    return "no size would fit"
+            return f"{option} {size}"
+    return ""
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -158,7 +173,8 @@ def run_bytes(footprint: Footprint) -> int:
     network, precision, scales = footprint.network, footprint.precision, len(footprint.sizes)
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
-    programs += DISTRIBUTION if footprint.distribution else 0
+    if footprint.distribution:
+        programs += max(DISTRIBUTION, DISTRIBUTION_PIXEL * footprint.sizes[-1][0] * footprint.sizes[-1][1])
     for row, size in layers.walk(layers.until(network, footprint.taps), *footprint.sizes[-1]):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)

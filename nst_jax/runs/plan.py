@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst_jax.choices import Precision
+from nst_jax.choices import Precision, check_kind
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights, find_weights
@@ -20,7 +20,7 @@ from nst_jax.pictures.masks import Masks
 from nst_jax.pictures.sources import Source, as_list
 from nst_jax.runs import finish, inputs, memory, scales
 from nst_jax.runs.compiling import Clock
-from nst_jax.runs.goals import Extra, taps_of_extras
+from nst_jax.runs.goals import Extra, check_extras, taps_of_extras
 from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.start import start_picture
@@ -120,8 +120,13 @@ def prepare(
 ) -> Prepared:
     """Reads and checks all that ``stylize`` needs, which takes the same and raises the same."""
     clock = Clock()
-    asked, machine = config or Config(), machine or here()
-    weights = weights or choose_weights(asked.network, asked.weights)
+    asked = Config() if config is None else config
+    check_kind("config", asked, Config, "a Config")
+    check_extras(more)
+    machine = here() if machine is None else machine
+    check_kind("machine", machine, Machine, "a Machine")
+    weights = choose_weights(asked.network, asked.weights) if weights is None else weights
+    check_kind("weights", weights, Weights, "what load_weights or find_weights gives")
     complete = dataclasses.replace(asked.for_network(weights.network), more_taps=taps_of_extras(more))
     paths, complete = expand(as_list(style), complete)
     found = gather(content, paths, complete)
@@ -183,6 +188,7 @@ def footprint(
         precision=precision,
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
         distribution=config.loss == "wasserstein",
+        automatic=config.scales == "auto",
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata as packages
 from pathlib import Path
 
-from nst_jax.choices import METADATA, STARTS, Metadata, check_choice
+from nst_jax.choices import METADATA, STARTS, Metadata, check_choice, check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.options.preset_table import is_preset_file
@@ -33,6 +33,7 @@ FILES = ("weights", "palette", "content_mask", "style_mask", "freeze")
 
 def report(result: Result, output: str | os.PathLike[str] | None = None) -> dict[str, object]:
     """All there is to know of a run but its pixels, as values that JSON knows; see docs/report.md for the keys."""
+    check_kind("result", result, Result, "what stylize gives")
     return {
         "config": result.config.to_json(),
         "device": result.device,
@@ -70,6 +71,8 @@ def save(path: str | os.PathLike[str], result: Result, metadata: Metadata = "ful
     Raises NSTError where the path cannot be written; what was there before is then untouched.
     """
     check_choice("metadata", metadata, METADATA)
+    check_kind("result", result, Result, "what stylize gives")
+    check_kind("path", path, str | os.PathLike, "a file's name")
     texts = [] if metadata == "none" else metadata_of(result, metadata)
     png = Path(path).suffix.lower() == ".png"
     fits = (number for number, text in enumerate(texts) if png or len(json.dumps({"nst_jax": text})) < ROOM)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Callable, Sequence
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
 from nst_jax.networks.vgg import network
@@ -53,6 +55,8 @@ def stylize(
 
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
+    check_kind("on_progress", on_progress, Callable, "a function of a Progress")
+    check_kind("looks", looks, numbers.Integral, "a whole number of 0 or more")
     return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress, looks)
 
 

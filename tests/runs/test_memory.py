@@ -126,6 +126,26 @@ def test_a_size_that_would_fit_is_named_and_fits():
     assert plan_with(free, named, "vgg19").needed <= free
 
 
+def test_large_paintings_are_planned_and_named():
+    """Their targets take memory too, whatever the size of the result."""
+    large = footprint(256, paintings=((1875, 2500),))
+    assert memory.run_bytes(large) > memory.run_bytes(footprint(256)) + 2**29
+    with pytest.raises(NSTError, match=r"1 paintings of up to 2500 x 1875 pixels .* --style-size (\d+) would fit"):
+        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",))
+
+
+def test_fewer_sizes_take_less():
+    """A smaller picture has fewer sizes, where their number is automatic. ``slim`` fits where no size of VGG's does."""
+    sizes = tuple((round(0.75 * side), side) for side in (64, 91, 128, 181, 256, 362, 512))
+    many = footprint(512, "vgg19", sizes=sizes, automatic=True)
+    free = memory.run_bytes(footprint(96, "vgg19", sizes=(*sizes[:2], (72, 96))))
+    assert memory.would_fit(many, free, ("float32",)).startswith("--size 96 would fit")
+    assert memory.would_fit(dataclasses.replace(many, automatic=False), free, ("float32",)) != "--size 96 would fit"
+    less = memory.run_bytes(footprint(160, "slim", sizes=((120, 160),)))
+    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",))
+    assert told == "no size would fit, but --size 160 with --network slim"
+
+
 def test_where_nothing_fits_that_is_said():
     with pytest.raises(NSTError, match="0.0 are free: no size would fit"):
         plan_with(1000, 512)
@@ -149,6 +169,8 @@ def test_a_deeper_layer_and_more_octaves_take_more():
 def test_a_distribution_takes_more_to_compile():
     less, more = (memory.run_bytes(footprint(512, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION
+    less, more = (memory.run_bytes(footprint(2048, distribution=each)) for each in (False, True))
+    assert more - less == memory.DISTRIBUTION_PIXEL * 2048 * 1536
 
 
 def test_an_accelerator_holds_no_programs_but_more_copies():
