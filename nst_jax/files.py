@@ -105,7 +105,7 @@ def remove_unfinished() -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes, once a process, the temporary files and folders that killed processes of this machine left in a folder."""
+    """Removes, once a process, the temporary files and folders that killed processes of this machine left there."""
     if folder not in _cleared:
         _cleared.add(folder)
         clear_temporary(folder)

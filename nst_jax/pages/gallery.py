@@ -82,7 +82,8 @@ def gallery(title: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 <h1>{html.escape(title)}</h1>
 <form><label>style <select name="style_"><option value="">all</option></select></label>
 <label>show <select name="which"><option value="">all</option><option>done</option><option>failed</option></select>
-</label><label>order <select name="order"><option>as given</option><option value="loss">by loss</option></select></label>
+</label><label>order <select name="order"><option>as given</option><option value="loss">by loss</option></select>
+</label>
 <label>name <input name="words" type="search"></label><span id="count"></span></form>
 <div id="pictures"></div><button id="more">more</button>
 <script src="{DATA}"></script><script>const SHOWN = {SHOWN};{SCRIPT}</script></body></html>
