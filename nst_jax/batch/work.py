@@ -195,11 +195,7 @@ def paint_lanes(jobs: Sequence[Run | None], lanes: int, on_progress: Callable[[P
         shared = goals[0].objective(config)
         terms = [objective(shared.network, one.terms(run.config)).terms for one, run in zip(goals, given, strict=True)]
         leaves = [jax.tree.leaves(each) for each in terms]
-        own = {
-            number: jnp.stack([each[place] for place in places])
-            for number, each in enumerate(zip(*leaves, strict=True))
-        }
-        return shared, own
+        return shared, dict(enumerate(_stacked([leaves[place] for place in places])))
 
     def finish(image: np.ndarray) -> np.ndarray:
         each = zip(image, runs, strict=True)
@@ -221,6 +217,12 @@ def paint_lanes(jobs: Sequence[Run | None], lanes: int, on_progress: Callable[[P
             raise
         raise NSTError(f"the memory ended with {lanes} lanes at once: give --lanes {lanes // 2}") from None
     return [results[number] for number in there]
+
+
+@jax.jit
+def _stacked(lanes: list[list[jax.Array]]) -> list[jax.Array]:
+    """The leaves of all lanes, [lanes, ...] each, by one program."""
+    return [jnp.stack(each) for each in zip(*lanes, strict=True)]
 
 
 def goals_of(run: Prepared, net: Network, size: tuple[int, int]) -> Goals:

@@ -85,8 +85,7 @@ class Batch(Config):
 
 def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
-    default = Batch(**vars(named_preset(arguments)), **REQUIRED)
-    options = parse(Batch, with_address(arguments), PROGRAM, default=default)
+    options = parsed(arguments)
     if (options.manifest is None) == (not options.content or not options.style):
         raise NSTError("give --content and --style, or --manifest and neither of them")
     if options.manifest is not None and (options.content or options.style):
@@ -110,6 +109,12 @@ def command(arguments: Sequence[str]) -> int:
     folder.clear()
     folder.save_overview(jobs, f"{len(jobs)} pictures")
     return summary(folder, jobs, asked)
+
+
+def parsed(arguments: Sequence[str]) -> Batch:
+    """The options of a command line. Raises NSTError for a mistake in it."""
+    default = Batch(**vars(named_preset(arguments)), **REQUIRED)
+    return parse(Batch, with_address(arguments), PROGRAM, default=default)
 
 
 def with_address(arguments: Sequence[str]) -> list[str]:

@@ -87,7 +87,7 @@ def main() -> None:
         line = ["--content", str(folder / "photographs"), "--style", str(folder / "painting.png"), "--network", "slim"]
         line += ["--size", "96", "--output", str(folder / "out"), "--dry-run"]
         timed("nothing known, nothing done", "scripts/batch.py", *line)
-        wanted = batch.parse(batch.Batch, line, batch.PROGRAM, default=batch.Batch(**batch.REQUIRED))
+        wanted = batch.parsed(line)
         make_results(wanted, options.left)
         timed("all but the last done", "scripts/batch.py", *line)
         for when in ("anew", "again"):

@@ -54,7 +54,7 @@ def test_a_name_is_that_of_what_is_in_the_files_and_of_the_options(inputs, tmp_p
     os.rename(contents[0], tmp_path / "elsewhere.png")
     moved = [str(tmp_path / "elsewhere.png"), *contents[1:]]
     assert names(options_of(moved, styles, tmp_path / "out")) == first
-    assert names(options_of(moved, styles, tmp_path / "out", "--lanes", "1", "--workers", "7")) == first
+    assert names(options_of(moved, styles, tmp_path / "out", "--workers", "7", lanes=1)) == first
     for more in (["--strength", "0.7"], ["--format", "jpg"]):
         assert not set(names(options_of(moved, styles, tmp_path / "out", *more))) & set(first)
 
@@ -71,10 +71,10 @@ def test_the_same_picture_under_several_names_is_a_job_for_each(inputs, tmp_path
 
 def test_units_follow_from_the_jobs_and_lanes_alone(inputs, tmp_path):
     contents, styles = inputs
-    _, units = planned(options_of(contents, styles, tmp_path / "out"))
-    _, again = planned(options_of(contents[::-1], styles[::-1], tmp_path / "out"))
-    assert [unit.name for unit in units] == [unit.name for unit in again]
-    _, fewer = planned(options_of(contents, styles, tmp_path / "out", "--lanes", "4"))
+    _, units = planned(options_of(contents, styles, tmp_path / "out", lanes=0))
+    _, again = planned(options_of(contents[::-1], styles[::-1], tmp_path / "out", lanes=0))
+    assert [unit.name for unit in units] == [unit.name for unit in again] and units[0].lanes == 6
+    _, fewer = planned(options_of(contents, styles, tmp_path / "out", lanes=4))
     assert [(len(unit.jobs), unit.lanes) for unit in fewer] == [(3, 3), (3, 3)]
     assert {unit.name for unit in units}.isdisjoint(unit.name for unit in fewer)
 
@@ -143,8 +143,7 @@ def test_what_is_wrong_with_a_manifest_is_told_with_its_line(tmp_path, name, tex
 def test_a_missing_file_of_a_manifest_is_one_job_s_failure(inputs, tmp_path):
     path = manifest(tmp_path, "jobs.csv", "content,style\nnowhere.png,style-0.png\ncontent-0.png,style-0.png\n")
     words = ["--manifest", str(path), "--output", str(tmp_path / "out"), *QUICK]
-    options = batch.parse(batch.Batch, words, "nst-batch", default=batch.Batch(**batch.REQUIRED))
-    jobs, units = planned(options)
+    jobs, units = planned(batch.parsed(words))
     assert len(jobs) == 2 and [job.wish.content for unit in units for job in unit.jobs] == [jobs[1].wish.content]
     (line,) = Folder(tmp_path / "out").failures(jobs)
     assert "nowhere.png does not exist" in line

@@ -1,5 +1,6 @@
 """A worker: lanes of many photographs, whatever is done before; what cannot be made; nothing twice."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,8 +10,9 @@ from batch_support import made_here, make_inputs, options_of, pictures_of
 from support import compiled_by, smooth_picture
 
 import nst_jax
+from nst_jax.batch import work
 from nst_jax.batch.folder import Folder
-from nst_jax.batch.work import Worker
+from nst_jax.batch.work import Worker, paint_lanes
 from nst_jax.cli import batch
 from nst_jax.pictures import images
 
@@ -60,16 +62,11 @@ def test_what_is_done_before_changes_no_picture(whole, tmp_path):
     assert before == {name: (half.path / "results" / name).stat().st_mtime_ns for name in before}
 
 
-def test_a_second_unit_of_the_same_shape_compiles_nothing(whole, tmp_path):
-    inputs = whole[0]
-    options = options_of(*inputs, tmp_path / "out", "--lanes", "2")
-    folder = Folder(options.output)
-    folder.make()
-    _, units = batch.planned(options, folder)
-    assert [unit.lanes for unit in units] == [2] * 5
-    Worker(folder).work(units[:3])  # with them both paintings have been seen
-    assert compiled_by(lambda: Worker(folder).work(units)) == 0
-    assert len(folder.done()) == 10
+def test_what_has_the_same_shape_compiles_nothing(whole, tmp_path):
+    inputs, _, jobs = whole
+    options = options_of(*inputs, tmp_path / "out", "--strength", "0.6")
+    assert compiled_by(lambda: made_here(options)) == 0
+    assert len(Folder(options.output).done()) == len(jobs)
 
 
 def test_what_cannot_be_made_is_recorded_and_the_rest_is_made(tmp_path):
@@ -79,7 +76,7 @@ def test_what_cannot_be_made_is_recorded_and_the_rest_is_made(tmp_path):
     cut = (tmp_path / "inputs" / "content-1.png").read_bytes()
     (tmp_path / "inputs" / "content-1.png").write_bytes(cut[: len(cut) // 2])  # its header is whole
     (tmp_path / "inputs" / "content-2.png").write_bytes(b"no picture")
-    options = options_of(contents, styles, tmp_path / "again", "--lanes", "4")
+    options = options_of(contents, styles, tmp_path / "again")
     folder, jobs = made_here(options)
     assert folder.done() == {jobs[0].name, jobs[3].name}
     lines = folder.failures(jobs)
@@ -90,12 +87,18 @@ def test_what_cannot_be_made_is_recorded_and_the_rest_is_made(tmp_path):
     assert stamps == {path: path.stat().st_mtime_ns for path in (folder.path / "failed").iterdir()}
 
 
-def test_a_loss_that_is_not_finite_is_a_failure(tmp_path):
-    inputs = make_inputs(tmp_path / "inputs", contents=1, styles=1)
-    more = ["--optimizer", "adam", "--learning-rate", "1e30"]
-    folder, jobs = made_here(options_of(*inputs, tmp_path / "out", *more, "--pixel-range", "free"))
-    assert folder.failures(jobs) == [f"{inputs[0][0]}: the loss did not stay finite"]
-    assert not folder.done()
+def test_a_loss_that_is_not_finite_is_a_failure(tmp_path, monkeypatch):
+    inputs = make_inputs(tmp_path / "inputs", contents=2, styles=1)
+
+    def painted(*arguments):
+        first, second = paint_lanes(*arguments)
+        return [dataclasses.replace(first, ended="not finite"), second]
+
+    monkeypatch.setattr(work, "paint_lanes", painted)
+    folder, jobs = made_here(options_of(*inputs, tmp_path / "out"))
+    (line,) = folder.failures(jobs)
+    assert line.endswith(".png: the loss did not stay finite")
+    assert len(folder.done()) == 1
 
 
 def test_a_transparent_photograph_is_made_beside_the_lanes(tmp_path):
@@ -109,13 +112,19 @@ def test_a_transparent_photograph_is_made_beside_the_lanes(tmp_path):
     assert images.load_image(place).alpha[:, 0].max() == 0
 
 
-def test_a_worker_that_is_to_end_leaves_no_half_and_no_lease(tmp_path):
+def test_a_worker_that_is_to_end_leaves_no_half_and_no_lease(tmp_path, monkeypatch):
     inputs = make_inputs(tmp_path / "inputs")
     options = options_of(*inputs, tmp_path / "out")
     folder = Folder(options.output)
     folder.make()
     _, units = batch.planned(options, folder)
-    looks = iter([False] * 4 + [True] * 1000)
-    Worker(folder, lambda: next(looks)).work(units)
-    left = [path for path in folder.path.rglob("*") if path.parent.name in ("results", "leases")]
-    assert left == []
+    worker = Worker(folder)
+
+    def make(claim):
+        worker.stopping = lambda: True
+        assert len(list((folder.path / "leases").iterdir())) == 2  # this unit's and the next one's
+        return Worker.make(worker, claim)
+
+    monkeypatch.setattr(worker, "make", make)
+    worker.work(units)
+    assert [path for path in folder.path.rglob("*") if path.parent.name in ("results", "leases")] == []
