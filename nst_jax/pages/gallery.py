@@ -6,8 +6,8 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 PAGE, DATA = "index.html", "gallery.js"
 #: So many pictures are drawn at once.
@@ -105,14 +105,14 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     folder = row["picture"].rpartition("/")[0]
     losses = {name: value for name, value in row["losses"].items() if value is not None}
     return told | {
-        "picture": quote(row["picture"]),
-        "thumbnail": quote(f"{folder}/thumbnail.jpg"),
-        "report": quote(f"{folder}/report.json"),
+        "picture": row["picture"],
+        "thumbnail": f"{folder}/thumbnail.jpg",
+        "report": f"{folder}/report.json",
         "losses": "  ".join(f"{name} {value:.3g}" for name, value in losses.items()),
         "total": losses.get("total"),
     }
 
 
 def _address(file: str) -> str:
-    """A file's address for a page on the same machine."""
-    return "file://" + quote(os.path.abspath(os.fsencode(file)))
+    """A file's address for a page on the same machine, or "" for no file."""
+    return Path(os.path.abspath(file)).as_uri() if file else ""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from batch_support import make_inputs, options_of
+from batch_support import QUICK, make_inputs, options_of
 
 from nst_jax import files
 from nst_jax.batch import leases
@@ -72,9 +72,8 @@ def test_what_a_dead_process_was_writing_goes(tmp_path, dead):
 
 
 def test_a_process_that_waits_for_its_parent_is_dead():
-    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    process.stdout.read()  # it ends, and nobody has asked for its status
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its status is still there
     assert not files.alive(process.pid) and files.alive(os.getpid())
     process.wait()
 
@@ -208,8 +207,6 @@ def test_a_dry_run_says_what_is_left(tmp_path, capsys):
     jobs, _ = batch.planned(options, folder)
     (folder.path / "results" / jobs[0].name).mkdir()
     line = ["--content", *contents, "--style", *styles, "--output", str(options.output), "--dry-run", "--lanes", "2"]
-    from batch_support import QUICK
-
     assert batch.main([*line, *QUICK]) == 0
     told = capsys.readouterr()
     assert told.out == "9 pictures are left, in 5 programs' runs\n" and "10 jobs, 1 of them done" in told.err
