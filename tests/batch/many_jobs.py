@@ -26,6 +26,8 @@ from PIL import Image
 from nst_jax.batch.folder import Folder
 from nst_jax.cli import batch
 
+#: A file has no more names than 65,000 on ext4.
+MOST_LINKS = 50_000
 PROJECT = Path(__file__).parents[2]
 
 
@@ -51,11 +53,17 @@ def make_results(options: batch.Batch, left: int) -> None:
     losses = {"content": 0.01234, "style": 0.4321, "tv": 0.001, "total": 0.5}
     told = {"output": "picture.png", "size": [192, 144], "steps": 80, "ended": "", "losses": losses}
     (first / "report.json").write_text(json.dumps(told | {"seconds": {"total": 1.0}, "trace": trace}))
-    for job in jobs[1 : len(jobs) - left]:
+    names = os.listdir(first)
+    for number, job in enumerate(jobs[1 : len(jobs) - left], 1):
         place = folder.path / "results" / job.name
         place.mkdir()
-        for name in os.listdir(first):
-            os.link(first / name, place / name)
+        for name in names:
+            if number % MOST_LINKS:
+                os.link(first / name, place / name)
+            else:
+                shutil.copyfile(first / name, place / name)
+        if not number % MOST_LINKS:
+            first = place
 
 
 def timed(name: str, *arguments: str) -> None:
@@ -77,12 +85,13 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--left", type=int, default=1000)
-    parser.add_argument("--folder", type=Path, help="keep everything in this new folder")
+    parser.add_argument("--folder", type=Path, help="keep everything here; photographs that are there are taken")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
-        make_photographs(folder / "photographs", options.jobs)
+        if not (folder / "photographs").exists():
+            make_photographs(folder / "photographs", options.jobs)
         Image.new("RGB", (40, 30), (30, 90, 160)).save(folder / "painting.png")
         line = ["--content", str(folder / "photographs"), "--style", str(folder / "painting.png"), "--network", "slim"]
         line += ["--size", "96", "--output", str(folder / "out"), "--dry-run"]
