@@ -107,7 +107,7 @@ def command(arguments: Sequence[str]) -> int:
     if left:
         asked = made(options, folder, left, missing)
     folder.clear()
-    folder.save_overview(jobs, f"{len(jobs)} pictures")
+    folder.save_overview(jobs, f"{folder.path.absolute().name}: {len(jobs)} pictures")
     return summary(folder, jobs, asked)
 
 

@@ -108,7 +108,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "picture": row["picture"],
         "thumbnail": f"{folder}/thumbnail.jpg",
         "report": f"{folder}/report.json",
-        "losses": "  ".join(f"{name} {value:.3g}" for name, value in losses.items()),
+        "losses": ", ".join(f"{name} {value:.3g}" for name, value in losses.items()),
         "total": losses.get("total"),
     }
 
