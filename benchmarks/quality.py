@@ -42,7 +42,7 @@ import numpy as np
 from benchmarks import curve, judge, slim
 from benchmarks.entries import Pair, add_pairs, kept, named, others_of, pairs_of, title
 from benchmarks.harness import Row, means_of, table
-from benchmarks.pictures import pictures
+from benchmarks.pictures import path_of, pictures
 from nst_jax.losses import formulas, statistics
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
@@ -117,6 +117,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aspect", type=float, help="cut photographs to this width over height: then all share the compiled programs"
     )
+    parser.add_argument(
+        "--cut-paintings", action="store_true", help="cut paintings to the photograph's size too, to compile less still"
+    )
     add_pairs(parser)
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
     parser.add_argument("--network", choices=("vgg19", "slim"), default="vgg19", help="what paints")
@@ -149,7 +152,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     asked = configs(options)
     if options.folder:
         options.folder.mkdir(parents=True, exist_ok=True)
-    inputs = {pair: inputs_of(pair, options.size, options.aspect) for pair in pairs_of(options)}
+    inputs = {pair: inputs_of(pair, options.size, options.aspect, options.cut_paintings) for pair in pairs_of(options)}
     others = others_of(options.others, {pair: photograph for pair, (photograph, _) in inputs.items()}, asked)
     weights = find_weights(options.network)
     teacher = weights if options.network == "vgg19" else judging_weights()
@@ -186,10 +189,14 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     return {"rows": rows, "controls": controls, "means": means, "shared": shared}
 
 
-def inputs_of(pair: Pair, size: int, aspect: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """A pair's photograph, cut where an aspect is asked for, and its painting; each [H, W, 3]."""
+def inputs_of(pair: Pair, size: int, aspect: float | None, both: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A pair's photograph, cut where an aspect is asked for, and its painting, cut like it if ``both``; [H, W, 3]."""
     photograph, painting = pictures(*pair, size)
-    return cover(photograph, round(size / aspect), size) if aspect else photograph, painting
+    if aspect:
+        photograph = cover(photograph, round(size / aspect), size)
+    if both:
+        painting = cover(images.load_image(path_of("style", pair[1])).pixels, *photograph.shape[:2])
+    return photograph, painting
 
 
 def results_of(

@@ -277,16 +277,30 @@ class Config(metaclass=_FromPreset):
 
         What is left to the network counts as 0 in options that are not ``Complete``.
         ``strength`` changes the ratio α/β, evenly on a logarithmic scale, and by way of α: the total variation keeps
-        its weight beside the style that it smooths.
+        its weight beside the style that it smooths. It also moves ``tone`` and ``detail_share``.
         """
-        strength = 0.5 if self.strength is None else self.strength
-        content = STRENGTH_RANGE[strength > 0.5] ** (1 - 2 * strength)
+        content = STRENGTH_RANGE[self.strong > 0.5] ** (1 - 2 * self.strong)
         return {
             "content_weight": (self.content_weight or 0.0) * content,
             "style_weight": self.style_weight or 0.0,
             "tv_weight": self.tv_weight or 0.0,
             "tv_excess": self.tv_excess,
         }
+
+    @property
+    def strong(self) -> float:
+        """The ``strength``, or its default."""
+        return 0.5 if self.strength is None else self.strength
+
+    @property
+    def tone(self) -> float:
+        """How much of the paintings' colours the photograph has where it is toned: all from ``strength`` 0.5 on."""
+        return min(1.0, 2 * self.strong)
+
+    @property
+    def detail_share(self) -> float:
+        """How much of the photograph's detail comes back: ``detail`` up to ``strength`` 0.5, from there down to 0."""
+        return self.detail * min(1.0, 2 - 2 * self.strong)
 
     @property
     def needs_toned(self) -> bool:

@@ -80,16 +80,16 @@ def in_colors_of(
     return found
 
 
-def with_detail(enlarged: np.ndarray, picture: np.ndarray, coarse: np.ndarray, share: float) -> np.ndarray:
+def with_detail(enlarged: np.ndarray, picture: np.ndarray, coarse: np.ndarray, share: float | np.ndarray) -> np.ndarray:
     """An enlarged image with what its smaller self could not hold: x + s (m − m₀), clipped to [0, 1].
 
     Args:
       enlarged: x, [..., H, W, 3].
       picture: m, which has that detail, [..., H, W, 3].
       coarse: m₀, the same reduced and enlarged again.
-      share: s, from 0 to 1.
+      share: s, from 0 to 1; a number, or one for each picture in an array that goes with them.
     """
-    detailed: np.ndarray = np.clip(enlarged + np.float32(share) * (picture - coarse), 0, 1)
+    detailed: np.ndarray = np.clip(enlarged + np.asarray(share, np.float32) * (picture - coarse), 0, 1)
     return detailed
 
 

@@ -38,12 +38,18 @@ def resized(image: np.ndarray, height: int, width: int, tileable: bool = False) 
     return np.stack([resize(one, height, width) for one in image])
 
 
-def enlarged(image: np.ndarray, size: tuple[int, int], config: Config, toned: np.ndarray | None) -> np.ndarray:
+def enlarged(
+    image: np.ndarray,
+    size: tuple[int, int],
+    config: Config,
+    toned: np.ndarray | None,
+    share: float | np.ndarray,
+) -> np.ndarray:
     """[H, W, 3] or [lanes, H, W, 3] at another (height, width), with the photograph's detail given back.
 
     x ← up(x) + s (m − up(down(m))). Here m is ``toned``, the photograph in the paintings' colours at the result's size,
-    one for all lanes or one each, and s is ``config.detail``. What the coarser size could not hold is the photograph's,
-    and need not be invented.
+    one for all lanes or one each, and s is ``share``, likewise: a number, or [lanes, 1, 1, 1]. What the coarser size
+    could not hold is the photograph's, and need not be invented.
     """
     before = image.shape[-3], image.shape[-2]
     if before == size:
@@ -53,7 +59,7 @@ def enlarged(image: np.ndarray, size: tuple[int, int], config: Config, toned: np
         return larger
     picture = resized(toned, *size, config.tileable)
     coarse = resized(resized(picture, *before, config.tileable), *size, config.tileable)
-    return with_detail(larger, picture, coarse, config.detail)
+    return with_detail(larger, picture, coarse, share)
 
 
 def seamless(image: np.ndarray) -> np.ndarray:

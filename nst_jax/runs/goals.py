@@ -100,8 +100,8 @@ class Goals:
           config: the options, with every layer that any objective made of this has.
           given: one entry for a run, whose paintings are one style; or one for each painting, each a style of its own.
           more: further terms.
-          toned: the photograph as the run sees it in the paintings' colours, an entry for each in ``given``; with
-            ``content_colors`` "painting" the content is compared to those.
+          toned: the photograph as the run sees it in the paintings' colours, one or several ways; with
+            ``content_colors`` "painting" the content is compared to one of those.
         """
         seen = None
         if photograph is not None:
@@ -112,7 +112,7 @@ class Goals:
         mask = given[0]
         visible = None if mask is None or mask.visible is None else masks.mask_at(mask.visible, *size)
         self.styles = self.styles_of(given, visible)
-        self.contents = [self.content_of(seen, visible)] * len(self.styles)
+        self.contents = [self.content_of(seen, visible)] * max(1, len(toned))
         if config.content_colors == "painting" and toned and toned[0] is not None:
             others = [jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None]
             self.contents = [self.content_of(other, visible) for other in others]
@@ -182,14 +182,14 @@ class Goals:
         mean: StyleTargets = statistics.blended(found, blend)
         return mean
 
-    def objective(self, config: Complete, style: int = 0) -> Objective:
-        """The objective with the weights of ``config`` and of its layers, for one of the styles."""
-        return objective(self.sharp, self.terms(config, style))
+    def objective(self, config: Complete, style: int = 0, look: int = 0) -> Objective:
+        """The objective with the weights of ``config`` and of its layers, for one of the styles and of ``toned``."""
+        return objective(self.sharp, self.terms(config, style, look))
 
-    def terms(self, config: Complete, style: int = 0) -> list[tuple[float | jax.Array, Term[Any]]]:
+    def terms(self, config: Complete, style: int = 0, look: int = 0) -> list[tuple[float | jax.Array, Term[Any]]]:
         """The terms of ``objective`` with their weights."""
         weights = config.loss_weights
-        content, painted = self.contents[style], self.styles[style]
+        content, painted = self.contents[look], self.styles[style]
         content = dataclasses.replace(content, weights=own_weights(content.weights, config.content_layer_weights))
         painted = dataclasses.replace(painted, weights=own_weights(painted.weights, config.style_layer_weights))
         terms: list[tuple[float | jax.Array, Term[Any]]] = [

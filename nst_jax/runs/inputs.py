@@ -30,7 +30,8 @@ class Pictures(NamedTuple):
       start: the picture of the file to start from, or None.
       palette: the picture whose colours the paintings were given, or None.
       masks: where in the pictures what counts, or None for everywhere alike.
-      toned: the photograph in the paintings' colours, [H, W, 3], or None where nothing asks for it.
+      toned: the photograph in the paintings' colours, as far as ``Config.tone`` says, [H, W, 3]; or None where
+        nothing asks for it.
     """
 
     photograph: Picture | None

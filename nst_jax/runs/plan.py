@@ -99,6 +99,15 @@ class Gathered(NamedTuple):
     masks: list[Masks | None]
     toned: list[np.ndarray | None]
 
+    def tinted(self, style: int, config: Complete) -> np.ndarray | None:
+        """The photograph as a run of these options takes it, between its own and the paintings' colours: ``tone``."""
+        toned = self.toned[style]
+        if toned is None or self.photograph is None or config.tone == 1:
+            return toned
+        own = finish.as_painted(self.photograph.pixels, config)
+        mixed: np.ndarray = own + np.float32(config.tone) * (toned - own)
+        return mixed
+
 
 def prepare(
     content: Source | None,
@@ -124,7 +133,7 @@ def prepare(
     plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network))
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
-        found.photograph, found.paintings, start_picture(complete), found.palette, given, found.toned[0]
+        found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )
     return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock)
 

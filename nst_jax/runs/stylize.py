@@ -64,7 +64,7 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
     recorder = Recorder(on_progress, run.clock.started, finish, pictures.masks)
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
-    enlarge = functools.partial(enlarged, config=config, toned=pictures.toned)
+    enlarge = functools.partial(enlarged, config=config, toned=pictures.toned, share=config.detail_share)
     keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
     try:
         made = coarse_to_fine(

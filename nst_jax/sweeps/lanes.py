@@ -56,13 +56,13 @@ def loss_of_lane(argument: Lanes, image: Array) -> tuple[Array, Terms]:
     return dataclasses.replace(shared, terms=jax.tree.unflatten(structure, leaves))(image)
 
 
-def own_leaves(goals: Sequence[Objective], styles: Sequence[Objective]) -> dict[int, Array]:
+def own_leaves(goals: Sequence[Objective], looks: Sequence[Objective]) -> dict[int, Array]:
     """The leaves of the terms that each of ``goals`` has for itself, [lanes, ...], by their positions.
 
-    Those are all scalars, and what differs between the ``styles`` of the sweep, be they in these lanes or not: so every
+    Those are all scalars, and what differs between the ``looks`` of the sweep, be they in these lanes or not: so every
     batch is the same program.
     """
-    alike = [jax.tree.leaves(goal.terms) for goal in styles]
+    alike = [jax.tree.leaves(goal.terms) for goal in looks]
     each = [jax.tree.leaves(goal.terms) for goal in goals]
     varying = [
         position
@@ -73,10 +73,14 @@ def own_leaves(goals: Sequence[Objective], styles: Sequence[Objective]) -> dict[
 
 
 class Resolved(NamedTuple):
-    """A lane with all its options: the same options, run alone, give the same; and which painting it takes."""
+    """A lane with all its options: the same options, run alone, give the same.
+
+    ``style`` is the painting that it takes, ``look`` the entry of ``Sweep.looks``.
+    """
 
     config: Complete
     style: int
+    look: int
 
 
 class Batches(NamedTuple):
@@ -95,6 +99,7 @@ class Sweep:
     Attributes:
       lanes: with their options complete.
       found: the pictures, with masks for each of the paintings.
+      looks: each painting of the lanes with a lane's options, once for every ``tone``.
       weights: the network's.
       union: the options with every layer that any lane uses.
       precision: of the steps.
@@ -104,6 +109,7 @@ class Sweep:
 
     lanes: tuple[Resolved, ...]
     found: Gathered
+    looks: tuple[tuple[int, Complete], ...]
     weights: Weights
     union: Complete
     precision: Precision
@@ -130,12 +136,19 @@ class Sweep:
         found = self.found
         own = found.paintings[lane.style : lane.style + 1]
         start, mask = start_picture(lane.config), found.masks[lane.style]
-        return Pictures(found.photograph, own, start, found.palette, mask, found.toned[lane.style])
+        return Pictures(found.photograph, own, start, found.palette, mask, self.toned[lane.look])
 
-    def toned_of(self, lanes: Sequence[Resolved]) -> np.ndarray | None:
-        """The photograph in the paintings' colours: [H, W, 3] where there is one painting, else [lanes, H, W, 3]."""
-        toned = [each for each in self.found.toned if each is not None]
-        return np.stack([toned[lane.style] for lane in lanes]) if len(toned) > 1 else next(iter(toned), None)
+    @functools.cached_property
+    def toned(self) -> list[np.ndarray | None]:
+        """The photograph in the paintings' colours, for each of ``looks``; Nones where nothing asks for it."""
+        return [self.found.tinted(style, config) for style, config in self.looks]
+
+    def enlarge(self, lanes: Sequence[Resolved]) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+        """How some lanes' images, [lanes, H, W, 3], are enlarged: each with its own detail."""
+        toned = [each for each in self.toned if each is not None]
+        picture = np.stack([toned[lane.look] for lane in lanes]) if len(toned) > 1 else next(iter(toned), None)
+        share = np.array([lane.config.detail_share for lane in lanes]).reshape(-1, 1, 1, 1)
+        return functools.partial(enlarged, config=self.union, toned=picture, share=share)
 
     def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] = ()) -> Batches:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
@@ -175,16 +188,16 @@ class Sweep:
         union, found = self.union, self.found
 
         def goal_at(net: Network, size: tuple[int, int]) -> Lanes:
-            goals = Goals(net, found.photograph, found.paintings, size, union, found.masks, self.more, found.toned)
-            styles = [goals.objective(union, style) for style in range(len(goals.styles))]
-            return styles[0], own_leaves([goals.objective(lane.config, lane.style) for lane in lanes], styles)
+            goals = Goals(net, found.photograph, found.paintings, size, union, found.masks, self.more, self.toned)
+            alike = [goals.objective(union, style, look) for look, (style, _) in enumerate(self.looks)]
+            return alike[0], own_leaves([goals.objective(*lane) for lane in lanes], alike)
 
         program = Program(union, self.weights, self.precision, self.machine, plan.devices, self.sizes)
         pictures = [self.pictures_of(lane) for lane in lanes]
         finish = functools.partial(finished, photograph=found.photograph, config=union)
         try:
             results = program.run(
-                [lane.config for lane in lanes], pictures, goal_at, finish, self.toned_of(lanes), on_progress
+                [lane.config for lane in lanes], pictures, goal_at, finish, self.enlarge(lanes), on_progress
             )
         except Exception as error:
             if not memory.is_exhausted(error):
@@ -218,7 +231,7 @@ class Program(NamedTuple):
         pictures: Sequence[Pictures],
         goal_at: Callable[[Network, tuple[int, int]], Lanes],
         finish: Callable[[np.ndarray], np.ndarray],
-        toned: np.ndarray | None,
+        enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
         on_progress: Callable[[Progress], None],
     ) -> list[Result]:
         """Runs lanes as one program; gives the result of each.
@@ -227,7 +240,7 @@ class Program(NamedTuple):
           configs, pictures: of each lane. What their masks keep is the same for all.
           goal_at: the objective at a size as a network sees it, with the leaves that the lanes have for themselves.
           finish: makes of the lanes' images, [lanes, H, W, 3], what is given out.
-          toned: the photograph in the paintings' colours, [H, W, 3], or of each lane, [lanes, H, W, 3], or None.
+          enlarge: takes those images from one size to the next, (height, width).
           on_progress: see ``Sweep.run``.
         """
         clock, union = Clock(), self.union
@@ -242,7 +255,6 @@ class Program(NamedTuple):
 
         starts = [start_image(one, self.sizes[0], config) for one, config in zip(pictures, configs, strict=True)]
         recorder = Recorder(on_progress, clock.started, finish, pictures[0].masks)
-        enlarge = functools.partial(enlarged, config=union, toned=toned)
         clock.loaded()
         keep_no_large_memory(len(configs) * self.sizes[-1][0] * self.sizes[-1][1])
         made = coarse_to_fine(
@@ -320,8 +332,11 @@ def prepare_lanes(
         factor = factors[style if len(factors) > 1 else 0]
         return dataclasses.replace(config, scales=len(found.sizes), style_scale=(factor,))
 
+    keys = [(lane.style, config.tone * config.needs_toned) for config, lane in zip(configs, lanes, strict=True)]
+    looks = {key: (key[0], config) for key, config in zip(keys, configs, strict=True)}
     resolved = tuple(
-        Resolved(resolve(config, lane.style), lane.style) for config, lane in zip(configs, lanes, strict=True)
+        Resolved(resolve(config, key[0]), key[0], [*looks].index(key))
+        for key, config in zip(keys, configs, strict=True)
     )
     pixels = [painting.pixels.tobytes() for painting in found.paintings]
     seen: dict[tuple[Complete, int], int] = {}
@@ -331,7 +346,7 @@ def prepare_lanes(
             raise NSTError(f"lanes {seen[key]} and {index} are the same: give each once")
         seen[key] = index
     precision = machine.precisions(union.precision, union.network)[0]
-    return Sweep(resolved, found, weights, union, precision, machine, more)
+    return Sweep(resolved, found, tuple(looks.values()), weights, union, precision, machine, more)
 
 
 def _with_weight(sets: Iterable[Mapping[str, float]]) -> tuple[str, ...]:

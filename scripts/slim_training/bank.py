@@ -1,38 +1,52 @@
-"""The bank: pictures that are being stylised under the student, from which every batch is taken."""
+"""The bank: pictures that are being stylised under the student, from which every batch is taken.
+
+Its arrays stay on the device. The host knows how old each item is, and so which are begun anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from slim_training.contract import Targets, Teacher
+from nst_jax.choices import Pooling
+from nst_jax.networks.pooling import pool
 from slim_training.lbfgs import MEMORY, Descent
-from slim_training.pictures import Pictures, coarsened
-from slim_training.student import CONTENT_TAP, STYLE_TAPS
+from slim_training.renewals import Renewal, Renewals
+from slim_training.student import CONTENT_TAP, STYLE_TAPS, Moments, on_device
+from slim_training.teacher import Targets, Teacher
 
-#: Style weights of the default preset, in the order of ``STYLE_TAPS``.
-STYLE_WEIGHTS = np.array([1, 1, 1, 1, 0.2], np.float32)
 #: Steps that a picture is stylised for at most, before it is begun anew or replaced.
 LONGEST_LIFE = 200
 #: Batches that a photograph and a painting are in at most.
 MOST_VISITS = 60
 #: Batches after which a picture that ends counts for the log.
 FINISHED_VISITS = 8
+#: Every so many batches one is of average pooling, and so is this part of the items.
+AVERAGE_EVERY = 4
+#: Items that are written at once, so that no number of them compiles anew.
+GROUP = 4
+
+Rows = dict[str, Any]
 
 
 class Batch(NamedTuple):
-    """Some pictures of the bank.
+    """Some pictures of the bank, all of one pooling.
 
     Attributes:
       items: their numbers.
+      pooling: of both networks.
       rows: the arrays of ``Bank.rows``, one row an item.
       targets: the teacher's.
     """
 
     items: np.ndarray
-    rows: dict[str, np.ndarray]
+    pooling: Pooling
+    rows: Rows
     targets: Targets
 
 
@@ -40,99 +54,153 @@ class Bank:
     """Pictures that are being stylised, as arrays with one row an item.
 
     Attributes:
-      rows: ``Descent``'s fields; the photograph and painting that each is made of, ``content`` and ``style``; and the
-        weights ``style_weights`` [5], ``content_weight`` and ``tv_weight``.
+      rows: ``Descent``'s fields; the photograph and painting that each is made of, ``content`` and ``style``; the
+        weights ``style_weights`` [5], ``content_weight`` and ``tv_weight``; and ``first_losses`` [6], the teacher's at
+        the first of the visits.
       targets: the teacher's, of all items.
-      life: steps that the item's present optimisation lasts.
+      members: the items of each pooling.
+      age: steps of the item's present optimisation.
+      life: steps that it lasts.
       visits: batches that it was in with its present photograph.
       default: whether its style weights are the preset's.
-      first_losses: the teacher's losses at the first of the visits, [6].
     """
 
-    def __init__(self, count: int, pictures: Pictures, teacher: Teacher, mean_age: float):
-        self.pictures, self.rng, self.teacher, self.mean_age = pictures, pictures.rng, teacher, mean_age
-        size, channels = pictures.size, teacher.channels
+    def __init__(
+        self, count: int, size: int, renewals: Renewals, teacher: Teacher, mean_age: float, rng: np.random.Generator
+    ):
+        self.renewals, self.teacher, self.mean_age, self.rng = renewals, teacher, mean_age, rng
+        channels = teacher.channels
 
-        def zeros(*shape: int) -> np.ndarray:
-            return np.zeros((count, *shape), np.float32)
+        def zeros(*shape: int) -> Array:
+            return jnp.zeros((count, *shape), jnp.float32)
 
-        self.rows = {name: zeros(size, size, 3) for name in ("content", "style", "x", "last_x", "gradient")}
+        self.rows: Rows = {name: zeros(size, size, 3) for name in ("content", "style", "x", "last_x", "gradient")}
         self.rows |= {name: zeros(MEMORY, size, size, 3) for name in ("steps", "changes")}
-        self.rows |= {"age": np.zeros(count, np.int32), "style_weights": zeros(5)}
+        self.rows |= {"age": jnp.zeros(count, jnp.int32), "style_weights": zeros(5), "first_losses": zeros(6)}
         self.rows |= {"content_weight": zeros(), "tv_weight": zeros()}
         self.targets = Targets(
-            content=np.zeros((count, size // 8, size // 8, channels[CONTENT_TAP]), np.float16),
-            style={tap: zeros(channels[tap], channels[tap]) for tap in STYLE_TAPS},
+            content=jnp.zeros((count, size // 8, size // 8, channels[CONTENT_TAP]), jnp.float16),
+            style={tap: Moments(zeros(channels[tap]), zeros(channels[tap], channels[tap])) for tap in STYLE_TAPS},
         )
-        self.life, self.visits = np.zeros(count, np.int32), np.zeros(count, np.int32)
-        self.default, self.first_losses = np.zeros(count, bool), np.ones((count, 6), np.float32)
-        for item in range(count):
-            self.renew(item)
-            self.life[item] = 1 + self.life[item] * self.rng.random()  # so that they do not all end at once
+        self.rows, self.targets = on_device((self.rows, self.targets))
+        self.age, self.life, self.visits = (np.zeros(count, np.int32) for _ in range(3))
+        self.default, self.batches = np.zeros(count, bool), 0
+        average = count // AVERAGE_EVERY
+        self.members: dict[Pooling, np.ndarray] = {"avg": np.arange(average), "max": np.arange(average, count)}
+        self.ended: dict[Pooling, list[int]] = {"avg": [], "max": []}
+        for pooling, items in self.members.items():
+            for group in _groups(items):
+                self.renew(group, pooling)
+        self.life = 1 + np.int32(self.life * rng.random(count))  # so that they do not all end at once
 
-    def renew(self, item: int) -> None:
-        """Draws a new photograph, painting, balance and start picture.
+    def renew(self, items: np.ndarray, pooling: Pooling) -> None:
+        """Draws new photographs, paintings, balances and start pictures for some items of a pooling."""
+        drawn = [self.renewals.take() for _ in items]
+        self.default[items], self.visits[items] = [each.default for each in drawn], 0
+        drawn, items = _filled(drawn), np.array(_filled(items))
+        fresh = {
+            name: np.stack([getattr(each, name) for each in drawn]) for name in Renewal._fields if name != "default"
+        }
+        targets = self.teacher.targets(fresh["content"], fresh["style"], pooling)
+        self.rows, self.targets = _renewed(self.rows, self.targets, items, fresh, targets)
+        self._begin(items)
 
-        The start is the photograph, the painting or a mixture of both, sometimes with noise.
-        """
-        rng, rows = self.rng, self.rows
-        content = self.pictures.crop("train" if rng.random() < 0.7 else "content" if rng.random() < 0.7 else "style")
-        style = self.pictures.crop("style" if rng.random() < 0.75 else "train")
-        rows["content"][item], rows["style"][item] = content, style
-        targets = self.teacher.targets(content[None], style[None])
-        self.targets.content[item] = targets.content[0]
-        for tap in STYLE_TAPS:
-            self.targets.style[tap][item] = targets.style[tap][0]
-        self.default[item] = rng.random() < 0.5
-        spread = 1 if self.default[item] else np.exp(1.2 * rng.normal(size=5))
-        rows["style_weights"][item] = STYLE_WEIGHTS * spread
-        rows["content_weight"][item] = np.exp(rng.uniform(np.log(0.1), np.log(4)))
-        rows["tv_weight"][item] = 0 if rng.random() < 0.4 else np.exp(rng.uniform(np.log(0.3), np.log(20)))
-        kind, share = rng.random(), rng.random()
-        share = 0 if kind < 0.15 else share if kind < 0.3 else 1
-        noise = rng.uniform(0, 0.15) if rng.random() < 0.3 else 0
-        self.visits[item] = 0
-        self.begin(item, share * content + (1 - share) * style + noise * rng.normal(size=content.shape))
+    def _begin(self, items: np.ndarray) -> None:
+        self.age[items] = 0
+        self.life[items] = np.minimum(LONGEST_LIFE, 1 + self.rng.exponential(self.mean_age, len(items)))
 
-    def begin(self, item: int, image: np.ndarray) -> None:
-        """Starts the optimisation of an item anew from ``image`` [size, size, 3], which is clipped to [0, 1]."""
-        self.rows["x"][item] = np.clip(image, 0, 1)
-        for name in ("steps", "changes", "age"):
-            self.rows[name][item] = 0
-        self.life[item] = min(LONGEST_LIFE, 1 + self.rng.exponential(self.mean_age))
+    def batch(self, size: int) -> Batch:
+        """``size`` random items of average pooling at first and every fourth time, else of maximum pooling."""
+        pooling: Pooling = "max" if self.batches % AVERAGE_EVERY else "avg"
+        self.batches += 1
+        items = self.rng.choice(self.members[pooling], size, replace=False)
+        return Batch(items, pooling, *_taken((self.rows, self.targets), items))
 
-    def batch(self, size: int, avoid: Sequence[int] | np.ndarray = ()) -> Batch:
-        """``size`` random items, none of ``avoid``."""
-        items = self.rng.choice(np.setdiff1d(np.arange(len(self.life)), avoid), size, replace=False)
-        style = {tap: target[items] for tap, target in self.targets.style.items()}
-        rows = {name: array[items] for name, array in self.rows.items()}
-        return Batch(items, rows, Targets(self.targets.content[items], style))
-
-    def push(self, items: np.ndarray, moved: Descent, losses: np.ndarray) -> list[tuple[float, float]]:
+    def push(self, batch: Batch, moved: Descent, losses: Array, steps: int) -> tuple[Array, np.ndarray]:
         """Writes a batch's progress back, and begins anew or renews the items that are old enough.
 
         Args:
-          items: the batch's.
-          moved: where their optimisation is now.
-          losses: the teacher's of them, before they moved, [B, 6].
+          batch: it, as it was taken.
+          moved: where its optimisation is now.
+          losses: the teacher's of it, before it moved, [B, 6].
+          steps: that it took.
 
-        Returns (style loss over that at the start, content loss), by the teacher, of the items with default weights
-        that ended.
+        Returns (mean style loss over that at the start, content loss) of each picture, by the teacher, [B, 2]; and
+        which of them count, [B]: those with default weights that ended.
         """
-        finished = []
-        for name, value in moved._asdict().items():
-            self.rows[name][items] = value
-        for item, loss in zip(items, losses, strict=True):
-            if self.visits[item] == 0:
-                self.first_losses[item] = loss
-            self.visits[item] += 1
-            if self.rows["age"][item] < self.life[item]:
+        items, pooling = batch.items, batch.pooling
+        self.rows, standing = _moved(self.rows, items, moved, losses, self.visits[items] == 0)
+        self.visits[items] += 1
+        self.age[items] += steps
+        over = self.age[items] >= self.life[items]
+        finished = over & self.default[items] & (self.visits[items] >= FINISHED_VISITS)
+        again = []
+        for item in items[over]:
+            if item in self.ended[pooling]:
                 continue
-            first = self.first_losses[item, :5]
-            if self.visits[item] >= FINISHED_VISITS and self.default[item] and first.min() > 1e-3:
-                finished.append((float(loss[:5] @ STYLE_WEIGHTS / (first @ STYLE_WEIGHTS)), float(loss[5])))
             if self.rng.random() < 0.4 and self.visits[item] < MOST_VISITS:
-                self.begin(item, coarsened(self.rows["x"][item]))  # as a pyramid does: on from a coarser result
+                again.append(item)
             else:
-                self.renew(item)
-        return finished
+                self.ended[pooling].append(item)
+        for group in _groups(again):
+            detail = self.rng.integers(0, 2, len(group))
+            self.rows = _enlarged(self.rows, np.array(_filled(group)), np.array(_filled(detail), np.float32))
+            self._begin(group)
+        while len(self.ended[pooling]) >= GROUP:
+            group, self.ended[pooling] = np.array(self.ended[pooling][:GROUP]), self.ended[pooling][GROUP:]
+            self.renew(group, pooling)
+        return standing, finished
+
+
+def _groups(items: np.ndarray | list[int]) -> list[np.ndarray]:
+    """Items in groups of at most ``GROUP``."""
+    return [np.array(items[start : start + GROUP]) for start in range(0, len(items), GROUP)]
+
+
+def _filled(items: Any) -> list[Any]:
+    """So many of a group as ``GROUP`` says: what is missing is its first one again, which changes nothing."""
+    return [*items, *[items[0]] * (GROUP - len(items))]
+
+
+@jax.jit
+def _taken(arrays: Any, items: Array) -> Any:
+    return jax.tree.map(lambda array: array[items], arrays)
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 1))
+def _renewed(rows: Rows, targets: Targets, items: Array, fresh: Rows, aims: Targets) -> tuple[Rows, Targets]:
+    """The bank with new pictures, and their targets, in place of some items."""
+    rows = rows | {name: rows[name].at[items].set(array) for name, array in fresh.items()}
+    return _forgotten(rows, items), jax.tree.map(lambda all, some: all.at[items].set(some), targets, aims)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _enlarged(rows: Rows, items: Array, detail: Array) -> Rows:
+    """The bank with some items begun anew as a pyramid does: on from a coarser result.
+
+    Where ``detail`` is 1, the photograph's finest octave comes back with it.
+    """
+    x, content = rows["x"][items], rows["content"][items]
+    lost = content - coarsened(content)
+    x = jnp.clip(coarsened(x) + detail[:, None, None, None] * lost, 0, 1)
+    return _forgotten(rows | {"x": rows["x"].at[items].set(x)}, items)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _moved(rows: Rows, items: Array, moved: Descent, losses: Array, first: Array) -> tuple[Rows, Array]:
+    """The bank with a batch's progress, and how far its pictures are, see ``Bank.push``."""
+    begun = jnp.where(first[:, None], losses, rows["first_losses"][items])
+    fields = moved._asdict() | {"first_losses": begun}
+    style, before = (jnp.mean(each[:, : len(STYLE_TAPS)], 1) for each in (losses, begun))
+    standing = jnp.stack([style / before, losses[:, -1]], 1)
+    return rows | {name: rows[name].at[items].set(value) for name, value in fields.items()}, standing
+
+
+def _forgotten(rows: Rows, items: Array) -> Rows:
+    """The rows without some items' L-BFGS memory."""
+    return rows | {name: rows[name].at[items].set(0) for name in ("steps", "changes", "age")}
+
+
+def coarsened(images: Array) -> Array:
+    """Images [B, H, W, 3] that have lost their finest octave."""
+    return jax.image.resize(pool(images, "avg"), images.shape, "cubic")

@@ -37,7 +37,7 @@ class Descent(NamedTuple):
 def step(at: Descent, gradient: Float[Array, "h w 3"]) -> Descent:
     """One step of length 1 from a picture with this gradient, clipped to [0, 1].
 
-    A pair of negative curvature is not learnt. Without any pair the step is the gradient, of norm 1 at most.
+    A pair of negative curvature is not learnt. Without any pair the step is along the gradient, of norm 1.
     """
     change, moved = gradient - at.gradient, at.x - at.last_x
     curvature = jnp.vdot(moved, change)
@@ -60,7 +60,7 @@ def _two_loops(gradient: Array, steps: Array, changes: Array) -> Array:
         direction = direction - factors[i] * changes[i]
     latest = jnp.vdot(changes[-1], changes[-1])
     size = jnp.linalg.norm(gradient)
-    first = jnp.minimum(1.0, 1 / (size + 1e-12))
+    first = 1 / (size + 1e-12)
     direction = direction * jnp.where(latest > 0, curvatures[-1] / jnp.where(latest > 0, latest, 1), first)
     for i in range(MEMORY):
         direction = direction + steps[i] * (factors[i] - inverse[i] * jnp.vdot(changes[i], direction))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,10 +13,11 @@ import optax
 import optax.contrib
 from jaxtyping import Array
 
+from nst_jax.choices import POOLINGS, Pooling
 from nst_jax.losses.pixels import total_variation
 from slim_training import lbfgs, lesson, student
-from slim_training.contract import Lesson
-from slim_training.student import Params
+from slim_training.student import Moments, Params
+from slim_training.teacher import Lesson
 
 #: What is learnt and saved: the parameters, their running mean (which is exported), the learner's state.
 State = tuple[Params, Params, Any]
@@ -34,22 +36,21 @@ LEARNERS = {
 
 
 def start(params: Params, learner: str) -> State:
-    """The state before the first iteration, on the device as a restored one is, so that both compile alike."""
-    state = params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)
-    return jax.device_put(state, jax.devices()[0])
+    """The state before the first iteration."""
+    return student.on_device((params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)))
 
 
-@functools.partial(jax.jit, static_argnames=("learner", "gradient_weight", "average", "pushes"), donate_argnums=(0,))
+@functools.partial(jax.jit, static_argnames=("pooling", "learner", "average", "pushes"), donate_argnums=(0,))
 def iterate(
     state: State,
     rows: Mapping[str, Array],
     taught: Lesson,
-    targets: Mapping[str, Array],
+    targets: Mapping[str, Moments],
     scales: Mapping[str, Any],
     rate: Array | float,
     *,
+    pooling: Pooling,
     learner: str,
-    gradient_weight: float,
     average: float,
     pushes: int,
 ) -> tuple[State, dict[str, Array], lbfgs.Descent]:
@@ -57,7 +58,7 @@ def iterate(
 
     Args:
       state: given up.
-      rows, taught, targets, scales, gradient_weight: see ``lesson.loss``.
+      rows, taught, targets, scales, pooling: see ``lesson.loss``.
       rate: the learning rate.
       learner: a name of ``LEARNERS``.
       average: decay of the running mean of the parameters.
@@ -66,24 +67,37 @@ def iterate(
     Returns the state, the errors for the log, and where the pictures' optimisation is.
     """
     params, mean_params, moments = state
-    (_, (log, standing)), slope = jax.value_and_grad(lesson.loss, has_aux=True)(
-        params, rows, taught, targets, scales, gradient_weight
-    )
+    (_, log), slope = jax.value_and_grad(lesson.loss, has_aux=True)(params, rows, taught, targets, scales, pooling)
     size = optax.tree.norm(slope)
     slope = jax.tree.map(lambda s: s * jnp.minimum(1.0, 1 / (size + 1e-9)), slope)
     update, moments = LEARNERS[learner].update(slope, moments, params)
-    pictures = _pushed(params, rows, standing, pushes)
+    pictures = _pushed(params, rows, scales, pooling, pushes)
     params = jax.tree.map(lambda p, u: p + rate * u, params, update)
     mean_params = jax.tree.map(lambda m, p: average * m + (1 - average) * p, mean_params, params)
     return (params, mean_params, moments), log, pictures
 
 
-def _pushed(params: Params, rows: Mapping[str, Array], standing: lesson.Standing, pushes: int) -> lbfgs.Descent:
-    """The batch's pictures after some steps that lower the student's stylisation loss and the total variation."""
-    smoothing = jax.grad(lambda x: jnp.vdot(rows["tv_weight"], jax.vmap(total_variation)(x)))
-    pictures, gradient = lbfgs.Descent(**{name: rows[name] for name in lbfgs.Descent._fields}), standing.gradient
-    for i in range(pushes):  # written out: XLA's convolutions are several times slower inside a loop on a CPU
-        if i:
-            gradient, _ = student.image_gradient(params, standing.metrics, standing.goals, pictures.x)
+def compiled(*example: Any, **static: Any) -> dict[Pooling, Callable[..., Any]]:
+    """``iterate`` of both poolings for arguments such as these, which are compiled side by side."""
+    lowered = {pooling: iterate.lower(*example, pooling=pooling, **static) for pooling in POOLINGS}
+    with concurrent.futures.ThreadPoolExecutor(len(lowered)) as pool:
+        programs = pool.map(lambda each: each.compile(), lowered.values())
+        return dict(zip(lowered, programs, strict=True))
+
+
+def _pushed(
+    params: Params, rows: Mapping[str, Array], scales: Mapping[str, Any], pooling: Pooling, pushes: int
+) -> lbfgs.Descent:
+    """The batch's pictures after some steps that lower the student's stylisation loss and the total variation.
+
+    The responses to the pictures before the first step, and to the paintings, are the lesson's: XLA sees that they are
+    the same, and computes them once.
+    """
+    goals = student.goals(params, rows, scales, pooling)
+    variation = functools.partial(total_variation, kind="neighbours")
+    smoothing = jax.grad(lambda x: jnp.vdot(rows["tv_weight"], jax.vmap(variation)(x)))
+    pictures = lbfgs.Descent(**{name: rows[name] for name in lbfgs.Descent._fields})
+    for _ in range(pushes):  # written out: XLA's convolutions are several times slower inside a loop on a CPU
+        gradient = student.image_gradient(params, goals, pictures.x, scales, pooling)
         pictures = jax.vmap(lbfgs.step)(pictures, gradient + smoothing(pictures.x))
     return pictures

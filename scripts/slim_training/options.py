@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from nst_jax.choices import check_weight, check_whole, flag
+from nst_jax.choices import check_whole, flag
 from nst_jax.errors import NSTError
 
 
@@ -27,11 +27,7 @@ class Options:
     out: Path
     """folder for checkpoints and slim.h5; an unfinished run goes on"""
     minutes: float = 90.0
-    """training time, the parts of a run that goes on together"""
-    gradient_after: float = 0.5
-    """part of the time after which gradients are matched too"""
-    gradient_weight: float = 1.0
-    """weight of the gradients' error beside that of features and Gram matrices"""
+    """training time, without the first two iterations; the parts of a run that goes on together"""
     init_from: Path | None = None
     """a slim.h5 to start from instead of random filters"""
     rate: float = 2e-3
@@ -45,13 +41,11 @@ class Options:
     size: int = 96
     """side of the pictures in pixels, a multiple of 16"""
     bank: int = 64
-    """pictures that are being stylised, at least twice --batch"""
+    """pictures that are being stylised, at least four times --batch"""
     pushes: int = 3
     """L-BFGS steps of the batch's pictures in each iteration"""
     mean_age: float = 50.0
     """steps that a picture is stylised for, exponentially distributed"""
-    teacher: Literal["auto", "jax", "torch"] = "auto"
-    """what VGG-19 runs in; auto: torch where PyTorch is installed and JAX has no GPU or TPU, else jax"""
     seed: int = 0
     """seed of all that is random"""
     log_every: int = 100
@@ -63,8 +57,6 @@ class Options:
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise NSTError(f"{flag(name)} is {value}: give a number above 0")
-        for name in ("gradient_after", "gradient_weight"):
-            check_weight(flag(name), getattr(self, name))
         if not 0 <= self.average < 1:
             raise NSTError(f"--average is {self.average}: give a number from 0 to below 1")
         for name in ("batch", "pushes", "log_every"):
@@ -72,10 +64,10 @@ class Options:
         check_whole("seed", self.seed, 0)
         if self.size < 16 or self.size % 16:
             raise NSTError(f"--size is {self.size}: give a multiple of 16")
-        if self.bank < 2 * self.batch:
+        if self.bank < 4 * self.batch:
             raise NSTError(
-                f"--bank is {self.bank}: give at least {2 * self.batch}, twice --batch, for the teacher reads one batch"
-                " while the student learns another"
+                f"--bank is {self.bank}: give at least {4 * self.batch}, four times --batch, for a quarter of it has"
+                " average pooling, and a batch has one pooling"
             )
 
     def command_line(self) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.halves import CHOOSE_CONTENT, CHOOSE_STYLE
+from nst_jax.errors import NSTError
 from nst_jax.options.folders import pictures_in
 from nst_jax.pictures.images import load_image, to_uint8
 
 #: The folders of pictures: photographs, those that are content often, paintings.
 KINDS = ("train", "content", "style")
+#: The contents and paintings that may be taught with: results are judged on the others.
+TAUGHT = {"content": CHOOSE_CONTENT, "style": CHOOSE_STYLE}
 #: Pictures are kept with a shorter side of so many pixels at most.
 SHORTEST = 288
 
@@ -21,23 +26,37 @@ class Pictures:
 
     Attributes:
       size: of the crops, in pixels.
-      rng: what the crops are drawn with.
-      kinds: the pictures of each folder.
+      kinds: the pictures of each folder; of contents and paintings only those of ``TAUGHT``.
     """
 
-    def __init__(self, folder: Path, size: int, rng: np.random.Generator):
-        """Reads all pictures. Raises NSTError for a folder that is missing or empty, or a file that is no picture."""
-        self.size, self.rng = size, rng
-        self.kinds = {kind: [_load(path) for path in pictures_in(folder / kind)] for kind in KINDS}
+    def __init__(self, folder: Path, size: int):
+        """Reads the pictures. Raises NSTError for a folder that is missing or empty, or a file that is no picture."""
+        self.size = size
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            self.kinds = {kind: list(pool.map(_load, taught(folder / kind))) for kind in KINDS}
 
-    def crop(self, kind: str) -> np.ndarray:
+    def crop(self, kind: str, rng: np.random.Generator) -> np.ndarray:
         """A crop [size, size, 3] in [0, 1] of a random picture, at a random scale, mirrored half of the time."""
-        image = self.kinds[kind][self.rng.integers(len(self.kinds[kind]))]
-        side = min(*image.size, int(np.exp(self.rng.uniform(np.log(self.size), np.log(SHORTEST + 1)))))
-        left, top = (int(self.rng.integers(length - side + 1)) for length in image.size)
+        image = self.kinds[kind][rng.integers(len(self.kinds[kind]))]
+        side = min(*image.size, int(np.exp(rng.uniform(np.log(self.size), np.log(SHORTEST + 1)))))
+        left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         box = (left, top, left + side, top + side)
         pixels = np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box), np.float32) / 255
-        return np.ascontiguousarray(pixels[:, ::-1] if self.rng.random() < 0.5 else pixels)
+        return np.ascontiguousarray(pixels[:, ::-1] if rng.random() < 0.5 else pixels)
+
+
+def taught(folder: Path) -> list[Path]:
+    """The pictures of a folder that may be taught with: all, but of contents and paintings those of the first half.
+
+    Raises NSTError for a folder that is missing, or has none.
+    """
+    paths = pictures_in(folder)
+    if folder.name not in TAUGHT:
+        return paths
+    found = [path for path in paths if path.stem in TAUGHT[folder.name]]
+    if not found:
+        raise NSTError(f"{folder} has no picture of the half to train on: see benchmarks/halves.py")
+    return found
 
 
 def _load(path: Path) -> Image.Image:
@@ -48,10 +67,3 @@ def _load(path: Path) -> Image.Image:
         return image
     width, height = (max(1, round(side * factor)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
-
-
-def coarsened(image: np.ndarray) -> np.ndarray:
-    """An image [H, W, 3] in [0, 1] that has lost its finest octave."""
-    height, width = image.shape[:2]
-    half = Image.fromarray(np.uint8(image * 255 + 0.5)).resize((width // 2, height // 2), Image.Resampling.BOX)
-    return np.asarray(half.resize((width, height), Image.Resampling.BICUBIC), np.float32) / 255

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from nst_jax.choices import Pooling
 from slim_training import learning, student, teacher
-from slim_training.bank import Bank, Batch
+from slim_training.bank import Bank
 from slim_training.checkpoints import Checkpoints, Progress
-from slim_training.contract import Lesson, Teacher
 from slim_training.options import Options
 from slim_training.pictures import Pictures
-from slim_training.student import Scales
+from slim_training.renewals import Renewals
+from slim_training.teacher import Teacher
 
-#: Seconds between two checkpoints.
-SAVE_EVERY = 300
+#: Seconds between two checkpoints, and between two files of the student.
+SAVE_EVERY, EXPORT_EVERY = 300, 60
 #: Iterations over which the learning rate rises at first.
 WARM_UP = 100
+#: Iterations after which both poolings are compiled, and the time counts.
+COMPILED = 2
 
 
 def train(options: Options, clock: Callable[[], float] = time.monotonic) -> Progress:
@@ -35,18 +37,15 @@ def train(options: Options, clock: Callable[[], float] = time.monotonic) -> Prog
 
     Returns where the run ended. Raises NSTError for data, files or options that cannot be used.
     """
-    options = dataclasses.replace(options, teacher=teacher.choose(options.teacher))
-    rng = np.random.default_rng(options.seed)
     filters = teacher.read_filters(options.data)
-    tutor = teacher.build(options.teacher, filters)
-    pictures = Pictures(options.data / "images", options.size, rng)
-    scales = tap_scales(tutor, pictures)
+    tutor = Teacher(filters)
+    pictures = Pictures(options.data / "images", options.size)
+    sampled = np.random.default_rng(options.seed)
+    sample = [pictures.crop(kind, sampled) for kind in ("train", "style") for _ in range(8)]
+    scales = tutor.scales(np.stack(sample))
     params = student.from_file(options.init_from, scales) if options.init_from else student.random_start(options.seed)
     with Checkpoints(options.out) as checkpoints:
         progress = checkpoints.latest(Progress(learning.start(params, options.learner), scales))
-        if progress.iteration:
-            pictures.rng = np.random.default_rng([options.seed, progress.iteration])
-        bank = Bank(options.bank, pictures, tutor, options.mean_age)
         origin = {
             "trained_by": f"scripts/train_slim.py {options.command_line()}",
             "trained_on": f"{len(pictures.kinds['train'])} photographs, {len(pictures.kinds['content'])} contents, "
@@ -55,19 +54,19 @@ def train(options: Options, clock: Callable[[], float] = time.monotonic) -> Prog
             "teacher_sha256": teacher.source_sha256(filters),
         }
 
-        def save() -> None:
-            checkpoints.save(progress)
+        def write() -> None:
             export(options.out / "slim.h5", progress, origin)
 
-        _iterate(progress, bank, tutor, options, clock, save)
+        def save() -> None:
+            checkpoints.save(progress)
+
+        seed = options.seed, progress.iteration
+        with Renewals(pictures, *seed) as renewals:
+            bank = Bank(options.bank, options.size, renewals, tutor, options.mean_age, np.random.default_rng(seed))
+            _iterate(progress, bank, tutor, options, clock, {EXPORT_EVERY: write, SAVE_EVERY: save})
+        write()
         save()
     return progress
-
-
-def tap_scales(tutor: Teacher, pictures: Pictures) -> Scales:
-    """The root mean square of the teacher's responses at each tap to eight photographs and eight paintings."""
-    sample = np.stack([pictures.crop(kind) for kind in ("train", "style") for _ in range(8)])
-    return {tap: float(np.sqrt(np.mean(np.square(f)))) for tap, f in tutor.features(sample).items()}
 
 
 def export(path: Path, progress: Progress, origin: Mapping[str, str]) -> None:
@@ -87,68 +86,69 @@ def _iterate(
     tutor: Teacher,
     options: Options,
     clock: Callable[[], float],
-    save: Callable[[], None],
+    now_and_then: Mapping[float, Callable[[], None]],
 ) -> None:
-    """Trains until the minutes are over; the teacher reads the next batch while the student learns."""
+    """Trains until the minutes are over, and does what is to be done every so many seconds.
 
-    def teach(batch: Batch, with_gradient: bool) -> tuple[Batch, Lesson]:
-        rows = batch.rows
-        weights = rows["style_weights"], rows["content_weight"]
-        return batch, tutor.lesson(rows["x"], batch.targets, *weights, with_gradient)
-
-    before, limit = progress.seconds, 60 * options.minutes
-    began = saved_at = clock()
-    report = Report()
-    with concurrent.futures.ThreadPoolExecutor(1) as aside:
-        coming = aside.submit(teach, bank.batch(options.batch), False)
-        while (seconds := before + clock() - began) < limit:
-            part = seconds / limit
-            batch, lesson = coming.result()
-            with_gradient = part >= options.gradient_after and options.gradient_weight > 0
-            coming = aside.submit(teach, bank.batch(options.batch, batch.items), with_gradient)
-            rate = learning_rate(options, progress.iteration, part)
-            progress.state, log, moved = learning.iterate(
-                progress.state,
-                batch.rows,
-                lesson,
-                batch.targets.style,
-                progress.scales,
-                rate,
-                learner=options.learner,
-                gradient_weight=0.0 if lesson.gradient is None else options.gradient_weight,
-                average=options.average,
-                pushes=options.pushes,
+    The device has an iteration to do while the host prepares the next.
+    """
+    before, limit, scales = progress.seconds, 60 * options.minutes, student.on_device(progress.scales)
+    began, done, seconds = clock(), 0, before
+    last = dict.fromkeys(now_and_then, began)
+    report, log = Report(), None
+    programs: dict[Pooling, Callable[..., Any]] = {}
+    while seconds < limit:
+        batch = bank.batch(options.batch)
+        lesson = tutor.lesson(batch.rows["x"], batch.targets, batch.pooling)
+        rate = learning_rate(options, progress.iteration, seconds / limit)
+        given = progress.state, batch.rows, lesson, batch.targets.style, scales, rate
+        if not programs:
+            static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
+            programs = learning.compiled(*given, **static)
+        jax.block_until_ready(log)
+        progress.state, log, moved = programs[batch.pooling](*given)
+        report.add(log, *bank.push(batch, moved, lesson.losses, options.pushes))
+        progress.iteration += 1
+        done += 1
+        if done <= COMPILED:
+            jax.block_until_ready(log)
+            began = clock()
+        now = clock()
+        seconds = before + now - began
+        progress.seconds = seconds
+        if progress.iteration % options.log_every == 0:
+            waited = f"waited {bank.renewals.waited:.1f} s for pictures"
+            print(
+                f"{progress.iteration} {seconds / 60:.1f} min, rate {rate:.1e}, {report.line()}, {waited}", flush=True
             )
-            report.add(log, bank.push(batch.items, jax.tree.map(np.asarray, moved), lesson.losses))
-            progress.iteration += 1
-            progress.seconds = seconds
-            if progress.iteration % options.log_every == 0:
-                print(f"{progress.iteration} {seconds / 60:.1f} min, rate {rate:.1e}, {report.line()}", flush=True)
-                report = Report()
-            if clock() - saved_at > SAVE_EVERY:
-                saved_at = clock()
-                save()
-    progress.seconds = seconds
+            report = Report()
+        for every, act in now_and_then.items():
+            if now - last[every] > every:
+                last[every] = now
+                act()
 
 
 class Report:
-    """The errors of some iterations, and the teacher's losses of the pictures that ended in them."""
+    """The errors of some iterations, and how far the pictures that ended in them are by the teacher."""
 
     def __init__(self) -> None:
-        self.logs: list[dict[str, np.ndarray]] = []
-        self.finished: list[tuple[float, float]] = []
+        self.logs: list[dict[str, jax.Array]] = []
+        self.finished: list[tuple[jax.Array, np.ndarray]] = []
 
-    def add(self, log: Mapping[str, jax.Array], finished: list[tuple[float, float]]) -> None:
-        """Adds an iteration's."""
-        self.logs.append({name: np.asarray(error) for name, error in log.items()})
-        self.finished += finished
+    def add(self, log: dict[str, jax.Array], standing: jax.Array, finished: np.ndarray) -> None:
+        """Adds an iteration's errors, and what ``Bank.push`` returned."""
+        self.logs.append(log)
+        if finished.any():
+            self.finished.append((standing, finished))
 
     def line(self) -> str:
         """Their means, and the medians of the pictures', in a line."""
-        means = {name: np.round(np.mean([log[name] for log in self.logs], 0), 3) for name in self.logs[0]}
-        style, content = np.median(self.finished, 0) if self.finished else (np.nan, np.nan)
+        logs = jax.device_get(self.logs)
+        means = {name: np.round(np.mean([log[name] for log in logs], 0), 3) for name in logs[0]}
+        ended = [np.asarray(standing)[finished] for standing, finished in self.finished]
+        count = sum(map(len, ended))
+        style, content = np.median(np.concatenate(ended), 0) if ended else (np.nan, np.nan)
         return (
-            f"loss {means['loss']}, features {means['features']}, Grams {means['grams']}, "
-            f"gradients {means['gradients']}, "
-            f"{len(self.finished)} finished: style {style:.3f} content {content:.3f}"
+            f"loss {means['loss']:.3f}, features {means['features']}, means {means['means']}, "
+            f"second moments {means['seconds']}, {count} finished: style {style:.3f} content {content:.3f}"
         )

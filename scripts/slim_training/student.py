@@ -7,6 +7,7 @@ their scale, their root mean square at that tap, so that every map learns at the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import layers
+from nst_jax.choices import Padding, Pooling
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
-from nst_jax.losses import formulas
+from nst_jax.losses import formulas, wasserstein
+from nst_jax.losses.terms import UNIT
 from nst_jax.networks import vgg
 from nst_jax.networks.weights import TORCHVISION, Weights
 from nst_jax.networks.weights_file import FORMAT, FORMAT_VERSION, load_weights
@@ -30,9 +33,20 @@ STYLE_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_TAP = "conv4_2"
 #: All layers that the student is taught, in network order.
 TAPS = layers.tap_names("slim")
+#: What both networks see beyond the border, as in the default preset.
+PADDING: Padding = "replicate-first"
+#: What the squares of the teacher's responses are divided by in the default preset's losses, see ``terms.unit_of``.
+UNIT_SQUARED = (255 * UNIT) ** 2
 
 Params = dict[str, dict[str, Any]]
 Scales = dict[str, float]
+
+
+class Moments(NamedTuple):
+    """What of a batch's responses at a layer the style is made of: E[x], [B, n], and E[x xᵀ], [B, n, n]."""
+
+    mean: Array
+    second: Array
 
 
 class Goals(NamedTuple):
@@ -40,15 +54,20 @@ class Goals(NamedTuple):
 
     Attributes:
       content: its responses to the photographs at the content tap, [B, h, w, n].
-      style: its Gram matrices of the paintings at each style tap, [B, n, n].
+      style: the paintings' distributions at each style tap, their arrays with [B] in front.
       style_weights: of the style taps, [B, 5].
       content_weight: [B].
     """
 
     content: Array
-    style: dict[str, Array]
+    style: dict[str, wasserstein.Target]
     style_weights: Array
     content_weight: Array
+
+
+def on_device(numbers: Any) -> Any:
+    """Numbers bound to the first device, as a restored state is and all that is computed with it: one compilation."""
+    return jax.device_put(jax.tree.map(jnp.asarray, numbers), jax.devices()[0])
 
 
 def random_start(seed: int) -> Params:
@@ -101,51 +120,54 @@ def export(path: Path, params: Params, scales: Scales, metadata: Mapping[str, st
         raise NSTError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def features(params: Params, images: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _h _w _n"]]:
+def features(
+    params: Params, images: Float[Array, "b h w 3"], pooling: Pooling
+) -> dict[str, Float[Array, "b _h _w _n"]]:
     """The student's narrow responses at every tap, before the maps, to RGB images in [0, 1]."""
-    net = vgg.network(Weights("slim", params["net"], TORCHVISION), lowering=here().lowering)
+    net = vgg.network(Weights("slim", params["net"], TORCHVISION), pooling, PADDING, lowering=here().lowering)
     return vgg.responses(net, images, TAPS)
 
 
-def metrics(params: Params) -> dict[str, formulas.Metric]:
-    """How responses are compared at each tap as if they were mapped."""
-    return {tap: formulas.Metric(matrix @ matrix.T, matrix) for tap, matrix in params["maps"].items()}
+def moments_of(responses: Float[Array, "b h w n"]) -> Moments:
+    """The moments of a batch's responses at a layer."""
+    return Moments(jnp.mean(responses, (1, 2)), formulas.gram(responses))
 
 
-def goals(params: Params, rows: Mapping[str, Array]) -> Goals:
+def goals(params: Params, rows: Mapping[str, Array], scales: Mapping[str, Any], pooling: Pooling) -> Goals:
     """The student's own targets for a batch of the bank's rows."""
-    paintings = features(params, rows["style"])
-    return Goals(
-        content=features(params, rows["content"])[CONTENT_TAP],
-        style={tap: formulas.gram(paintings[tap]) for tap in STYLE_TAPS},
-        style_weights=rows["style_weights"],
-        content_weight=rows["content_weight"],
-    )
+    content, paintings = (features(params, rows[name], pooling) for name in ("content", "style"))
+    style = {}
+    for tap in STYLE_TAPS:
+        epsilon = wasserstein.EPSILON * UNIT_SQUARED / scales[tap] ** 2
+        make = functools.partial(wasserstein.target, map=params["maps"][tap], epsilon=epsilon)
+        style[tap] = jax.vmap(make)(*moments_of(paintings[tap]))
+    return Goals(content[CONTENT_TAP], style, rows["style_weights"], rows["content_weight"])
 
 
 def stylisation_loss(
-    metrics: Mapping[str, formulas.Metric], taps: Mapping[str, Array], goals: Goals
+    params: Params, taps: Mapping[str, Array], goals: Goals, scales: Mapping[str, Any]
 ) -> Float[Array, " b"]:
-    """The normalized losses of each picture, weighted; they never leave the narrow space."""
+    """The losses of each picture as the default preset has them, weighted; they never leave the narrow space.
 
-    def of_one(taps: Mapping[str, Array], goals: Goals) -> Array:
-        style = [
-            formulas.style_loss(formulas.gram(taps[tap]), goals.style[tap], "normalized", metrics[tap])
-            for tap in STYLE_TAPS
-        ]
-        content = formulas.content_loss(taps[CONTENT_TAP], goals.content, "normalized", metrics[CONTENT_TAP])
-        return jnp.vdot(goals.style_weights, jnp.stack(style)) + goals.content_weight * content
-
-    return jax.vmap(of_one)(dict(taps), goals)
+    A map leads to responses over their scale, so what is a square of them is multiplied by the scale's.
+    """
+    units = {tap: scales[tap] ** 2 / UNIT_SQUARED for tap in TAPS}
+    matrix = params["maps"][CONTENT_TAP]
+    metric = formulas.Metric(matrix @ matrix.T, matrix)
+    contents = functools.partial(formulas.content_loss, convention="wasserstein", metric=metric)
+    style = [
+        units[tap] * jax.vmap(wasserstein.distance)(*moments_of(taps[tap]), goals.style[tap]) for tap in STYLE_TAPS
+    ]
+    content = units[CONTENT_TAP] * jax.vmap(contents)(taps[CONTENT_TAP], goals.content)
+    return jnp.sum(goals.style_weights * jnp.stack(style, 1), 1) + goals.content_weight * content
 
 
 def image_gradient(
-    params: Params, metrics: Mapping[str, formulas.Metric], goals: Goals, images: Float[Array, "b h w 3"]
-) -> tuple[Float[Array, "b h w 3"], dict[str, Array]]:
-    """The gradient of each picture's stylisation loss with respect to it, and the responses to the pictures."""
+    params: Params, goals: Goals, images: Float[Array, "b h w 3"], scales: Mapping[str, Any], pooling: Pooling
+) -> Float[Array, "b h w 3"]:
+    """The gradient of each picture's stylisation loss with respect to it."""
 
-    def loss(images: Array) -> tuple[Array, dict[str, Array]]:
-        taps = features(params, images)
-        return jnp.sum(stylisation_loss(metrics, taps, goals)), taps
+    def loss(images: Array) -> Array:
+        return jnp.sum(stylisation_loss(params, features(params, images, pooling), goals, scales))
 
-    return jax.grad(loss, has_aux=True)(images)
+    return jax.grad(loss)(images)

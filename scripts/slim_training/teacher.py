@@ -1,26 +1,53 @@
-"""The teacher, VGG-19, and what it says of a batch: here in float32 JAX, in ``torch_teacher`` in bfloat16."""
+"""The teacher, VGG-19, and what it says of a batch: in float32, on whatever JAX runs on."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import importlib.util
 from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from convert_weights.convert import convert
 from nst_jax import layers
-from nst_jax.errors import NSTError
+from nst_jax.choices import Pooling
 from nst_jax.losses import formulas
 from nst_jax.networks import vgg
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.runs.machine import here
-from slim_training.contract import Lesson, Numbers, Targets, Teacher, tap_channels, window
-from slim_training.student import CONTENT_TAP, STYLE_TAPS, TAPS
+from slim_training.student import CONTENT_TAP, PADDING, STYLE_TAPS, TAPS, Moments, Scales, moments_of
+
+
+class Targets(NamedTuple):
+    """What a batch of B pictures is stylised towards, as the teacher sees it.
+
+    Attributes:
+      content: responses to the photographs at the content tap, [B, h, w, N] in float16.
+      style: the paintings' moments at each style tap.
+    """
+
+    content: Array
+    style: dict[str, Moments]
+
+
+class Lesson(NamedTuple):
+    """What the teacher says of a batch of B pictures.
+
+    Attributes:
+      losses: how far they are from their targets, unweighted, for the log: of the style taps Σ (G - A)² / Σ A² of the
+        second moments, of the content tap Σ (F - P)² / Σ P², [B, 6].
+      features: the responses at each tap, as ``window`` leaves them, [B, h, w, N].
+      style: the moments at each style tap.
+    """
+
+    losses: Array
+    features: dict[str, Array]
+    style: dict[str, Moments]
 
 
 def read_filters(data: Path) -> Weights:
@@ -41,85 +68,57 @@ def source_sha256(filters: Weights) -> str:
     return filters.metadata.get("source_sha256", filters.sha256)
 
 
-def choose(name: Literal["auto", "jax", "torch"]) -> Literal["jax", "torch"]:
-    """ "auto" as one that there is: "torch" beside a JAX on the CPU where PyTorch is installed, else "jax"."""
-    if name != "auto":
-        return name
-    return "torch" if jax.default_backend() == "cpu" and importlib.util.find_spec("torch") else "jax"
+def window(taps: dict[str, Any]) -> dict[str, Any]:
+    """Responses {tap: [B, h, w, N]} as they are compared: of conv1_1's, many and easy, the middle quarter is enough."""
+    quarter = taps["conv1_1"].shape[1] // 4
+    return taps | {"conv1_1": taps["conv1_1"][:, quarter:-quarter, quarter:-quarter]}
 
 
-def build(name: str, filters: Weights) -> Teacher:
-    """The teacher of this name, "jax" or "torch". Raises NSTError for "torch" where PyTorch is not installed."""
-    if name == "jax":
-        return JaxTeacher(filters)
-    try:
-        from slim_training.torch_teacher import TorchTeacher
-    except ImportError as error:
-        raise NSTError(f"--teacher torch needs PyTorch ({error}): give --teacher jax or pip install torch") from error
-    return TorchTeacher(filters)
+class Teacher:
+    """VGG-19 of either pooling. Pictures are [B, H, W, 3], RGB in [0, 1]; answers stay on the device.
 
-
-class JaxTeacher:
-    """VGG-19 in float32 JAX, on whatever JAX runs on: the choice on a GPU."""
+    Attributes:
+      channels: N at each tap.
+    """
 
     def __init__(self, filters: Weights):
-        self.channels = tap_channels(filters)
-        self.net = vgg.network(filters, lowering=here().lowering)
+        self.channels = {tap: filters.arrays[tap]["bias"].size for tap in TAPS}
+        self.net = vgg.network(filters, padding=PADDING, lowering=here().lowering)
 
-    def features(self, images: np.ndarray) -> dict[str, Numbers]:
-        """See ``Teacher``."""
-        return _features(self.net, images)
+    def scales(self, images: np.ndarray) -> Scales:
+        """The root mean square of the responses at each tap to some pictures, with maximum pooling."""
+        return {tap: float(scale) for tap, scale in _scales(self._with("max"), images).items()}
 
-    def targets(self, photographs: np.ndarray, paintings: np.ndarray) -> Targets:
-        """See ``Teacher``."""
-        return jax.tree.map(np.asarray, _targets(self.net, photographs, paintings))
+    def targets(self, photographs: np.ndarray, paintings: np.ndarray, pooling: Pooling) -> Targets:
+        """What pictures of these photographs in the manner of these paintings are stylised towards."""
+        return _targets(self._with(pooling), photographs, paintings)
 
-    def lesson(
-        self,
-        images: np.ndarray,
-        targets: Targets,
-        style_weights: np.ndarray,
-        content_weight: np.ndarray,
-        with_gradient: bool,
-    ) -> Lesson:
-        """See ``Teacher``. All but the losses stays on the device."""
-        lesson = _lesson(self.net, images, targets, style_weights, content_weight, with_gradient)
-        return lesson._replace(losses=np.asarray(lesson.losses))
+    def lesson(self, images: Array | np.ndarray, targets: Targets, pooling: Pooling) -> Lesson:
+        """What there is to learn of pictures that are being stylised."""
+        return _lesson(self._with(pooling), images, targets)
+
+    def _with(self, pooling: Pooling) -> vgg.Network:
+        return dataclasses.replace(self.net, pooling=pooling)
 
 
 @jax.jit
-def _features(net: vgg.Network, images: jax.Array) -> dict[str, jax.Array]:
-    return window(vgg.responses(net, images, TAPS))
+def _scales(net: vgg.Network, images: Array) -> dict[str, Array]:
+    return {tap: jnp.sqrt(jnp.mean(jnp.square(f))) for tap, f in window(vgg.responses(net, images, TAPS)).items()}
 
 
 @jax.jit
-def _targets(net: vgg.Network, photographs: jax.Array, paintings: jax.Array) -> Targets:
+def _targets(net: vgg.Network, photographs: Array, paintings: Array) -> Targets:
     content = vgg.responses(net, photographs, (CONTENT_TAP,))[CONTENT_TAP]
     style = vgg.responses(net, paintings, STYLE_TAPS)
-    return Targets(content.astype(jnp.float16), {tap: formulas.gram(style[tap]) for tap in STYLE_TAPS})
+    return Targets(content.astype(jnp.float16), {tap: moments_of(style[tap]) for tap in STYLE_TAPS})
 
 
-@functools.partial(jax.jit, static_argnames="with_gradient")
-def _lesson(
-    net: vgg.Network,
-    images: jax.Array,
-    targets: Targets,
-    style_weights: jax.Array,
-    content_weight: jax.Array,
-    with_gradient: bool,
-) -> Lesson:
+@jax.jit
+def _lesson(net: vgg.Network, images: Array, targets: Targets) -> Lesson:
     style_losses = jax.vmap(functools.partial(formulas.style_loss, convention="normalized"))
     content_losses = jax.vmap(functools.partial(formulas.content_loss, convention="normalized"))
-
-    def total(images: jax.Array) -> tuple[jax.Array, Lesson]:
-        taps = vgg.responses(net, images, TAPS)
-        grams = {tap: formulas.gram(taps[tap]) for tap in STYLE_TAPS}
-        each = [style_losses(grams[tap], targets.style[tap]) for tap in STYLE_TAPS]
-        each.append(content_losses(taps[CONTENT_TAP], targets.content.astype(jnp.float32)))
-        weights = jnp.column_stack([style_weights, content_weight])
-        return jnp.sum(weights * jnp.stack(each, 1)), Lesson(jnp.stack(each, 1), window(taps), grams)
-
-    if not with_gradient:
-        return total(images)[1]
-    gradient, lesson = jax.grad(total, has_aux=True)(images)
-    return lesson._replace(gradient=gradient)
+    taps = vgg.responses(net, images, TAPS)
+    style = {tap: moments_of(taps[tap]) for tap in STYLE_TAPS}
+    each = [style_losses(style[tap].second, targets.style[tap].second) for tap in STYLE_TAPS]
+    each.append(content_losses(taps[CONTENT_TAP], targets.content.astype(jnp.float32)))
+    return Lesson(jnp.stack(each, 1), window(taps), style)

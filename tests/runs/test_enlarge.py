@@ -70,12 +70,12 @@ def test_each_region_takes_its_own_paintings_colours(config, tmp_path):
 def test_enlarging_gives_the_detail_back(config):
     """An image that is the photograph's own smaller self becomes the photograph again; without detail it does not."""
     small = resize(CONTENT, 20, 24)
-    detailed = enlarged(small, (40, 48), config, CONTENT)
+    detailed = enlarged(small, (40, 48), config, CONTENT, 1.0)
     np.testing.assert_allclose(detailed, CONTENT, atol=1e-5)
-    plain = enlarged(small, (40, 48), dataclasses.replace(config, detail=0.0), CONTENT)
+    plain = enlarged(small, (40, 48), dataclasses.replace(config, detail=0.0), CONTENT, 1.0)
     np.testing.assert_array_equal(plain, resize(small, 40, 48))
     assert np.abs(plain - CONTENT).mean() > 10 * np.abs(detailed - CONTENT).mean()
-    np.testing.assert_array_equal(enlarged(CONTENT, (40, 48), config, CONTENT), CONTENT)  # nothing to enlarge
+    np.testing.assert_array_equal(enlarged(CONTENT, (40, 48), config, CONTENT, 1.0), CONTENT)  # nothing to enlarge
 
 
 @pytest.mark.slow
@@ -92,15 +92,28 @@ def test_detail_and_start_change_a_run_and_a_tileable_one(config):
 
 @pytest.mark.slow
 def test_lanes_start_and_are_enlarged_as_they_are_alone(config):
-    """Two paintings in one sweep: each lane has its own colours, detail and content."""
+    """Two paintings and two strengths in one sweep: each lane has its own colours, detail and content."""
     config = dataclasses.replace(config, content_colors="painting")
-    weights = random_filters(config.network)
-    sweep = prepare_lanes(CONTENT, [STYLE, OTHER], [Lane(config, 0), Lane(config, 1)], weights=weights)
-    together = dict(sweep.run_batch([0, 1], sweep.plan(2, 2), lambda progress: None))
-    for lane, painting in enumerate((STYLE, OTHER)):
-        alone = stylize(CONTENT, painting, config, weights=weights)
-        assert together[lane].losses["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
-        np.testing.assert_allclose(together[lane].image, alone.image, atol=0.02)
+    weak, strong = (dataclasses.replace(config, strength=strength) for strength in (0.2, 0.9))
+    weights, asked = random_filters(config.network), [Lane(weak, 0), Lane(strong, 1), Lane(weak, 1)]
+    sweep = prepare_lanes(CONTENT, [STYLE, OTHER], asked, weights=weights)
+    together = dict(sweep.run_batch([0, 1, 2], sweep.plan(3, 3), lambda progress: None))
+    for number, lane in enumerate(asked):
+        alone = stylize(CONTENT, [STYLE, OTHER][lane.style], lane.config, weights=weights)
+        assert together[number].losses["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
+        np.testing.assert_allclose(together[number].image, alone.image, atol=0.02)
+
+
+def test_strength_leads_from_the_photographs_colours_to_no_detail(config):
+    """At 0 the start and the content are the photograph's own; from 0.5 on the painting's; at 1 no detail is left."""
+    toned = in_colors_of(CONTENT, [STYLE])
+    for strength, expected in ((0, CONTENT), (0.25, (CONTENT + toned) / 2), (0.5, toned), (1, toned)):
+        run = ready(dataclasses.replace(config, strength=strength, content_colors="painting"))
+        np.testing.assert_allclose(start(run), expected, atol=1e-6)
+        losses = stages_of(run, run.passes[-1])[-1].goal(False)(jnp.asarray(expected))[1]
+        assert losses["content"] < 1e-6
+    shares = [dataclasses.replace(config, detail=0.8, strength=each).detail_share for each in (None, 0, 0.5, 0.75, 1)]
+    np.testing.assert_allclose(shares, [0.8, 0.8, 0.8, 0.4, 0])
 
 
 def test_the_content_can_be_compared_in_the_paintings_colours(config):

@@ -142,9 +142,11 @@ def test_a_lane_has_for_itself_what_differs_between_lanes_and_shares_the_rest(co
     config = dataclasses.replace(config, pixel_range="bounded")
     prepared = sweep.prepare_lanes(CONTENT, [STYLE, OTHER], small_grid(config).lanes, weights=filters)
     found, union = prepared.found, prepared.union
-    goals = Goals(vgg.network(filters), found.photograph, found.paintings, (20, 24), union, found.masks)
+    goals = Goals(
+        vgg.network(filters), found.photograph, found.paintings, (20, 24), union, found.masks, toned=prepared.toned
+    )
     styles = [goals.objective(union, style) for style in (0, 1)]
-    each = [goals.objective(lane.config, lane.style) for lane in prepared.lanes]
+    each = [goals.objective(*lane) for lane in prepared.lanes]
     own = sweep.own_leaves(each, styles)
     paths, _ = jax.tree_util.tree_flatten_with_path(styles[0].terms)
     names = [styles[0].terms[path[0].idx][1].name for path, _ in paths]
@@ -259,9 +261,9 @@ weights = vgg.random_weights("slim")
 prepared = sweep.prepare_lanes(photograph, [photograph], grid.grid(config, seeds=range(3)).lanes, weights=weights)
 union, found = prepared.union, prepared.found
 net = vgg.network(weights, union.pooling, union.padding, prepared.precision, prepared.machine.lowering)
-goals = Goals(net, found.photograph, found.paintings, (72, 96), union, found.masks)
+goals = Goals(net, found.photograph, found.paintings, (72, 96), union, found.masks, toned=prepared.toned)
 styles = [goals.objective(union, style) for style in range(len(goals.styles))]
-own = sweep.own_leaves([goals.objective(lane.config, lane.style) for lane in prepared.lanes], styles)
+own = sweep.own_leaves([goals.objective(*lane) for lane in prepared.lanes], styles)
 method = methods.Method("lbfgs", 4)
 state = minimise._start(method, jnp.zeros((3, 72, 96, 3)), np.ones(3), True)
 compiled = minimise.run_chunk.lower(method, sweep.loss_of_lane, (styles[0], own), state, 1, True).compile()
