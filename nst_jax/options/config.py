@@ -369,7 +369,7 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.006,
+            "content_weight": 0.01,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
@@ -379,7 +379,7 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "coarse_steps": (20,),
         },
         {
-            "content_weight": 0.002,
+            "content_weight": 0.003,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,

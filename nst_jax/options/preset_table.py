@@ -49,7 +49,6 @@ PRESET_CHANGES: dict[str, dict[str, object]] = {
         "style_layers": _SHALLOW,
         "tv_kind": "neighbours",
         "tv_excess": 0.02,
-        "pooling": "max",
         "init": "palette",
         "detail": 1.0,
         "content_colors": "painting",

@@ -26,8 +26,8 @@ LONGEST_LIFE = 200
 MOST_VISITS = 60
 #: Batches after which a picture that ends counts for the log.
 FINISHED_VISITS = 8
-#: Every so many batches one is of average pooling, and so is this part of the items.
-AVERAGE_EVERY = 4
+#: Every so many batches one is of maximum pooling, and so is this part of the items.
+MAXIMUM_EVERY = 4
 #: Items that are written at once, so that no number of them compiles anew.
 GROUP = 4
 
@@ -85,8 +85,8 @@ class Bank:
         self.rows, self.targets = on_device((self.rows, self.targets))
         self.age, self.life, self.visits = (np.zeros(count, np.int32) for _ in range(3))
         self.default, self.batches = np.zeros(count, bool), 0
-        average = count // AVERAGE_EVERY
-        self.members: dict[Pooling, np.ndarray] = {"avg": np.arange(average), "max": np.arange(average, count)}
+        most = count // MAXIMUM_EVERY
+        self.members: dict[Pooling, np.ndarray] = {"max": np.arange(most), "avg": np.arange(most, count)}
         self.ended: dict[Pooling, list[int]] = {"avg": [], "max": []}
         for pooling, items in self.members.items():
             for group in _groups(items):
@@ -110,8 +110,8 @@ class Bank:
         self.life[items] = np.minimum(LONGEST_LIFE, 1 + self.rng.exponential(self.mean_age, len(items)))
 
     def batch(self, size: int) -> Batch:
-        """``size`` random items of average pooling at first and every fourth time, else of maximum pooling."""
-        pooling: Pooling = "max" if self.batches % AVERAGE_EVERY else "avg"
+        """``size`` random items of maximum pooling at first and every fourth time, else of average pooling."""
+        pooling: Pooling = "avg" if self.batches % MAXIMUM_EVERY else "max"
         self.batches += 1
         items = self.rng.choice(self.members[pooling], size, replace=False)
         return Batch(items, pooling, *_taken((self.rows, self.targets), items))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -77,12 +77,14 @@ def iterate(
     return (params, mean_params, moments), log, pictures
 
 
-def compiled(*example: Any, **static: Any) -> dict[Pooling, Callable[..., Any]]:
-    """``iterate`` of both poolings for arguments such as these, which are compiled side by side."""
-    lowered = {pooling: iterate.lower(*example, pooling=pooling, **static) for pooling in POOLINGS}
-    with concurrent.futures.ThreadPoolExecutor(len(lowered)) as pool:
-        programs = pool.map(lambda each: each.compile(), lowered.values())
-        return dict(zip(lowered, programs, strict=True))
+def prepare(state: State, *example: Any, **static: Any) -> None:
+    """Compiles ``iterate`` for both poolings side by side, for arguments such as these; the state is kept."""
+
+    def tried(pooling: Pooling) -> None:
+        jax.block_until_ready(iterate(jax.tree.map(jnp.copy, state), *example, pooling=pooling, **static))
+
+    with concurrent.futures.ThreadPoolExecutor(len(POOLINGS)) as pool:
+        list(pool.map(tried, POOLINGS))
 
 
 def _pushed(

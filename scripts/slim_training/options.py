@@ -67,7 +67,7 @@ class Options:
         if self.bank < 4 * self.batch:
             raise NSTError(
                 f"--bank is {self.bank}: give at least {4 * self.batch}, four times --batch, for a quarter of it has"
-                " average pooling, and a batch has one pooling"
+                " maximum pooling, and a batch has one pooling"
             )
 
     def command_line(self) -> str:

@@ -6,12 +6,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from nst_jax.choices import Pooling
 from slim_training import learning, student, teacher
 from slim_training.bank import Bank
 from slim_training.checkpoints import Checkpoints, Progress
@@ -96,17 +94,16 @@ def _iterate(
     began, done, seconds = clock(), 0, before
     last = dict.fromkeys(now_and_then, began)
     report, log = Report(), None
-    programs: dict[Pooling, Callable[..., Any]] = {}
+    static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
     while seconds < limit:
         batch = bank.batch(options.batch)
         lesson = tutor.lesson(batch.rows["x"], batch.targets, batch.pooling)
         rate = learning_rate(options, progress.iteration, seconds / limit)
         given = progress.state, batch.rows, lesson, batch.targets.style, scales, rate
-        if not programs:
-            static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
-            programs = learning.compiled(*given, **static)
+        if not done:
+            learning.prepare(*given, **static)
         jax.block_until_ready(log)
-        progress.state, log, moved = programs[batch.pooling](*given)
+        progress.state, log, moved = learning.iterate(*given, pooling=batch.pooling, **static)
         report.add(log, *bank.push(batch, moved, lesson.losses, options.pushes))
         progress.iteration += 1
         done += 1

@@ -87,7 +87,7 @@ class Teacher:
 
     def scales(self, images: np.ndarray) -> Scales:
         """The root mean square of the responses at each tap to some pictures, with maximum pooling."""
-        return {tap: float(scale) for tap, scale in _scales(self._with("max"), images).items()}
+        return {tap: float(scale) for tap, scale in _scales(self._with("avg"), images).items()}
 
     def targets(self, photographs: np.ndarray, paintings: np.ndarray, pooling: Pooling) -> Targets:
         """What pictures of these photographs in the manner of these paintings are stylised towards."""

@@ -77,6 +77,8 @@ def test_the_sheet_of_controls_has_every_option_that_changes_a_picture(tmp_path)
     assert used == {"style", *(field.name for field in dataclasses.fields(Config))} - of_a_run - of_the_losses
     captions = [control.caption for control in shown]
     assert len(set(captions)) == len(captions)
+    made = [(sheet.config_of(each).for_network("slim"), each.paintings, each.photograph) for each in shown]
+    assert len(set(made)) == len(made)  # none shows what another does
     for control in shown:
         assert sheet.config_of(control).size == sheet.SIZE
         assert all(path.exists() for path in (control.photograph, *control.paintings))
