@@ -27,3 +27,11 @@ def reproduce() -> int:
     from nst_jax.cli.reproduce import main
 
     return main()
+
+
+def batch() -> int:
+    """``nst-batch``."""
+    ends_at_once("nst-batch")
+    from nst_jax.cli.batch import main
+
+    return main()

@@ -63,7 +63,7 @@ def load_preset(path: str) -> Config:
                 raise NSTError(f"{shown(key)} is no option of a preset: {would}")
             if name in values:
                 raise NSTError(f"{name} is there twice, with - and with _: give it once")
-            values[name] = _read(key, value, kinds()[name])
+            values[name] = read_value(key, value, kinds()[name])
         base = values.pop("preset", "default")
         check_choice("preset", base, tuple(PRESET_CHANGES))
         return dataclasses.replace(preset(base), preset=path, **values)
@@ -71,8 +71,8 @@ def load_preset(path: str) -> Config:
         raise NSTError(f"the preset {path}: {error}") from None
 
 
-def _read(key: str, value: Any, kind: Any) -> Any:
-    """A TOML value as one of an option's type. Raises NSTError, which says what would be right."""
+def read_value(key: str, value: Any, kind: Any) -> Any:
+    """A value of TOML or JSON as one of an option's type. Raises NSTError, which says what would be right."""
     if typing.get_origin(kind) in (types.UnionType, typing.Union):  # X | None, or X | a word; no file has None
         kind, other = typing.get_args(kind)
         if value in typing.get_args(other):

@@ -120,15 +120,28 @@ def _check_bytes(path: Path, size: int) -> None:
         raise NSTError(f"{path} has {size / 1e9:.1f} GB: a picture file of at most 2 GB can be read")
 
 
+def displayed_size(origin: Origin) -> tuple[int, int]:
+    """(height, width) of a file's picture as it is displayed, by its header. Raises NSTError."""
+    found = _header(origin)
+    width, height = found.whole
+    return (width, height) if _ORIENTATIONS.get(found.orientation, (0, False))[0] % 2 else (height, width)
+
+
+def _header(origin: Origin) -> Samples:
+    """The header of a picture, and how many pixels it has, checked. Raises NSTError."""
+    found = READERS.get(origin.kind, read_pillow)(origin, 1)
+    check_size(origin.path, found.width, found.height)
+    return found
+
+
 def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
     """The header of a picture, checked: how many pixels, and whether there is memory to decode them.
 
     Raises NSTError.
     """
     reader = READERS.get(origin.kind, read_pillow)
-    found = reader(origin, 1)
+    found = _header(origin)
     width, height = found.width, found.height
-    check_size(origin.path, width, height)
     reduction = _reduction(height, width, longest_side)
     if reduction > 1 and origin.kind == "JPEG":
         found = reader(origin, reduction)

@@ -8,13 +8,20 @@ import jax
 import pytest
 from support import smooth_picture
 
-from nst_jax.cli import reproduce, stylize, sweep
+from nst_jax.cli import batch, reproduce, stylize, sweep
 from nst_jax.pictures import images
 from nst_jax.sweeps.figures import FIGURES
 
 PROJECT = Path(__file__).parents[2]
 TEXTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-MAINS = {"nst-stylize": stylize.main, "nst-sweep": sweep.main, "nst-reproduce": reproduce.main}
+MAINS = {
+    "nst-stylize": stylize.main,
+    "nst-sweep": sweep.main,
+    "nst-reproduce": reproduce.main,
+    "nst-batch": batch.main,
+}
+#: The commands that are only to say what they would do.
+DRY = ("nst-stylize", "nst-batch")
 ALL_RUN = 0, ""
 NEEDS_VGG = 2, "it needs VGG-19, whose weights you get with python -m convert_weights --download vgg19"
 
@@ -28,7 +35,11 @@ def commands(text):
 def make_pictures(words):
     """The pictures that a command reads, in the present folder. What is no photograph is a mask of the left half."""
     halves = {"coded.png": ((0, 0, 1), (0, 1, 0)), "all_but_the_dress.png": (0, 1)}
-    for number, name in enumerate(re.findall(r"\S+\.(?:jpg|png)", words)):
+    for folder in ("photos", "paintings"):
+        Path(folder).mkdir(exist_ok=True)
+    Path("jobs.csv").write_text("content,style,strength\nphotos/a.jpg,paintings/b.jpg,0.7\n")
+    found = [name for name in re.findall(r"\S+\.(?:jpg|png)", words) if "*" not in name]
+    for number, name in enumerate(["photos/a.jpg", "paintings/b.jpg", *found]):
         pixels = smooth_picture(48, 64, number)
         if name.endswith(".png"):
             pixels[:, :32], pixels[:, 32:] = halves.get(name, (1, 0))
@@ -55,10 +66,11 @@ def test_the_commands_of_a_text(place, text, capsys):
     for program, *words in commands(text.read_text()):
         outputs = [word for name, word in zip(words, words[1:], strict=False) if name in ("--output", "--report")]
         make_pictures(" ".join(word for word in words if word not in outputs))
+        words = [word.replace("/shared/", "") for word in words]
         if "--size" in words:
             words[words.index("--size") + 1] = "64"
         more = [] if "--size" in words else ["--size", "64"]
-        more += ["--dry-run"] if program == "nst-stylize" and "--dry-run" not in words else []
+        more += ["--dry-run"] if program in DRY and "--dry-run" not in words else []
         assert MAINS[program]([*words, *more]) == 0, (words, capsys.readouterr().err)
 
 
