@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +46,12 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    checkpoint: Path | None = None
+    """keep checkpoints of the run in this folder, from which --resume goes on"""
+    checkpoint_every: str = "60s"
+    """how often: so many steps, such as 20, or seconds, such as 60s"""
+    resume: Path | None = None
+    """go on from the checkpoints in this folder, and keep more of them there; where there is none yet, start"""
     metadata: Metadata = "full"
     """what the picture says of its making: full; short, which names no file; or none"""
     save_preset: Path | None = None
@@ -56,6 +64,8 @@ class Stylize(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("save_every", self.save_every, 0)
+        if self.checkpoint and self.resume and os.path.realpath(self.checkpoint) != os.path.realpath(self.resume):
+            raise NSTError(f"--resume goes on in its own folder, {self.resume}: leave --checkpoint out")
 
     def config(self) -> Config:
         """The options that make the picture, without the files of the command line."""
@@ -68,11 +78,30 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.progress import Stop
     from nst_jax.runs.stylize import paint
 
+    interval(options.checkpoint_every)
+    folder = options.resume or options.checkpoint
+    if folder:
+        check_folder(folder, bool(options.resume))
     prepared = prepare(options.content, options.style, options.config())
+    kept = None
+    if folder and not options.dry_run:
+        kept = Checkpoints(
+            folder,
+            prepared,
+            every=options.checkpoint_every,
+            resume=bool(options.resume),
+            looks=options.save_every,
+            tell=lambda note: print(f"{PROGRAM}: note: {note}", file=sys.stderr),
+        )
+        prepared = kept.run
+        resumed = f"going on after step {len(kept.position.trace)}" if kept.position else "starting at the beginning"
+        notes = [*kept.notes, *([f"{folder}: {resumed}"] if options.resume else [])]
+        print(*(f"{PROGRAM}: note: {note}" for note in notes), sep="\n", end="\n" * bool(notes), file=sys.stderr)
     stay_within_group()
     if options.dry_run:
         print(plan_lines(prepared))
@@ -97,7 +126,14 @@ def command(arguments: Sequence[str]) -> int:
                 if interrupted():
                     raise Stop
 
-            result = paint(prepared, on_progress, looks=options.save_every)
+            with kept or contextlib.nullcontext():
+                result = paint(
+                    prepared,
+                    on_progress,
+                    looks=options.save_every,
+                    position=kept.position if kept else None,
+                    keep=kept.keep if kept else None,
+                )
         for note in result.notes:
             print(f"{PROGRAM}: note: {note}", file=sys.stderr)
         complete = save_all(options, result)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class Prepared(NamedTuple):
       machine: what it runs on.
       more: further terms of the objective.
       clock: its seconds, from the start of ``prepare`` on.
+      left: the options that were left to the network, and which ``config`` has its values of.
     """
 
     config: Complete
@@ -70,6 +71,7 @@ class Prepared(NamedTuple):
     machine: Machine
     more: Sequence[Extra]
     clock: Clock
+    left: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -80,6 +82,11 @@ class Prepared(NamedTuple):
     def schedule(self) -> list[tuple[tuple[int, int], int]]:
         """((height, width), steps) of each stage in turn."""
         return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
+
+    def in_way(self, way: Mapping[str, Any]) -> Prepared:
+        """The same run as another was made, whose ``memory.Plan.way`` this is, whatever memory is free now."""
+        plan = self.plan._replace(**way)
+        return self._replace(plan=plan, passes=[*self.passes[:-1], self.passes[-1]._replace(precision=plan.precision)])
 
 
 class Gathered(NamedTuple):
@@ -126,7 +133,8 @@ def prepare(
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.toned[0]
     )
-    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock)
+    left = tuple(name for name, value in vars(asked).items() if value is None and getattr(complete, name) is not None)
+    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left)
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
