@@ -15,7 +15,7 @@ from tyro import MISSING
 from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
-from nst_jax.cli.display import device_line, display
+from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
@@ -80,7 +80,6 @@ def command(arguments: Sequence[str]) -> int:
     from nst_jax.limits import stay_within_group
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
-    from nst_jax.runs.progress import Stop
     from nst_jax.runs.stylize import paint
 
     interval(options.checkpoint_every)
@@ -108,23 +107,16 @@ def command(arguments: Sequence[str]) -> int:
         save_preset(options)
         return 0
 
-    begun = False
     stopping = "stopping after this step, and writing the picture so far"
+    lines = device_line(prepared.machine), network_line(prepared.config.network)
     with interruptible(stopping) as interrupted:
         with display(prepared.schedule) as show:
+            watch = watching(show, interrupted, *lines)
 
             def on_progress(progress: Progress) -> None:
-                nonlocal begun
-                if not begun:  # not before: a mistake of the caller's gets one line and no other
-                    print(
-                        device_line(prepared.machine), network_line(prepared.config.network), sep="\n", file=sys.stderr
-                    )
-                begun = True
-                show(progress)
                 if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                     save_preview(options, prepared, progress)
-                if interrupted():
-                    raise Stop
+                watch(progress)
 
             with kept or contextlib.nullcontext():
                 result = paint(
@@ -251,14 +243,6 @@ def plan_lines(prepared: Prepared) -> str:
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
     )
     return "\n".join(lines)
-
-
-def network_line(network: str) -> str:
-    """Which network a run uses, and which command gets the other."""
-    if network == "slim":
-        get = "python -m convert_weights --download vgg19"
-        return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
-    return f"network: {network}; --network slim is the small one, some seven times as fast"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

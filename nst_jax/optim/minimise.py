@@ -195,8 +195,10 @@ def minimise(
       lanes: whether there are several runs, in one program.
       chunk: the most steps in one program, between two looks of the host: 1 is best on a CPU, 50 on an accelerator.
       looks, before: of a single run, see ``next_length``.
-      leaves: those of the ``Point`` from which it goes on, as an earlier call had it; ``x`` and ``inner`` then only tell
-        their shapes and where they are placed. The list is emptied. Raises ValueError where they are of another run.
+      leaves: those of the ``Point`` from which it goes on, as an earlier call had it; the list is emptied. ``x`` and
+        ``inner`` then only tell their shapes and where they are placed.
+
+    Raises ValueError for ``leaves`` of another run.
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.

@@ -23,6 +23,7 @@ from nst_jax.choices import (
     PIXEL_RANGES,
     POOLINGS,
     PRECISION_WISHES,
+    STARTS,
     TV_KINDS,
     ContentColors,
     Convention,
@@ -287,6 +288,13 @@ class Config(metaclass=_FromPreset):
             "tv_weight": self.tv_weight or 0.0,
             "tv_excess": self.tv_excess,
         }
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The options that name a file."""
+        named = [name for name in ("weights", "palette", "content_mask", "style_mask", "freeze") if getattr(self, name)]
+        named += ["init"] if self.init not in STARTS else []
+        return (*named, "preset") if is_preset_file(self.preset) else tuple(named)
 
     @property
     def needs_toned(self) -> bool:

@@ -189,7 +189,7 @@ class Checkpoints:
         told = as_read(
             self.told
             | {
-                "way": self.run.plan.way(),
+                "way": self.run.way(),
                 "stage": position.stage,
                 "steps": position.steps,
                 "evaluations": position.evaluations,

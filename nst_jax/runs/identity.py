@@ -6,35 +6,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nst_jax.choices import STARTS
-from nst_jax.options.config import Config
 from nst_jax.runs.plan import Prepared
 from nst_jax.runs.result import roles_of
-
-#: The options that may name a file, whose hash counts; ``init`` and ``preset`` may name one, too.
-FILES = ("weights", "palette", "content_mask", "style_mask", "freeze")
 
 
 def identity(run: Prepared, looks: int = 0) -> dict[str, Any]:
     """What a run is: its options, its stages, the hashes of pictures and weights, and the lengths of its programs.
 
     What of that decides no pixel is left out: the names of files, and the preset by which options were given.
-    ``looks`` is as ``stylize`` takes it. Where a chunk is one step, it decides nothing.
+    ``looks`` is as ``stylize`` takes it.
     """
+    left_out = ("preset", *run.config.files)
     return {
-        "options": options_without_files(run.config),
+        "options": {name: value for name, value in run.config.to_json().items() if name not in left_out},
         "inputs": [[role, picture.sha256] for role, picture in roles_of(run.pictures)],
         "network": [each.weights.sha256 for each in run.passes],
         "stages": [[*size, steps] for size, steps in run.schedule],
-        "looks": looks if run.machine.chunk > 1 else 0,
+        "looks": run.way(looks)["looks"],
     }
-
-
-def options_without_files(config: Config) -> dict[str, object]:
-    """The options but for the names of files and presets."""
-    told = config.to_json()
-    left_out = (*FILES, "preset", *(() if config.init in STARTS else ("init",)))
-    return {name: value for name, value in told.items() if name not in left_out}
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -83,9 +83,16 @@ class Prepared(NamedTuple):
         """((height, width), steps) of each stage in turn."""
         return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
 
+    def way(self, looks: int = 0) -> dict[str, Any]:
+        """What decides the last bits besides options, inputs, versions and device, as values that JSON knows.
+
+        Those are ``memory.Plan.way``; how often the host looks, see ``stylize``; and how many further terms there are.
+        """
+        return self.plan.way() | {"looks": looks if self.machine.chunk > 1 else 0, "more": len(self.more)}
+
     def in_way(self, way: Mapping[str, Any]) -> Prepared:
-        """The same run as another was made, whose ``memory.Plan.way`` this is, whatever memory is free now."""
-        plan = self.plan._replace(**way)
+        """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""
+        plan = self.plan._replace(**{name: value for name, value in way.items() if name in self.plan.way()})
         return self._replace(plan=plan, passes=[*self.passes[:-1], self.passes[-1]._replace(precision=plan.precision)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -97,6 +98,7 @@ def paint(
         raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
+    result = dataclasses.replace(result, left=run.left, way=run.way(looks))
     if made.ended == "out of memory":
         height, width = made.image.shape[:2]
         note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"
