@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--optimizers", nargs="+", default=["lbfgs", "adam"])
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200, help="at the full size")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, alike = random.Random(options.seed), True

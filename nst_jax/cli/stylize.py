@@ -46,6 +46,8 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    timelapse: Path | None = None
+    """also write the run as a film to this file: MP4, GIF or WebP by its extension"""
     checkpoint: Path | None = None
     """keep checkpoints of the run in this folder, from which --resume goes on"""
     checkpoint_every: str = "60s"
@@ -67,6 +69,11 @@ class Stylize(Config):
         if self.checkpoint and self.resume and os.path.realpath(self.checkpoint) != os.path.realpath(self.resume):
             raise NSTError(f"--resume goes on in its own folder, {self.resume}: leave --checkpoint out")
 
+    @property
+    def looks(self) -> int:
+        """After how many steps the host looks at the picture; a film is made of all of them."""
+        return 1 if self.timelapse else self.save_every
+
     def config(self) -> Config:
         """The options that make the picture, without the files of the command line."""
         return Config(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Config)})
@@ -78,11 +85,15 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.pictures.film import check_film
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.stylize import paint
+    from nst_jax.runs.timelapse import Timelapse
 
     interval(options.checkpoint_every)
+    if options.timelapse:
+        check_film(options.timelapse, options.size)
     folder = options.resume or options.checkpoint
     if folder:
         check_folder(folder, bool(options.resume))
@@ -94,19 +105,21 @@ def command(arguments: Sequence[str]) -> int:
             prepared,
             every=options.checkpoint_every,
             resume=bool(options.resume),
-            looks=options.save_every,
-            tell=lambda note: print(f"{PROGRAM}: note: {note}", file=sys.stderr),
+            looks=options.looks,
+            tell=note,
         )
         prepared = kept.run
         resumed = f"going on after step {len(kept.position.trace)}" if kept.position else "starting at the beginning"
         notes = [*kept.notes, *([f"{folder}: {resumed}"] if options.resume else [])]
-        print(*(f"{PROGRAM}: note: {note}" for note in notes), sep="\n", end="\n" * bool(notes), file=sys.stderr)
+        for line in notes:
+            note(line)
     stay_within_group()
     if options.dry_run:
         print(plan_lines(prepared))
         save_preset(options)
         return 0
 
+    filmed = Timelapse(options.timelapse, prepared, note) if options.timelapse else None
     stopping = "stopping after this step, and writing the picture so far"
     lines = device_line(prepared.machine), network_line(prepared.config.network)
     with interruptible(stopping) as interrupted:
@@ -116,24 +129,33 @@ def command(arguments: Sequence[str]) -> int:
             def on_progress(progress: Progress) -> None:
                 if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                     save_preview(options, prepared, progress)
+                if filmed:
+                    filmed.show(progress)
                 watch(progress)
 
-            with kept or contextlib.nullcontext():
+            with kept or contextlib.nullcontext(), filmed or contextlib.nullcontext():
                 result = paint(
                     prepared,
                     on_progress,
-                    looks=options.save_every,
+                    looks=options.looks,
                     position=kept.position if kept else None,
                     keep=kept.keep if kept else None,
                 )
-        for note in result.notes:
-            print(f"{PROGRAM}: note: {note}", file=sys.stderr)
+                if filmed:
+                    filmed.end(result)
+        for line in result.notes:
+            note(line)
         complete = save_all(options, result)
     if result.ended == "not finite":
         print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
     if not complete or result.ended in ("not finite", "out of memory"):
         return 1
     return 128 + interrupted() if result.ended == "stopped" else 0
+
+
+def note(line: str) -> None:
+    """Tells what the user may want to know, and what ends nothing."""
+    print(f"{PROGRAM}: note: {line}", file=sys.stderr)
 
 
 def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> None:
@@ -207,7 +229,12 @@ def check_files(options: Stylize) -> None:
         "--style-mask": options.style_mask,
         "--freeze": [options.freeze],
     }
-    outputs = {"--output": options.output, "--report": options.report, "--save-preset": options.save_preset}
+    outputs = {
+        "--output": options.output,
+        "--report": options.report,
+        "--save-preset": options.save_preset,
+        "--timelapse": options.timelapse,
+    }
     check_outputs(outputs, sources, changed=["--save-preset --preset"])
     check_previews(options.output, options.save_every, sources | {option: [path] for option, path in outputs.items()})
     if options.save_preset and options.save_preset.suffix != ".toml":
