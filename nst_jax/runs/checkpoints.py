@@ -48,9 +48,9 @@ def check_folder(folder: Path, resume: bool) -> None:
     start: so a run that is killed early can be started again by the same command.
     """
     try:
-        names = os.listdir(folder) if folder.exists() else []
         if folder.exists() and not folder.is_dir():
-            raise NSTError(f"--checkpoint is {folder}, which is no folder: give another name")
+            raise NSTError(f"{folder} is no folder, and checkpoints are kept in one: give another name")
+        names = os.listdir(folder) if folder.exists() else []
     except OSError as error:
         raise NSTError(f"cannot use the folder {folder}: {error.strerror or error}") from None
     complete = [name for name in names if COMPLETE.fullmatch(name)]
