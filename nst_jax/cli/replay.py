@@ -123,8 +123,8 @@ def replay(options: Replay, recipe: Recipe) -> int:
     status = write(options, result)
     if signal:
         return 128 + signal
-    told, found = runs.changes(recipe.told, result.device), runs.compare(options.picture, result)
-    why = "; ".join(told) or "versions and device are those of then"
+    told, found = runs.changes(recipe.told, result), runs.compare(options.picture, result)
+    why = "; ".join(told) or "versions, device and cores are those of then"
     if found is None:
         height, width = result.image.shape[:2]
         print(f"{options.picture}: made again it has {width} x {height} pixels: the file has been changed since")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -100,6 +101,7 @@ def command(arguments: Sequence[str]) -> int:
     prepared = prepare(options.content, options.style, options.config())
     kept = None
     if folder and not options.dry_run:
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception
         kept = Checkpoints(
             folder,
             prepared,

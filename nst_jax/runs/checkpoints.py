@@ -7,7 +7,6 @@ are kept. Each carries a checksum, and what the run is; one that is damaged is p
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import time
@@ -95,10 +94,15 @@ class Checkpoints:
         import orbax.checkpoint as ocp  # takes a third of a second, and few runs need it
 
         check_folder(folder, resume)
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong comes as an exception
         self.folder, self.run, self.tell = folder, run, tell
         self.steps, self.seconds = interval(every)
-        self.told = as_read({"run": identity(run, looks), "versions": versions(), "device": run.machine.words()})
+        told = {
+            "run": identity(run, looks),
+            "versions": versions(),
+            "device": run.machine.words(),
+            "way": run.way(looks),
+        }
+        self.told = as_read(told)
         self.notes: list[str] = []
         self.position: Position | None = None
         self.broken = False
@@ -142,6 +146,7 @@ class Checkpoints:
                     " another folder"
                 )
             self.run = self.run.in_way(told["way"])
+            self.told["way"] |= self.run.plan.way()
             image = arrays.pop("image")
             self.position = Position(told["stage"], told["steps"], told["evaluations"], image, arrays, told["trace"])
             self._compare(told)
@@ -151,7 +156,7 @@ class Checkpoints:
 
     def _compare(self, told: Mapping[str, Any]) -> None:
         """Notes where versions or device are not those of the checkpoint: then the last bits may differ."""
-        for what in ("versions", "device"):
+        for what in ("versions", "device", "way"):
             changed = [
                 f"{name} was {told[what].get(name)} and is {value}"
                 for name, value in self.told[what].items()
@@ -189,7 +194,6 @@ class Checkpoints:
         told = as_read(
             self.told
             | {
-                "way": self.run.way(),
                 "stage": position.stage,
                 "steps": position.steps,
                 "evaluations": position.evaluations,

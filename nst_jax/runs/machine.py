@@ -33,7 +33,7 @@ class Machine:
       gains_by_bfloat16: whether a CPU multiplies bfloat16 faster than float32; accelerators do.
       free: bytes of memory that the device has free.
       devices: those that lanes are spread over; a single run takes the first.
-      cores: of a CPU, those that this process may take; 0 where they decide nothing.
+      cores: of a CPU, those that this process may take, by which it parts its sums; 0 of others.
     """
 
     platform: str
@@ -57,10 +57,9 @@ class Machine:
         return precision.precisions_of(wish, precision.gains(network, self.platform, self.gains_by_bfloat16))
 
     def words(self) -> dict[str, object]:
-        """Platform, kind and count of the devices, for a report; of a CPU the cores, which part its sums."""
+        """Platform, kind and count of the devices, for a report."""
         kind = self.devices[0].device_kind if self.devices else self.platform
-        told = {"platform": self.platform, "kind": kind, "count": len(self.devices)}
-        return told | {"cores": self.cores} if self.cores else told
+        return {"platform": self.platform, "kind": kind, "count": len(self.devices)}
 
 
 def here() -> Machine:

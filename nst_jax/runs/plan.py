@@ -86,9 +86,11 @@ class Prepared(NamedTuple):
     def way(self, looks: int = 0) -> dict[str, Any]:
         """What decides the last bits besides options, inputs, versions and device, as values that JSON knows.
 
-        Those are ``memory.Plan.way``; how often the host looks, see ``stylize``; and how many further terms there are.
+        Those are ``memory.Plan.way``; the processor's cores; how often the host looks, see ``stylize``; and how many
+        further terms there are.
         """
-        return self.plan.way() | {"looks": looks if self.machine.chunk > 1 else 0, "more": len(self.more)}
+        looks = looks if self.machine.chunk > 1 else 0
+        return self.plan.way() | {"cores": self.machine.cores, "looks": looks, "more": len(self.more)}
 
     def in_way(self, way: Mapping[str, Any]) -> Prepared:
         """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""

@@ -79,10 +79,11 @@ def _with_alpha(path: Path) -> np.ndarray:
     return images.to_uint8(np.concatenate([found.pixels, alpha[..., None]], axis=-1))
 
 
-def changes(told: Mapping[str, Any], device: Mapping[str, object]) -> list[str]:
-    """What of versions and device is not as it was told, each in a few words."""
+def changes(told: Mapping[str, Any], result: Result) -> list[str]:
+    """What of versions, device and cores is not as it was told, each in a few words."""
     found = []
-    for key, now in (("versions", versions()), ("device", device)):
+    cores = {"cores": result.way.get("cores")}
+    for key, now in (("versions", versions()), ("device", result.device), ("way", cores)):
         before = told.get(key)
         if not isinstance(before, Mapping):
             found.append(f"{key} not told")

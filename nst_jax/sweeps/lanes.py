@@ -179,7 +179,12 @@ class Sweep:
             "content_layers": list(self.union.content_layers),
             "style_layers": list(self.union.style_layers),
         }
-        return {"precision": self.precision, "more": len(self.more), "lanes": lanes}
+        return {
+            "precision": self.precision,
+            "cores": self.machine.cores,
+            "more": len(self.more),
+            "lanes": lanes,
+        }
 
     def run_batch(
         self, indices: Sequence[int], plan: Batches, on_progress: Callable[[Progress], None]

@@ -117,7 +117,7 @@ def test_what_differs_is_said(made, tmp_path, monkeypatch, capsys):
     assert replay.main([str(out)]) == 1
     assert "made again it differs in 1 of 1,120 pixels, by up to 1" in capsys.readouterr().out
     changed = json.loads(text)
-    changed["versions"]["jax"], changed["device"]["cores"] = "0.1", 99
+    changed["versions"]["jax"], changed["way"]["cores"] = "0.1", 99
     images.save_image(out, pixels / np.float32(255), metadata={"nst_jax": json.dumps(changed)})
     assert replay.main([str(out)]) == 1
     said = capsys.readouterr().out

