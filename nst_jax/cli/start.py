@@ -35,3 +35,11 @@ def batch() -> int:
     from nst_jax.cli.batch import main
 
     return main()
+
+
+def replay() -> int:
+    """``nst-replay``."""
+    ends_at_once("nst-replay")
+    from nst_jax.cli.replay import main
+
+    return main()

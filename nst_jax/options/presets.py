@@ -99,16 +99,25 @@ def save_preset(path: str | os.PathLike[str], config: Config) -> None:
     """
     check_kind("path", path, str | os.PathLike, "a file's name")
     check_kind("config", config, Config, "a Config")
-    differences = {base: _changes(config, base) for base in PRESET_CHANGES}
-    possible = [base for base, changes in differences.items() if None not in changes.values()]
-    base = min(possible, key=lambda base: len(differences[base]))
-    told, meaning = {"preset": base, **differences[base]}, descriptions()
+    base, changes = nearest(config)
+    told, meaning = {"preset": base, **changes}, descriptions()
     parts = [f"{_comment(meaning[name])}\n{tomli_w.dumps({name: value})}" for name, value in told.items()]
     try:
         with replacing(path) as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
     except OSError as error:
         raise NSTError(f"cannot write the preset to {path}: {error.strerror or error}") from error
+
+
+def nearest(config: Config) -> tuple[str, dict[str, Any]]:
+    """The preset from which a config differs least, and the options in which it does, as values that TOML knows.
+
+    None, which TOML does not know, is in none of them.
+    """
+    differences = {base: _changes(config, base) for base in PRESET_CHANGES}
+    possible = [base for base, changes in differences.items() if None not in changes.values()]
+    base = min(possible, key=lambda base: len(differences[base]))
+    return base, differences[base]
 
 
 def _changes(config: Config, base: str) -> dict[str, Any]:

@@ -36,12 +36,14 @@ class Machine:
       gains_by_bfloat16: whether a CPU multiplies bfloat16 faster than float32; accelerators do.
       free: bytes of memory that the device has free.
       devices: those that lanes are spread over; a single run takes the first.
+      cores: of a CPU, those that this process may take, by which it parts its sums; 0 of others.
     """
 
     platform: str
     gains_by_bfloat16: bool = False
     free: int = 0
     devices: tuple[jax.Device, ...] = ()
+    cores: int = 0
 
     @property
     def lowering(self) -> Lowering:
@@ -81,7 +83,13 @@ def here() -> Machine:
         ) from None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
-    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices)
+    cores = usable_cores() if device.platform == "cpu" else 0
+    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices, cores)
+
+
+def usable_cores() -> int:
+    """The processor's cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nst_jax import layers
 from nst_jax.choices import Lowering, Precision
@@ -97,6 +97,10 @@ class Plan(NamedTuple):
     free: int
     precision: Precision
     remat: bool
+
+    def way(self) -> dict[str, Any]:
+        """What of it decides the last bits of the picture, as values that JSON knows; ``_replace`` takes it again."""
+        return {name: value for name, value in self._asdict().items() if name not in ("needed", "free")}
 
 
 def plan(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Plan:

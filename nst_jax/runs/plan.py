@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class Prepared(NamedTuple):
       machine: what it runs on.
       more: further terms of the objective.
       clock: its seconds, from the start of ``prepare`` on.
+      left: the options that were left to the network, and which ``config`` has its values of.
     """
 
     config: Complete
@@ -70,6 +71,7 @@ class Prepared(NamedTuple):
     machine: Machine
     more: Sequence[Extra]
     clock: Clock
+    left: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -80,6 +82,20 @@ class Prepared(NamedTuple):
     def schedule(self) -> list[tuple[tuple[int, int], int]]:
         """((height, width), steps) of each stage in turn."""
         return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
+
+    def way(self, looks: int = 0) -> dict[str, Any]:
+        """What decides the last bits besides options, inputs, versions and device, as values that JSON knows.
+
+        Those are ``memory.Plan.way``; the processor's cores; how often the host looks, see ``stylize``; and how many
+        further terms there are.
+        """
+        looks = looks if self.machine.chunk > 1 else 0
+        return self.plan.way() | {"cores": self.machine.cores, "looks": looks, "more": len(self.more)}
+
+    def in_way(self, way: Mapping[str, Any]) -> Prepared:
+        """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""
+        plan = self.plan._replace(**{name: value for name, value in way.items() if name in self.plan.way()})
+        return self._replace(plan=plan, passes=[*self.passes[:-1], self.passes[-1]._replace(precision=plan.precision)])
 
 
 class Gathered(NamedTuple):
@@ -140,7 +156,8 @@ def prepare(
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )
-    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock)
+    left = tuple(name for name, value in vars(asked).items() if value is None and getattr(complete, name) is not None)
+    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left)
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:

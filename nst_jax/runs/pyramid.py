@@ -12,7 +12,7 @@ import numpy as np
 
 from nst_jax.choices import Precision
 from nst_jax.optim import minimise
-from nst_jax.optim.minimise import PerRun
+from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import scales
@@ -52,6 +52,26 @@ def stages_at(
     ]
 
 
+class Position(NamedTuple):
+    """Where a run is between two chunks: all that ``coarse_to_fine`` needs to go on.
+
+    Attributes:
+      stage: the number of the stage.
+      steps, evaluations: at the stages before.
+      image: the result of the stage before, or the start, NumPy.
+      leaves: of the ``minimise.Point`` in the stage, by their names; as a run has them, they are on the device, and
+        valid until the next chunk starts.
+      trace: of the run, up to there.
+    """
+
+    stage: int
+    steps: int
+    evaluations: int
+    image: np.ndarray
+    leaves: dict[str, Any]
+    trace: list[dict[str, float]]
+
+
 class Made(NamedTuple):
     """What ``coarse_to_fine`` gives, under the names of ``Result``; of lanes, [lanes, H, W, 3] and lists."""
 
@@ -74,6 +94,8 @@ def coarse_to_fine(
     lanes: bool = False,
     enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
+    position: Position | None = None,
+    keep: Callable[[Position, bool], None] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -88,6 +110,10 @@ def coarse_to_fine(
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
       place: puts an image on the device or the devices.
       enlarge: takes the image from one size to the next, (height, width).
+      position: where a single run goes on, as an earlier call had it, whose leaves are given up; None for the start.
+      keep: of a single run told of the position after every chunk, and whether the run ends there by ``Stop``.
+
+    Raises ValueError for a ``position`` of another run.
     """
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
     method = Method(config.optimizer, config.history, config.averaging, config.second_decay, bounds)
@@ -97,8 +123,17 @@ def coarse_to_fine(
     recorder.start(runs, sum(stage.steps for stage in stages))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
     last = stages[-1]
-    for number, stage in enumerate(stages):
+    first, leaves = 0, None
+    if position is not None:
+        first, image = position.stage, position.image
+        leaves = [position.leaves.pop(name) for name in list(position.leaves)]
+        steps, evaluations = np.asarray(position.steps), np.asarray(position.evaluations)
+        recorder.before, recorder.traces = steps, [list(position.trace)]
+        if not 0 <= first < len(stages):
+            raise ValueError("the position is in a stage that the run does not have")
+    for number, stage in enumerate(stages[first:], start=first):
         goal = None  # the one before goes first, to save memory
+        at = functools.partial(position_at, number, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
                 compile_stage(function, method, stage, chunk, looks, int(steps))
@@ -111,16 +146,18 @@ def coarse_to_fine(
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=recorder.record,
+                on_chunk=functools.partial(look, recorder, at, keep),
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
                 before=0 if lanes else int(steps),
+                leaves=leaves,
             )
+            leaves = None
         except Exception as error:
             if lanes or not number or not is_exhausted(error):
                 raise
-            goal = inner = None
+            goal = inner = leaves = None
             stage, ended = stages[number - 1], np.full(runs, "out of memory", object)
             break
         steps = recorder.before = steps + outcome.steps
@@ -147,6 +184,36 @@ def coarse_to_fine(
         goal = last.goal(True)
     losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
+
+
+def look(
+    recorder: Recorder,
+    at: Callable[[Chunk, Recorder], Position] | None,
+    keep: Callable[[Position, bool], None] | None,
+    chunk: Chunk,
+) -> None:
+    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops."""
+    try:
+        recorder.record(chunk)
+    except Stop:
+        if at and keep:
+            keep(at(chunk, recorder), True)
+        raise
+    if at and keep:
+        keep(at(chunk, recorder), False)
+
+
+def position_at(
+    stage: int, steps: int, evaluations: int, image: np.ndarray, chunk: Chunk, recorder: Recorder
+) -> Position:
+    """The position of a run after a chunk of a stage, which began with ``image`` after so many steps."""
+    return Position(stage, steps, evaluations, image, named_leaves(chunk.point), recorder.traces[0])
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by their places in it, such as ``state.inner.steps``, in their order."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def compile_stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import numbers
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
 from nst_jax.runs.plan import Pass, Prepared, prepare
 from nst_jax.runs.progress import Progress, Recorder
-from nst_jax.runs.pyramid import Stage, coarse_to_fine, stages_at
+from nst_jax.runs.pyramid import Position, Stage, coarse_to_fine, stages_at
 from nst_jax.runs.result import Result, origin_of, result_of
 from nst_jax.runs.start import start_image
 
@@ -60,19 +61,40 @@ def stylize(
     return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress, looks)
 
 
-def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None, looks: int = 0) -> Result:
-    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them."""
+def paint(
+    run: Prepared,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    looks: int = 0,
+    *,
+    position: Position | None = None,
+    keep: Callable[[Position, bool], None] | None = None,
+) -> Result:
+    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them.
+
+    ``position`` is where the run goes on, and ``keep`` is told of each position: see ``pyramid.coarse_to_fine`` and
+    ``checkpoints.Checkpoints``.
+    """
     config, pictures, machine = run.config, run.pictures, run.machine
     image = start_image(pictures, run.passes[0].sizes[0], config)
     finish = functools.partial(finished, photograph=pictures.photograph, config=config)
-    recorder = Recorder(on_progress, run.clock.started, finish, pictures.masks)
+    taken = position.trace[-1]["seconds"] if position and position.trace else 0.0
+    recorder = Recorder(on_progress, run.clock.started - taken, finish, pictures.masks)
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
     enlarge = functools.partial(enlarged, config=config, toned=pictures.toned, share=config.detail_share)
     keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
     try:
         made = coarse_to_fine(
-            loss_of, stages, image, config, recorder, chunk=machine.chunk, looks=looks, enlarge=enlarge
+            loss_of,
+            stages,
+            image,
+            config,
+            recorder,
+            chunk=machine.chunk,
+            looks=looks,
+            enlarge=enlarge,
+            position=position,
+            keep=keep,
         )
     except Exception as error:
         if not memory.is_exhausted(error):
@@ -80,6 +102,7 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
         raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
+    result = dataclasses.replace(result, left=run.left, way=run.way(looks))
     if made.ended == "out of memory":
         height, width = made.image.shape[:2]
         note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"

@@ -175,10 +175,33 @@ class Sweep:
                 step = progress.step + number * progress.steps
                 on_progress(dataclasses.replace(progress, step=step, steps=progress.steps * len(starts)))
 
-            results = self.run_batch(indices[start : start + plan.batch], plan, tell)
+            made = self.run_batch(indices[start : start + plan.batch], plan, tell)
+            results = [
+                (index, dataclasses.replace(result, way=self.way(plan, position)))
+                for position, (index, result) in enumerate(made)
+            ]
             yield results
             if any(result.ended == "stopped" for _, result in results):
                 return
+
+    def way(self, plan: Batches, position: int) -> dict[str, object]:
+        """What decides the last bits of the lane at a position in a batch, see ``Prepared.way``: its program."""
+        lanes = {
+            "program": "sweep",
+            "count": plan.batch,
+            "position": position,
+            "devices": len(plan.devices),
+            "styles": len(self.found.paintings),
+            "looks": len(self.looks),
+            "content_layers": list(self.union.content_layers),
+            "style_layers": list(self.union.style_layers),
+        }
+        return {
+            "precision": self.precision,
+            "cores": self.machine.cores,
+            "more": len(self.more),
+            "lanes": lanes,
+        }
 
     def run_batch(
         self, indices: Sequence[int], plan: Batches, on_progress: Callable[[Progress], None]

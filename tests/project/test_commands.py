@@ -8,7 +8,7 @@ import jax
 import pytest
 from support import smooth_picture
 
-from nst_jax.cli import batch, reproduce, stylize, sweep
+from nst_jax.cli import batch, replay, reproduce, stylize, sweep
 from nst_jax.pictures import images
 from nst_jax.sweeps.figures import FIGURES
 
@@ -19,6 +19,7 @@ MAINS = {
     "nst-sweep": sweep.main,
     "nst-reproduce": reproduce.main,
     "nst-batch": batch.main,
+    "nst-replay": replay.main,
 }
 #: The commands that are only to say what they would do.
 DRY = ("nst-stylize", "nst-batch")
@@ -47,6 +48,19 @@ def make_pictures(words):
             images.save_image(name, pixels)
 
 
+def replayed(words):
+    """A command of nst-replay without its output, with --print, and the result and the folder that it reads."""
+    if not Path("stylized.png").exists():
+        make_pictures("photo.jpg painting.jpg")
+        layers = ["--content-layers", "conv1_1", "--style-layers", "conv1_1", "--scales", "1", "--steps", "0"]
+        assert stylize.main(["--content", "photo.jpg", "--style", "painting.jpg", "--size", "32", *layers]) == 0
+    Path("pictures").mkdir(exist_ok=True)
+    for name, word in zip(words, words[1:], strict=False):
+        if name == "--output":
+            words = [each for each in words if each not in (name, word)]
+    return words if "--print" in words else [*words, "--print"]
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty folder for one who has no weights; a sweep is prepared, and not run."""
@@ -64,12 +78,14 @@ def test_there_are_commands():
 def test_the_commands_of_a_text(place, text, capsys):
     """At a size that is quick."""
     for program, *words in commands(text.read_text()):
+        if program == "nst-replay":  # what it would do is enough: it makes nothing with --print
+            words = replayed(words)
         outputs = [word for name, word in zip(words, words[1:], strict=False) if name in ("--output", "--report")]
         make_pictures(" ".join(word for word in words if word not in outputs))
         words = [word.replace("/shared/", "") for word in words]
         if "--size" in words:
             words[words.index("--size") + 1] = "64"
-        more = [] if "--size" in words else ["--size", "64"]
+        more = [] if "--size" in words or program == "nst-replay" else ["--size", "64"]
         more += ["--dry-run"] if program in DRY and "--dry-run" not in words else []
         assert MAINS[program]([*words, *more]) == 0, (words, capsys.readouterr().err)
 
