@@ -32,6 +32,7 @@ COMMANDS = {
     "blind": "sheets of quality's results without their names, and what people chose from them",
     "judge": "pictures judged without a network, beside controls: strokes, structure, colours, grain",
     "sizes": "the same settings at several sizes, side by side",
+    "batch": "nst-batch against a shell loop over nst-stylize: pictures an hour",
     "sweep": "a sweep as one batch against its runs one after the other",
     "against_torch": "our L-BFGS against PyTorch's on the 2015 objective, evaluation by evaluation",
 }

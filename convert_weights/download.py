@@ -71,9 +71,16 @@ RELEASES = {
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept: ``$NST_JAX_CACHE`` or the platform's cache folder."""
-    override = os.environ.get(CACHE_VARIABLE)
-    return Path(override) if override else Path(platformdirs.user_cache_dir("nst_jax", appauthor=False))
+    """Where downloaded files are kept: ``$NST_JAX_CACHE`` or the platform's cache folder.
+
+    Raises NSTError for a user without a home folder who has not set it.
+    """
+    if override := os.environ.get(CACHE_VARIABLE):
+        return Path(override)
+    try:
+        return Path(platformdirs.user_cache_dir("nst_jax", appauthor=False))
+    except RuntimeError:
+        raise NSTError(f"there is no home folder to keep downloads in: set {CACHE_VARIABLE} to a folder") from None
 
 
 def address(release: Release) -> str:

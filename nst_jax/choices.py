@@ -6,7 +6,7 @@ A wrong value gets one line that says what would be right.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from nst_jax.errors import NSTError, named
 
@@ -55,6 +55,12 @@ def check_whole(option: str, value: int, low: int, high: int | None = None) -> N
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
         limit = f"from {low} to {high}" if high is not None else f"of {low} or more"
         raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
+
+
+def check_kind(name: str, value: object, kind: Any, wanted: str) -> None:
+    """Raises NSTError unless an argument is of a type, or of one of several; ``wanted`` says what is right."""
+    if not isinstance(value, kind):
+        raise NSTError(f"{name} is of type {type(value).__name__}: give {wanted}")
 
 
 def check_weight(name: str, value: float) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
+import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
     clear_leftovers(target.parent)
-    temporary = target.with_name(f".nst-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _temporary_beside(target)
     _writing.add(temporary)
     try:
         yield temporary
@@ -42,35 +45,108 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _writing.discard(temporary)
 
 
+@contextlib.contextmanager
+def placing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder beside ``path``, which takes that name when the block ends well, and is removed when it fails.
+
+    The first to come keeps the name: where there is a folder with something in it already, the new one is removed. It
+    needs a file system on which a folder cannot be renamed to the name of such a folder, as POSIX demands. Errors are
+    the caller's OSError.
+    """
+    target = Path(path)
+    clear_leftovers(target.parent)
+    temporary = _temporary_beside(target)
+    _writing.add(temporary)
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _writing.discard(temporary)
+        _cleared.discard(temporary)
+
+
+def place_first(path: str | os.PathLike[str], text: str) -> bool:
+    """Writes a file unless there is one at ``path`` already; whether it did. It is never there without its text.
+
+    Where the file system has no links the file is made in its place, and is empty for a moment. Errors are the
+    caller's OSError.
+    """
+    target = Path(path)
+    clear_leftovers(target.parent)
+    temporary = _temporary_beside(target)
+    _writing.add(temporary)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:
+            with contextlib.suppress(FileExistsError), open(target, "x", encoding="utf-8") as file:
+                file.write(text)
+                return True
+            return False
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+        _writing.discard(temporary)
+
+
 def remove_unfinished() -> None:
-    """Removes the temporary files of this process: for one that ends at once."""
+    """Removes the temporary files and folders of this process: for one that ends at once."""
     for temporary in list(_writing):
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes, once a process, the temporary files that killed processes of this machine left in a folder."""
-    if folder in _cleared:
-        return
-    _cleared.add(folder)
-    ours = re.compile(rf"\.nst-{_machine()}-(\d+)-[0-9a-f]{{8}}\.tmp")
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            found = ours.fullmatch(entry.name)
-            if found and not _alive(int(found[1])):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+    """Removes, once a process, the temporary files and folders that killed processes of this machine left there."""
+    if folder not in _cleared:
+        _cleared.add(folder)
+        clear_temporary(folder)
 
 
-def _machine() -> str:
+def clear_temporary(folder: Path, oldest: float = math.inf) -> None:
+    """Removes the temporary files and folders of dead processes of this machine, and of others those that nobody has
+    touched for ``oldest`` seconds."""
+    named = re.compile(r"\.nst-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = named.fullmatch(entry.name)
+            if found and (
+                not alive(int(found[2]))
+                if found[1] == machine()
+                else oldest < math.inf and time.time() - entry.stat().st_mtime > oldest
+            ):
+                _remove(Path(entry.path))
+
+
+def _remove(temporary: Path) -> None:
+    """Removes a temporary file or folder, as far as that is possible."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_beside(target: Path) -> Path:
+    """A name that tells whose it is, so that another process knows whether anybody still writes to it."""
+    return target.with_name(f".nst-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def machine() -> str:
     """A few letters that stand for this machine, by its name: on another one a number means another process."""
     name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
     return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _alive(process: int) -> bool:
-    """Whether there is such a process; where that cannot be asked, there is."""
+def alive(process: int) -> bool:
+    """Whether there is such a process that can still do something; where that cannot be asked, there is."""
     if sys.platform == "win32":  # there a signal of 0 ends it
         return True
     try:
@@ -79,6 +155,9 @@ def _alive(process: int) -> bool:
         return False
     except OSError:
         return True
+    with contextlib.suppress(OSError):  # one that was killed stays in Linux's table until its parent asks for it
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return state[:1] != ["Z"]
     return True
 
 

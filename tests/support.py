@@ -1,6 +1,7 @@
 """What tests make: small networks' filters, small pictures and numbers, the usual objective; and what they count."""
 
 import functools
+import subprocess
 
 import jax.monitoring
 import jax.numpy as jnp
@@ -94,3 +95,17 @@ def compiled_by(function):
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)  # the library's own stays
     return len(seen)
+
+
+def signalled_after_a_step(words, number):
+    """Runs a command line in a process of its own and sends it a signal after its first step: (status, stdout, stderr).
+
+    What it has printed up to then is not in stderr.
+    """
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("step "):
+                break
+        process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+    return process.returncode, out, err

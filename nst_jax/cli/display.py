@@ -31,6 +31,37 @@ def display(schedule: Schedule) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
+def watching(
+    show: Callable[[Progress], None], interrupted: Callable[[], int], *lines: str
+) -> Callable[[Progress], None]:
+    """What a run is to call between two steps: it shows the progress, and raises ``Stop`` where a signal asks for it.
+
+    ``lines`` come before the first progress, and not before: a mistake of the caller's gets one line and no other.
+    """
+    from nst_jax.runs.progress import Stop  # JAX is loaded by now
+
+    first = True
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal first
+        if first:
+            print(*lines, sep="\n", file=sys.stderr)
+        first = False
+        show(progress)
+        if interrupted():
+            raise Stop
+
+    return on_progress
+
+
+def network_line(network: str) -> str:
+    """Which network a run uses, and which command gets the other."""
+    if network == "slim":
+        get = "python -m convert_weights --download vgg19"
+        return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
+    return f"network: {network}; --network slim is the small one, some seven times as fast"
+
+
 def device_line(machine: Machine) -> str:
     """Which device a run is on."""
     told = machine.words()

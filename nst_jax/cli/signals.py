@@ -38,6 +38,19 @@ def ends_at_once(program: str) -> None:
 
 
 @contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Within the block Ctrl-C does nothing, and it does nothing to the processes that are started there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def interruptible(told: str) -> Iterator[Callable[[], int]]:
     """Gives a function that says which signal asked the run to end: Ctrl-C's, SIGTERM or SIGHUP; 0 while none has.
 

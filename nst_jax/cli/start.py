@@ -27,3 +27,19 @@ def reproduce() -> int:
     from nst_jax.cli.reproduce import main
 
     return main()
+
+
+def batch() -> int:
+    """``nst-batch``."""
+    ends_at_once("nst-batch")
+    from nst_jax.cli.batch import main
+
+    return main()
+
+
+def replay() -> int:
+    """``nst-replay``."""
+    ends_at_once("nst-replay")
+    from nst_jax.cli.replay import main
+
+    return main()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +16,7 @@ from tyro import MISSING
 from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
-from nst_jax.cli.display import device_line, display
+from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
@@ -44,6 +47,14 @@ class Stylize(Config):
     """also write a JSON report of the run to this file"""
     save_every: int = 0
     """also write the picture so far every N steps, beside the result; 0 for never"""
+    timelapse: Path | None = None
+    """also write the run as a film to this file: MP4, GIF or WebP by its extension"""
+    checkpoint: Path | None = None
+    """keep checkpoints of the run in this folder, from which --resume goes on"""
+    checkpoint_every: str = "60s"
+    """how often: so many steps, such as 20, or seconds, such as 60s"""
+    resume: Path | None = None
+    """go on from the checkpoints in this folder, and keep more of them there; where there is none yet, start"""
     metadata: Metadata = "full"
     """what the picture says of its making: full; short, which names no file; or none"""
     save_preset: Path | None = None
@@ -56,6 +67,13 @@ class Stylize(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("save_every", self.save_every, 0)
+        if self.checkpoint and self.resume and os.path.realpath(self.checkpoint) != os.path.realpath(self.resume):
+            raise NSTError(f"--resume goes on in its own folder, {self.resume}: leave --checkpoint out")
+
+    @property
+    def looks(self) -> int:
+        """After how many steps the host looks at the picture; a film is made of all of them."""
+        return 1 if self.timelapse else self.save_every
 
     def config(self) -> Config:
         """The options that make the picture, without the files of the command line."""
@@ -68,44 +86,78 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.pictures.film import check_film
+    from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
-    from nst_jax.runs.progress import Stop
     from nst_jax.runs.stylize import paint
+    from nst_jax.runs.timelapse import Timelapse
 
+    interval(options.checkpoint_every)
+    if options.timelapse:
+        check_film(options.timelapse, options.size)
+    folder = options.resume or options.checkpoint
+    if folder:
+        check_folder(folder, bool(options.resume))
     prepared = prepare(options.content, options.style, options.config())
+    kept = None
+    if folder and not options.dry_run:
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception
+        kept = Checkpoints(
+            folder,
+            prepared,
+            every=options.checkpoint_every,
+            resume=bool(options.resume),
+            looks=options.looks,
+            tell=note,
+        )
+        prepared = kept.run
+        resumed = f"going on after step {len(kept.position.trace)}" if kept.position else "starting at the beginning"
+        notes = [*kept.notes, *([f"{folder}: {resumed}"] if options.resume else [])]
+        for line in notes:
+            note(line)
     stay_within_group()
     if options.dry_run:
         print(plan_lines(prepared))
         save_preset(options)
         return 0
 
-    begun = False
+    filmed = Timelapse(options.timelapse, prepared, note) if options.timelapse else None
     stopping = "stopping after this step, and writing the picture so far"
+    lines = device_line(prepared.machine), network_line(prepared.config.network)
     with interruptible(stopping) as interrupted:
         with display(prepared.schedule) as show:
+            watch = watching(show, interrupted, *lines)
 
             def on_progress(progress: Progress) -> None:
-                nonlocal begun
-                if not begun:  # not before: a mistake of the caller's gets one line and no other
-                    print(
-                        device_line(prepared.machine), network_line(prepared.config.network), sep="\n", file=sys.stderr
-                    )
-                begun = True
-                show(progress)
                 if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
                     save_preview(options, prepared, progress)
-                if interrupted():
-                    raise Stop
+                if filmed:
+                    filmed.show(progress)
+                watch(progress)
 
-            result = paint(prepared, on_progress, looks=options.save_every)
-        for note in result.notes:
-            print(f"{PROGRAM}: note: {note}", file=sys.stderr)
+            with kept or contextlib.nullcontext(), filmed or contextlib.nullcontext():
+                result = paint(
+                    prepared,
+                    on_progress,
+                    looks=options.looks,
+                    position=kept.position if kept else None,
+                    keep=kept.keep if kept else None,
+                )
+                if filmed:
+                    filmed.end(result)
+        for line in result.notes:
+            note(line)
         complete = save_all(options, result)
     if result.ended == "not finite":
         print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
     if not complete or result.ended in ("not finite", "out of memory"):
         return 1
     return 128 + interrupted() if result.ended == "stopped" else 0
+
+
+def note(line: str) -> None:
+    """Tells what the user may want to know, and what ends nothing."""
+    print(f"{PROGRAM}: note: {line}", file=sys.stderr)
 
 
 def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> None:
@@ -179,7 +231,12 @@ def check_files(options: Stylize) -> None:
         "--style-mask": options.style_mask,
         "--freeze": [options.freeze],
     }
-    outputs = {"--output": options.output, "--report": options.report, "--save-preset": options.save_preset}
+    outputs = {
+        "--output": options.output,
+        "--report": options.report,
+        "--save-preset": options.save_preset,
+        "--timelapse": options.timelapse,
+    }
     check_outputs(outputs, sources, changed=["--save-preset --preset"])
     check_previews(options.output, options.save_every, sources | {option: [path] for option, path in outputs.items()})
     if options.save_preset and options.save_preset.suffix != ".toml":
@@ -216,14 +273,6 @@ def plan_lines(prepared: Prepared) -> str:
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
     )
     return "\n".join(lines)
-
-
-def network_line(network: str) -> str:
-    """Which network a run uses, and which command gets the other."""
-    if network == "slim":
-        get = "python -m convert_weights --download vgg19"
-        return f"network: slim, which ships with nst_jax; for VGG-19, the paper's network, run {get} once"
-    return f"network: {network}; --network slim is the small one, some seven times as fast"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

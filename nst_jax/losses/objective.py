@@ -15,6 +15,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.parts import Seen, halved
 from nst_jax.losses.terms import Term
@@ -84,8 +85,13 @@ def objective(
     """The objective of (weight, term) each, for images of (height, width) ``size``.
 
     Where the size is given, the network's filters are transformed once for it, if that helps at this size. Raises
-    NSTError for two terms of one name.
+    NSTError for two terms of one name, and for what are no terms.
     """
+    check_kind("net", net, Network, "what network gives")
+    check_kind("terms", terms, Sequence, "a list of pairs (weight, term)")
+    for entry in terms:
+        if not (isinstance(entry, tuple) and len(entry) == 2 and hasattr(entry[1], "name")):
+            raise NSTError(f"one of terms is {type(entry).__name__}: give pairs (weight, term)")
     names = [term.name for _, term in terms]
     if twice := next((name for number, name in enumerate(names) if name in [*names[:number], "total"]), ""):
         raise NSTError(f"two terms are called {twice!r}: give each term a name of its own")

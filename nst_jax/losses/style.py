@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -20,6 +19,10 @@ from nst_jax.losses.statistics import Statistics, StyleTargets, Sums
 from nst_jax.losses.terms import as_scalars, unit_of
 from nst_jax.losses.wasserstein import EPSILON, Target
 from nst_jax.networks.vgg import Network
+
+#: ``wasserstein.target``, and that of each of several regions, each compiled once for all paintings.
+_target = jax.jit(wasserstein.target)
+_targets = jax.jit(jax.vmap(wasserstein.target, (0, 0, None, None)))
 
 
 class Few(NamedTuple):
@@ -106,8 +109,8 @@ class Style:
         """What a layer's distribution is compared with; of regions each one's, with their axis in front."""
         assert found.mean is not None, "a distribution has a mean: style_targets(..., moments=True)"
         across = self.metrics[tap].map if tap in self.metrics else None
-        make = functools.partial(wasserstein.target, map=across, epsilon=EPSILON * self.unit)
-        target: Target = jax.jit(make if self.regions is None else jax.vmap(make))(found.mean, found.gram)
+        make = _target if self.regions is None else _targets
+        target: Target = make(found.mean, found.gram, across, EPSILON * self.unit)
         return target
 
     @property

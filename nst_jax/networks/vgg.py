@@ -29,7 +29,9 @@ from nst_jax.choices import (
     Pooling,
     Precision,
     check_choice,
+    check_kind,
 )
+from nst_jax.errors import NSTError
 from nst_jax.networks.convolution import convolve, way_of
 from nst_jax.networks.pooling import pool
 from nst_jax.networks.weights import Preprocessing, Weights
@@ -134,8 +136,9 @@ def network(
       pooling, padding, precision, lowering: see ``VGG``; a CPU wants the lowering "cpu", any other device "xla".
       remat: see ``Network``.
 
-    Raises NSTError for an unknown pooling, padding, precision or lowering.
+    Raises NSTError for an unknown pooling, padding, precision or lowering, and for what is no weights.
     """
+    check_kind("weights", weights, Weights, "what load_weights or find_weights gives")
     check_choice("pooling", pooling, POOLINGS)
     check_choice("padding", padding, PADDINGS)
     check_choice("precision", precision, PRECISIONS)
@@ -261,8 +264,15 @@ def features(
       taps: layer names, such as "conv4_2" (after the rectifier) or "pool3".
 
     Returns a dict from tap to [H', W', C] (or [B, H', W', C]), in float32 and in network order. Raises NSTError for an
-    unknown layer.
+    unknown layer, for none, and for what is no network or image.
     """
+    check_kind("net", net, Network, "what network gives")
+    taps = tuple(taps)
+    shape: tuple[int, ...] = getattr(image, "shape", ())
+    if not taps:
+        raise NSTError("taps are none: name layers, such as conv4_2")
+    if len(shape) not in (3, 4) or shape[-1] != 3:
+        raise NSTError(f"image is of shape {list(shape)}: give [H, W, 3] or [B, H, W, 3]")
     found = {tap: response.astype(jnp.float32) for tap, response in responses(net, image, taps).items()}
     for tap, response in found.items():
         if (map := linear_map(net, tap)) is not None:

@@ -56,9 +56,16 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def weights_folder() -> Path:
-    """The user's weights folder: ``$NST_JAX_WEIGHTS``, or ``weights`` in the platform's data folder."""
-    override = os.environ.get(FOLDER_VARIABLE)
-    return Path(override) if override else Path(platformdirs.user_data_dir("nst_jax", appauthor=False)) / "weights"
+    """The user's weights folder: ``$NST_JAX_WEIGHTS``, or ``weights`` in the platform's data folder.
+
+    Raises NSTError for a user without a home folder who has not set it.
+    """
+    if override := os.environ.get(FOLDER_VARIABLE):
+        return Path(override)
+    try:
+        return Path(platformdirs.user_data_dir("nst_jax", appauthor=False)) / "weights"
+    except RuntimeError:
+        raise NSTError(f"there is no home folder, which weights are in: {FOLDER_ADVICE}") from None
 
 
 def weights_path(network: str) -> Path:
@@ -215,6 +222,8 @@ def _network_of(file: h5py.File, path: Path) -> str:
     if not is_own(file):
         raise NSTError(f"{path} is HDF5 but not of nst_jax: convert it with python -m convert_weights {path}")
     version = int(hdf5.attribute(file, "format_version"))
+    if version < 1:
+        raise NSTError(f"{path} is damaged: its format version is {version} where 1 or more is right")
     if version > FORMAT_VERSION:
         raise NSTError(
             f"{path} has format version {version}, newer than {FORMAT_VERSION}, the last one that this nst_jax"
@@ -269,4 +278,8 @@ def network_in_use(network: str = "auto", file: str | os.PathLike[str] | None = 
         return network
     if file is not None:
         return load_weights(file).network
-    return "vgg19" if is_there(weights_path("vgg19"), FOLDER_ADVICE) else "slim"
+    try:
+        path = weights_path("vgg19")
+    except NSTError:  # a user without a home folder has none
+        return "slim"
+    return "vgg19" if is_there(path, FOLDER_ADVICE) else "slim"

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from nst_jax.choices import check_kind
+from nst_jax.errors import NSTError
 from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, value_and_gradient
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
@@ -65,16 +67,21 @@ def run_chunk(
 def chunk_length(remaining: int, chunk: int) -> int:
     """How many of the ``remaining`` steps to take in one program: ``chunk``, and the rest of the steps one by one.
 
-    So few lengths occur, as each is compiled.
+    So few lengths occur, as each is compiled. Raises NSTError for a ``chunk`` below 1, with which nothing would end.
     """
+    if chunk < 1:
+        raise NSTError(f"chunk is {chunk}: give a whole number of 1 or more")
     return chunk if remaining >= chunk else 1
 
 
 def next_length(done: int, steps: int, chunk: int, looks: int = 0, before: int = 0) -> int:
     """How many steps to take after ``done`` of ``steps``, with a look after each ``looks``-th one, if not 0.
 
-    Those are counted from the start of the run, ``before`` of whose steps were taken earlier.
+    Those are counted from the start of the run, ``before`` of whose steps were taken earlier. Raises NSTError for
+    ``looks`` below 0.
     """
+    if looks < 0:
+        raise NSTError(f"looks is {looks}: give a whole number of 0 or more")
     remaining = steps - done
     if not looks:
         return chunk_length(remaining, chunk)
@@ -122,6 +129,29 @@ def _next(
     return state, jax.tree.map(lambda each: each[None], terms)
 
 
+class Point(NamedTuple):
+    """Where ``minimise`` is between two chunks, with all that it needs to go on: a pytree of arrays.
+
+    Attributes:
+      state: the optimiser's; its buffers are given up when the next chunk starts.
+      good: the last point whose value was finite.
+      best, lowest: the best point, and its value.
+      shown: the ``result`` so far.
+      done, evaluations, recoveries: steps taken, evaluations paid for, and how often it has recovered.
+      rates: of each run.
+    """
+
+    state: State
+    good: Array
+    best: Array
+    lowest: PerRun
+    shown: Array
+    done: PerRun
+    evaluations: PerRun
+    recoveries: PerRun
+    rates: PerRun
+
+
 class Chunk(NamedTuple):
     """What the host sees between two chunks.
 
@@ -132,6 +162,7 @@ class Chunk(NamedTuple):
         no run came on.
       note: what went wrong and was mended, or "".
       advanced: whether the run came on by this chunk; of lanes a list. The terms of a lane that did not do not count.
+      point: where the run is, from which ``minimise`` can go on; valid until the next chunk starts.
     """
 
     done: PerRun
@@ -139,6 +170,7 @@ class Chunk(NamedTuple):
     terms: dict[str, np.ndarray]
     note: str = ""
     advanced: PerRun = True
+    point: Point | None = None
 
 
 class Stop(Exception):
@@ -174,6 +206,7 @@ def minimise(
     chunk: int = 1,
     looks: int = 0,
     before: int = 0,
+    leaves: list[Any] | None = None,
 ) -> Outcome:
     """Lowers ``function(argument, x) -> (value, terms)`` from ``x`` in ``steps`` evaluations with gradient.
 
@@ -190,20 +223,31 @@ def minimise(
       lanes: whether there are several runs, in one program.
       chunk: the most steps in one program, between two looks of the host: 1 is best on a CPU, 50 on an accelerator.
       looks, before: of a single run, see ``next_length``.
+      leaves: those of the ``Point`` from which it goes on, as an earlier call had it; the list is emptied. ``x`` and
+        ``inner`` then only tell their shapes and where they are placed.
+
+    Raises ValueError for ``leaves`` of another run.
 
     Where the value is not finite, the run goes back to the last good chunk and goes on with a rate ``SAFER`` times as
     large and a fresh optimiser, at most ``RECOVERIES`` times. Each lane does so by itself; at the end the others wait.
+
+    Raises NSTError for what is no method, and for a ``chunk`` or ``looks`` with which nothing would end.
     """
+    check_kind("method", method, Method, 'a Method, such as Method("lbfgs")')
     runs = x.shape[:1] if lanes else ()
     steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
-    done, evaluations, recoveries = (np.zeros(runs, int) for _ in range(3))
     given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
     reason = np.full(runs, "", object)
     state = _start(method, x, rates, lanes)
     if inner is not None:
         state = state._replace(inner=inner)
-    good = best = x
-    shown = good
+    none = np.zeros(runs, int)
+    point = Point(state, x, x, lowest, x, none, none.copy(), none.copy(), rates)
+    del state  # with a point of another run, it would be there twice
+    if leaves is not None:
+        point = _placed(leaves, point)
+    state, good, best, lowest, shown, done, evaluations, recoveries, rates = point
+    del point
     while (active := ~given_up & (done < steps)).any():
         left = int(np.min(steps - done, where=active, initial=np.iinfo(int).max))
         length = chunk_length(left, chunk) if lanes else next_length(int(done), int(steps), chunk, looks, before)
@@ -229,14 +273,37 @@ def minimise(
                 note = _note(failed, done, rates)
         if (advanced | failed).any():
             told = {name: np.asarray(values) for name, values in terms.items()} if advanced.any() else {}
+            point = Point(state, good, best, lowest, shown, done, evaluations, recoveries, rates)
+            chunk_done = Chunk(done.tolist(), shown, told, note, advanced.tolist(), point)
+            del point
             try:
-                on_chunk(Chunk(done.tolist(), shown, told, note, advanced.tolist()))
+                on_chunk(chunk_done)
             except Stop:
                 reason = np.where(given_up | (done >= steps), reason, "stopped")
                 break
+            del chunk_done  # with arrays that the next chunk replaces
     reason = np.where(given_up, "not finite", reason)
     found = _choose(given_up, best, shown)
     return Outcome(found, done.tolist(), evaluations.tolist(), reason.tolist(), state.inner)
+
+
+def _placed(leaves: list[Any], like: Point) -> Point:
+    """The leaves of a ``Point`` as one, each where that of ``like`` is: on its devices, or as NumPy's array.
+
+    All are copies: a chunk gives up the buffers of its state, and JAX may share those of what it is given.
+
+    Raises ValueError where they differ from those of ``like`` in number, shape or type.
+    """
+    wanted, structure = jax.tree.flatten(like)
+    shapes = [[(np.shape(leaf), np.dtype(leaf.dtype)) for leaf in each] for each in (leaves, wanted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("the point is of another run: its arrays have other shapes or types")
+    there = [
+        jnp.copy(jax.device_put(leaves.pop(0), one.sharding)) if isinstance(one, jax.Array) else np.array(leaves.pop(0))
+        for one in wanted
+    ]
+    point: Point = jax.tree.unflatten(structure, there)
+    return point
 
 
 def _choose(mask: PerRun, yes: Any, no: Any) -> Any:

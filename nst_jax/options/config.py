@@ -23,6 +23,7 @@ from nst_jax.choices import (
     PIXEL_RANGES,
     POOLINGS,
     PRECISION_WISHES,
+    STARTS,
     TV_KINDS,
     ContentColors,
     Convention,
@@ -306,6 +307,13 @@ class Config(metaclass=_FromPreset):
     def detail_share(self) -> float:
         """How much of the photograph's detail comes back: ``detail`` up to ``strength`` 0.5, from there down to 0."""
         return self.detail * min(1.0, 2 - 2 * self.strong)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The options that name a file."""
+        named = [name for name in ("weights", "palette", "content_mask", "style_mask", "freeze") if getattr(self, name)]
+        named += ["init"] if self.init not in STARTS else []
+        return (*named, "preset") if is_preset_file(self.preset) else tuple(named)
 
     @property
     def needs_toned(self) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 import tomli_w
 
-from nst_jax.choices import check_choice
+from nst_jax.choices import check_choice, check_kind
 from nst_jax.errors import LONGEST_NAME, NSTError, printable
 from nst_jax.files import replacing
 from nst_jax.options.config import Config, kinds
@@ -63,7 +63,7 @@ def load_preset(path: str) -> Config:
                 raise NSTError(f"{shown(key)} is no option of a preset: {would}")
             if name in values:
                 raise NSTError(f"{name} is there twice, with - and with _: give it once")
-            values[name] = _read(key, value, kinds()[name])
+            values[name] = read_value(key, value, kinds()[name])
         base = values.pop("preset", "default")
         check_choice("preset", base, tuple(PRESET_CHANGES))
         return dataclasses.replace(preset(base), preset=path, **values)
@@ -71,8 +71,8 @@ def load_preset(path: str) -> Config:
         raise NSTError(f"the preset {path}: {error}") from None
 
 
-def _read(key: str, value: Any, kind: Any) -> Any:
-    """A TOML value as one of an option's type. Raises NSTError, which says what would be right."""
+def read_value(key: str, value: Any, kind: Any) -> Any:
+    """A value of TOML or JSON as one of an option's type. Raises NSTError, which says what would be right."""
     if typing.get_origin(kind) in (types.UnionType, typing.Union):  # X | None, or X | a word; no file has None
         kind, other = typing.get_args(kind)
         if value in typing.get_args(other):
@@ -97,16 +97,27 @@ def save_preset(path: str | os.PathLike[str], config: Config) -> None:
     It has the options in which ``config`` differs from a preset, the one that it differs from least. TOML knows no
     None, so none that has what is None in ``config``. Raises NSTError where the file cannot be written.
     """
-    differences = {base: _changes(config, base) for base in PRESET_CHANGES}
-    possible = [base for base, changes in differences.items() if None not in changes.values()]
-    base = min(possible, key=lambda base: len(differences[base]))
-    told, meaning = {"preset": base, **differences[base]}, descriptions()
+    check_kind("path", path, str | os.PathLike, "a file's name")
+    check_kind("config", config, Config, "a Config")
+    base, changes = nearest(config)
+    told, meaning = {"preset": base, **changes}, descriptions()
     parts = [f"{_comment(meaning[name])}\n{tomli_w.dumps({name: value})}" for name, value in told.items()]
     try:
         with replacing(path) as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
     except OSError as error:
         raise NSTError(f"cannot write the preset to {path}: {error.strerror or error}") from error
+
+
+def nearest(config: Config) -> tuple[str, dict[str, Any]]:
+    """The preset from which a config differs least, and the options in which it does, as values that TOML knows.
+
+    None, which TOML does not know, is in none of them.
+    """
+    differences = {base: _changes(config, base) for base in PRESET_CHANGES}
+    possible = [base for base, changes in differences.items() if None not in changes.values()]
+    base = min(possible, key=lambda base: len(differences[base]))
+    return base, differences[base]
 
 
 def _changes(config: Config, base: str) -> dict[str, Any]:

@@ -120,15 +120,28 @@ def _check_bytes(path: Path, size: int) -> None:
         raise NSTError(f"{path} has {size / 1e9:.1f} GB: a picture file of at most 2 GB can be read")
 
 
+def displayed_size(origin: Origin) -> tuple[int, int]:
+    """(height, width) of a file's picture as it is displayed, by its header. Raises NSTError."""
+    found = _header(origin)
+    width, height = found.whole
+    return (width, height) if _ORIENTATIONS.get(found.orientation, (0, False))[0] % 2 else (height, width)
+
+
+def _header(origin: Origin) -> Samples:
+    """The header of a picture, and how many pixels it has, checked. Raises NSTError."""
+    found = READERS.get(origin.kind, read_pillow)(origin, 1)
+    check_size(origin.path, found.width, found.height)
+    return found
+
+
 def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
     """The header of a picture, checked: how many pixels, and whether there is memory to decode them.
 
     Raises NSTError.
     """
     reader = READERS.get(origin.kind, read_pillow)
-    found = reader(origin, 1)
+    found = _header(origin)
     width, height = found.width, found.height
-    check_size(origin.path, width, height)
     reduction = _reduction(height, width, longest_side)
     if reduction > 1 and origin.kind == "JPEG":
         found = reader(origin, reduction)
@@ -168,20 +181,19 @@ def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
     width, height = found.whole
     reduction = max(1, _reduction(height, width, longest_side) // found.scale)
     to_srgb = converter(found.space, found.profile, found.encoding, found.notes)
-    kept: list[np.ndarray] = []
-    whole: np.ndarray | None = None
+    picture: np.ndarray | None = None  # in one piece: small ones would take the freed places of strips
     rows, top = max(1, STRIP // found.width // reduction) * reduction, 0
     for strip in found.strips(rows):
         colour, alpha = _srgb(strip, found, to_srgb)
         if reduction > 1:
-            kept.append(_averaged(colour, alpha, reduction))
-            continue
-        both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
-        if whole is None:
-            whole = np.empty((found.height, *both.shape[1:]), both.dtype)
-        whole[top : top + len(both)] = both
+            both = _averaged(colour, alpha, reduction)
+        else:
+            both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
+        if picture is None:
+            picture = np.empty((-(-found.height // reduction), *both.shape[1:]), both.dtype)
+        picture[top : top + len(both)] = both
         top += len(both)
-    picture = np.concatenate(kept) if whole is None else whole
+    assert picture is not None
     h, w = picture.shape[:2]
     turns, mirrored = _ORIENTATIONS.get(found.orientation, (0, False))
     picture, box = (

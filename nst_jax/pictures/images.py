@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import math
+import numbers
 import operator
 import os
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.limits import free_bytes
@@ -81,6 +83,11 @@ def load_image(
             ``MAX_PIXELS``.
     """
     file = None if isinstance(path, str | os.PathLike) else path
+    if file is not None and not hasattr(file, "read"):
+        raise NSTError(f"a {type(path).__name__} is no file: give a path, or a file that is open for reading bytes")
+    check_kind("scale", scale, numbers.Real, "a number above 0")
+    if not 0 < scale < math.inf:
+        raise NSTError(f"scale is {scale}: give a finite number above 0")
     name = Path(path if isinstance(path, str | os.PathLike) else str(getattr(path, "name", "file")))
     wanted = None if longest_side is None else max(1, math.ceil(_side(longest_side) * scale))
     with opened(name, file) as (origin, digest):
@@ -177,6 +184,18 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     return steps
 
 
+def _floats(name: str, values: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as an array of numbers. NSTError for what is none, such as whole numbers up to 255, or NaN."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise NSTError(f"{name} are of type {values.dtype}: give floats in [0, 1]")
+    if values.dtype.kind in "iu" and values.size and values.max() > 1:
+        raise NSTError(f"{name} are whole numbers up to {values.max()}: give floats in [0, 1], here divided by 255")
+    if not np.isfinite(values).all():
+        raise NSTError(f"{name} have values that are not finite")
+    return values
+
+
 def check_output(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
     """Before a run: can a picture be written to ``path``?
 
@@ -234,16 +253,25 @@ def save_image(
     Raises:
         NSTError: as :func:`check_output`, and when the disk is full or the metadata too long.
     """
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 3 or pixels.shape[2] != 3:
+    check_kind("path", path, str | os.PathLike, "a file's name")
+    pixels = _floats("pixels", pixels)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise NSTError(f"pixels must be [H, W, 3], not {list(pixels.shape)}")
     if alpha is not None and np.shape(alpha) != pixels.shape[:2]:
         raise NSTError(f"alpha must be {list(pixels.shape[:2])} as the pixels are, not {list(np.shape(alpha))}")
+    alpha = None if alpha is None else _floats("alpha", alpha)
+    check_kind("quality", quality, numbers.Integral, "a whole number from 1 to 100")
     if not 1 <= quality <= 100:
         raise NSTError(f"quality {quality} is not possible: use 1 to 100")
+    metadata = {} if metadata is None else metadata
+    check_kind("metadata", metadata, Mapping, "strings by their names")
+    for name, text in metadata.items():
+        if not (isinstance(name, str) and name.isascii() and name.isprintable() and 0 < len(name) < 80):
+            raise NSTError(f"metadata has {name!r}: give names of up to 79 letters, digits and signs of ASCII")
+        check_kind(f"metadata's {name}", text, str, "a string")
     check_output(path, pixels.shape[:2])
     target = Path(os.path.realpath(path))
-    encoded = _encode(WRITABLE[target.suffix.lower()], pixels, alpha, dict(metadata or {}), quality)
+    encoded = _encode(WRITABLE[target.suffix.lower()], pixels, alpha, dict(metadata), int(quality))
     try:
         with replacing(target) as temporary, open(temporary, "xb") as file:
             file.write(encoded)
@@ -293,7 +321,7 @@ def _encode(
     if format_name == "PNG":
         options["pnginfo"] = info = PngInfo()
         for key, value in metadata.items():
-            info.add_text(key, value)
+            info.add_text(key, value.encode("utf-8", "backslashreplace").decode())
     elif metadata:
         text = json.dumps(metadata)
         if len(text) > MAX_EXIF_TEXT:

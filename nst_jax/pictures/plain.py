@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 
@@ -55,6 +56,7 @@ def read_qoi(origin: Origin, most: int) -> Samples:
         width, height, channels = struct.unpack(">IIB", origin.head[4:13])
         if channels not in (3, 4):
             raise ValueError(f"it says that it has {channels} channels")
+        length = origin.file.seek(0, io.SEEK_END)
 
     def strips(rows: int) -> Iterator[np.ndarray]:
         with translated(origin.path, origin.kind):
@@ -68,6 +70,6 @@ def read_qoi(origin: Origin, most: int) -> Samples:
         "rgb",
         strips,
         alpha=3 if channels == 4 else None,
-        working=2 * channels * width * height,
+        working=2 * channels * width * height + length,
         why="QOI has to be decoded whole",
     )

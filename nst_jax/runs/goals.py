@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses import statistics
 from nst_jax.losses.objective import Objective, Terms, objective, taps_of
@@ -62,6 +64,13 @@ class Extra(NamedTuple):
     make: Callable[[Scene], Term[Any]]
     taps: tuple[str, ...] = ()
     parts: bool = False
+
+
+def check_extras(more: Sequence[Extra]) -> None:
+    """Raises NSTError unless these are further terms."""
+    check_kind("more", more, Sequence, "a list of Extra")
+    for extra in more:
+        check_kind("one of more", extra, Extra, "an Extra")
 
 
 def taps_of_extras(more: Sequence[Extra]) -> tuple[str, ...]:
@@ -128,8 +137,12 @@ class Goals:
         self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in asked]
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         check_taps([term for _, term in self.more[0]], config)
+
+    @functools.cached_property
+    def sharp(self) -> Network:
+        """The network as it sees an image of this size for all terms."""
         first = taps_of([self.contents[0], self.styles[0], *(term for _, term in self.more[0])])[0]
-        self.sharp = prepared(net, first, *size)
+        return prepared(self.scene.network, first, *self.scene.size)
 
     def content_of(self, photograph: jax.Array | None, visible: np.ndarray | None) -> Content:
         """The content of a photograph [H, W, 3], of what is ``visible`` of it."""
@@ -186,6 +199,10 @@ class Goals:
 
     def objective(self, config: Complete, style: int = 0, look: int = 0) -> Objective:
         """The objective with the weights of ``config`` and of its layers, for one of the styles and of ``toned``."""
+        return objective(self.sharp, self.terms(config, style, look))
+
+    def terms(self, config: Complete, style: int = 0, look: int = 0) -> list[tuple[float | jax.Array, Term[Any]]]:
+        """The terms of ``objective`` with their weights."""
         weights = config.loss_weights
         content, painted = self.contents[look], self.styles[style]
         content = dataclasses.replace(content, weights=own_weights(content.weights, config.content_layer_weights))
@@ -200,7 +217,7 @@ class Goals:
         if config.pixel_range == "bounded" and config.optimizer == "lbfgs":
             unit = unit_loss(weights["content_weight"], content, weights["style_weight"], painted)
             terms.append((RANGE_WEIGHT * unit, Range()))
-        return objective(self.sharp, [*terms, *self.more[style]])
+        return [*terms, *self.more[style]]
 
 
 def check_taps(terms: Sequence[Term[Any]], config: Complete) -> None:

@@ -166,8 +166,14 @@ def toned(
 
 
 def painting_at(painting: Picture, size: tuple[int, int], config: Complete) -> jax.Array:
-    """A painting where the result has ``size``: reduced as the result is, but never below what the layers need."""
+    """A painting where the result has ``size``."""
+    return jnp.asarray(images.resize(painting.pixels, *painting_size(painting, size, config)))
+
+
+def painting_size(painting: Picture, size: tuple[int, int], config: Complete) -> tuple[int, int]:
+    """(height, width) of a painting where the result has ``size``: reduced as that is, but never below what the layers
+    need."""
     height, width = painting.pixels.shape[:2]
     least = layers.smallest_side(config.network, config.taps)
     shrink = max(min(1, max(size) / config.size), least / min(height, width))
-    return jnp.asarray(images.resize(painting.pixels, round(height * shrink), round(width * shrink)))
+    return round(height * shrink), round(width * shrink)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -22,6 +23,8 @@ from nst_jax.networks import precision
 CHUNK = 50
 #: What of the environment tells JAX which kind of device to take.
 PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+#: The packages by which JAX finds NVIDIA's GPUs.
+CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Machine:
       gains_by_bfloat16: whether a CPU multiplies bfloat16 faster than float32; accelerators do.
       free: bytes of memory that the device has free.
       devices: those that lanes are spread over; a single run takes the first.
+      cores: of a CPU, those that this process may take, by which it parts its sums; 0 of others.
     """
 
     platform: str
     gains_by_bfloat16: bool = False
     free: int = 0
     devices: tuple[jax.Device, ...] = ()
+    cores: int = 0
 
     @property
     def lowering(self) -> Lowering:
@@ -78,7 +83,27 @@ def here() -> Machine:
         ) from None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
-    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices)
+    cores = usable_cores() if device.platform == "cpu" else 0
+    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices, cores)
+
+
+def usable_cores() -> int:
+    """The processor's cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs of NVIDIA's that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them; JAX is not asked.
+
+    None where the environment asks for another kind of device, or JAX is not made for them.
+    """
+    asked = " ".join(os.environ.get(name, "") for name in PLATFORM_VARIABLES).strip()
+    if (asked and not re.search("cuda|gpu", asked)) or not any(map(find_spec, CUDA_PLUGINS)):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
 def processor_gains_by_bfloat16() -> bool:

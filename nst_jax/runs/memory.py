@@ -11,7 +11,7 @@ import bisect
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nst_jax import layers
 from nst_jax.choices import Lowering, Precision
@@ -48,8 +48,9 @@ FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
 PROGRAMS, SCALE = 205 * 2**20, 50 * 2**20
 OCTAVE = {"float32": 60 * 2**20, "bfloat16": 130 * 2**20}
 TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
-#: The same, of a style that is a distribution (``slim`` at 256 px, one size).
-DISTRIBUTION = 320 * 2**20
+#: The same, of a style that is a distribution (``slim`` at 256 px, one size); and bytes of each pixel, where those are
+#: more. The command at 1536 and 2048 px, ``slim``, took 2.8 and 4.7 GiB beside the interpreter's 0.3.
+DISTRIBUTION, DISTRIBUTION_PIXEL = 320 * 2**20, 420
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -73,6 +74,7 @@ class Footprint:
       remat: whether responses are computed again instead of kept, see ``Network``.
       paintings: (height, width) of each.
       distribution: whether the style is one, with the loss "wasserstein".
+      automatic: whether the sizes are as many as the full one has room for.
       steps: at the largest of the sizes, None where that decides nothing: L-BFGS has one pair less to remember.
       contents: the layers whose responses to the photograph are kept.
       wraps: whether the picture goes on at its other side.
@@ -92,6 +94,7 @@ class Footprint:
     remat: bool = False
     paintings: tuple[tuple[int, int], ...] = ()
     distribution: bool = False
+    automatic: bool = False
     steps: int | None = None
     contents: tuple[str, ...] = ()
     wraps: bool = False
@@ -114,6 +117,7 @@ class Plan(NamedTuple):
       remat: whether responses are computed again instead of kept, to fit.
       tile: the side in pixels of tiles, see ``losses.tiles``; 0 for the whole picture at once.
       pairs: that L-BFGS remembers at the full size.
+      whole: the longest side in pixels of a size that goes at once although there are tiles.
     """
 
     needed: int
@@ -122,6 +126,11 @@ class Plan(NamedTuple):
     remat: bool
     tile: int = 0
     pairs: int = 0
+    whole: int = 0
+
+    def way(self) -> dict[str, Any]:
+        """What of it decides the last bits of the picture, as values that JSON knows; ``_replace`` takes it again."""
+        return {name: value for name, value in self._asdict().items() if name not in ("needed", "free")}
 
 
 def plan(
@@ -144,7 +153,7 @@ def plan(
             f"{what} take about {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free:"
             f" {would_fit(footprint, free, precisions, tile)}"
         )
-    return best
+    return best._replace(whole=fitting_whole(footprint, best))
 
 
 def best_way(
@@ -186,15 +195,20 @@ def useful(pairs: int, steps: int) -> int:
 
 def way_at(footprint: Footprint, plan: Plan, size: tuple[int, int], steps: int) -> Way:
     """How a run goes through its pictures where the result has a (height, width) ``size``: by tiles where it has to."""
-    whole = Way(0, footprint.pairs)
-    if not plan.tile or max(size) <= plan.tile:
-        return whole
-    shrink = max(size) / max(footprint.sizes[-1])
-    paintings = tuple((math.ceil(height * shrink), math.ceil(width * shrink)) for height, width in footprint.paintings)
-    here = dataclasses.replace(footprint, sizes=(size,), paintings=paintings, precision=plan.precision, remat=False)
-    if not footprint.tile and run_bytes(here) <= plan.free:
-        return whole
+    if not plan.tile or max(size) <= max(plan.tile, plan.whole):
+        return Way(0, footprint.pairs)
     return Way(plan.tile, useful(plan.pairs, steps))
+
+
+def fitting_whole(footprint: Footprint, plan: Plan) -> int:
+    """The longest side of those sizes that fit at once where the largest goes by tiles; 0 for none."""
+    found = 0
+    for size in footprint.sizes if plan.tile and not footprint.tile else ():
+        part = max(size) / max(footprint.sizes[-1])
+        paintings = tuple((math.ceil(height * part), math.ceil(width * part)) for height, width in footprint.paintings)
+        here = dataclasses.replace(footprint, sizes=(size,), paintings=paintings, precision=plan.precision, remat=False)
+        found = max(found, max(size)) if run_bytes(here) <= plan.free else found
+    return found
 
 
 def leaner(way: Way, size: tuple[int, int]) -> Way:
@@ -219,7 +233,19 @@ def words(footprint: Footprint, plan: Plan) -> list[str]:
 def would_fit(
     footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
 ) -> str:
-    """Which option would make a run fit into the memory, in words: of the paintings, if they take the most."""
+    """Which option would make a run fit into the memory, in words; with ``slim`` where no size does otherwise."""
+    if option := fitting_option(footprint, free, precisions, tile):
+        return f"{option} would fit"
+    small = dataclasses.replace(footprint, network="slim")
+    if small != footprint and (option := fitting_option(small, free, precisions, tile)):
+        return f"no size would fit, but {option} with --network slim"
+    return "no size would fit"
+
+
+def fitting_option(
+    footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
+) -> str:
+    """The largest size, as an option, with which a run fits: of the paintings, if they take the most. "" for none."""
     height, width = footprint.sizes[-1]
     longest, largest = max(height, width), max(map(max, footprint.paintings), default=0)
     by_paintings = painting_bytes(footprint) > lane_bytes(footprint)
@@ -228,7 +254,9 @@ def would_fit(
     def fits(size: int) -> bool:
         sizes, paintings = footprint.sizes, footprint.paintings
         if not by_paintings:
-            sizes = (fit_size(height, width, size),) * len(sizes)
+            fitted = fit_size(height, width, size)
+            coarser = tuple(each for each in sizes if max(each) < size)
+            sizes = (*coarser, fitted) if footprint.automatic else (fitted,) * len(sizes)
         if by_paintings or largest <= longest:  # those are no larger than the result
             paintings = tuple(fit_size(*each, min(size, max(each))) for each in paintings)
         smaller = dataclasses.replace(footprint, sizes=sizes, paintings=paintings)
@@ -236,7 +264,7 @@ def would_fit(
 
     sizes = range(16, first + 1, 16)
     count = bisect.bisect_left(sizes, True, key=lambda size: not fits(size))  # larger ones take more
-    return f"{option} {sizes[count - 1]} would fit" if count else "no size would fit"
+    return f"{option} {sizes[count - 1]}" if count else ""
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -251,7 +279,9 @@ def run_bytes(footprint: Footprint) -> int:
     network, precision, scales = footprint.network, footprint.precision, len(footprint.sizes)
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
-    programs += DISTRIBUTION if footprint.distribution else 0
+    if footprint.distribution:
+        height, width = seen_at_once(footprint)
+        programs += max(DISTRIBUTION, DISTRIBUTION_PIXEL * height * width)
     for row, size in layers.walk(layers.until(network, footprint.taps), *seen_at_once(footprint)):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)

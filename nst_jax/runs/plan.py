@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from nst_jax.choices import Precision
+from nst_jax.choices import Precision, check_kind
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights, find_weights
@@ -20,7 +20,7 @@ from nst_jax.pictures.masks import Masks
 from nst_jax.pictures.sources import Source, as_list
 from nst_jax.runs import finish, inputs, memory, scales
 from nst_jax.runs.compiling import Clock
-from nst_jax.runs.goals import Extra, taps_of_extras
+from nst_jax.runs.goals import Extra, check_extras, taps_of_extras
 from nst_jax.runs.inputs import Pictures
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.start import start_picture
@@ -59,6 +59,7 @@ class Prepared(NamedTuple):
       machine: what it runs on.
       more: further terms of the objective.
       clock: its seconds, from the start of ``prepare`` on.
+      left: the options that were left to the network, and which ``config`` has its values of.
     """
 
     config: Complete
@@ -70,6 +71,7 @@ class Prepared(NamedTuple):
     machine: Machine
     more: Sequence[Extra]
     clock: Clock
+    left: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -80,6 +82,21 @@ class Prepared(NamedTuple):
     def schedule(self) -> list[tuple[tuple[int, int], int]]:
         """((height, width), steps) of each stage in turn."""
         return [stage for each in self.passes for stage in zip(each.sizes, each.counts, strict=True)]
+
+    def way(self, looks: int = 0) -> dict[str, Any]:
+        """What decides the last bits besides options, inputs, versions and device, as values that JSON knows.
+
+        Those are ``memory.Plan.way``; the processor's cores; how often the host looks, see ``stylize``; and how many
+        further terms there are.
+        """
+        looks = looks if self.machine.chunk > 1 else 0
+        return self.plan.way() | {"cores": self.machine.cores, "looks": looks, "more": len(self.more)}
+
+    def in_way(self, way: Mapping[str, Any]) -> Prepared:
+        """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""
+        way = {"tile": 0} | dict(way)  # older versions knew no tiles
+        plan = self.plan._replace(**{name: value for name, value in way.items() if name in self.plan.way()})
+        return self._replace(plan=plan, passes=[*self.passes[:-1], self.passes[-1]._replace(precision=plan.precision)])
 
 
 class Gathered(NamedTuple):
@@ -120,8 +137,13 @@ def prepare(
 ) -> Prepared:
     """Reads and checks all that ``stylize`` needs, which takes the same and raises the same."""
     clock = Clock()
-    asked, machine = config or Config(), machine or here()
-    weights = weights or choose_weights(asked.network, asked.weights)
+    asked = Config() if config is None else config
+    check_kind("config", asked, Config, "a Config")
+    check_extras(more)
+    machine = here() if machine is None else machine
+    check_kind("machine", machine, Machine, "a Machine")
+    weights = choose_weights(asked.network, asked.weights) if weights is None else weights
+    check_kind("weights", weights, Weights, "what load_weights or find_weights gives")
     complete = dataclasses.replace(asked.for_network(weights.network), more_taps=taps_of_extras(more))
     paths, complete = expand(as_list(style), complete)
     found = gather(content, paths, complete)
@@ -130,20 +152,25 @@ def prepare(
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
     taken = footprint(complete, stages, found, machine)
-    tile = complete.tile
-    if whole := [extra for extra in more if not extra.parts]:
-        if isinstance(tile, int):
-            raise NSTError(
-                f"--tile is {tile}, and {len(whole)} of the further terms count whole pictures: leave it out, or say"
-                " Extra(..., parts=True) of terms whose statistics count own positions alone"
-            )
-        tile = "off"
+    tile = tile_wish(complete, more)
     plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network), tile)
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )
-    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock)
+    left = tuple(name for name, value in vars(asked).items() if value is None and getattr(complete, name) is not None)
+    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left)
+
+
+def tile_wish(config: Complete, more: Sequence[Extra]) -> int | Literal["auto", "off"]:
+    """Which tiles a run is to be by. Raises NSTError for a number with further terms that count whole pictures."""
+    whole = [extra for extra in more if not extra.parts]
+    if whole and isinstance(config.tile, int):
+        raise NSTError(
+            f"--tile is {config.tile}, and {len(whole)} of the further terms count whole pictures: leave it out, or say"
+            " Extra(..., parts=True) of terms whose statistics count own positions alone"
+        )
+    return "off" if whole else config.tile
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
@@ -191,6 +218,7 @@ def footprint(
         precision=precision,
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
         distribution=config.loss == "wasserstein",
+        automatic=config.scales == "auto",
         steps=scales.step_counts(sizes, config)[-1],
         contents=tuple(config.content_layer_weights),
         wraps=config.padding == "wrap",

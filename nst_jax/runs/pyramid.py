@@ -13,7 +13,7 @@ import numpy as np
 from nst_jax.choices import Precision
 from nst_jax.losses.tiles import Tiles
 from nst_jax.optim import minimise
-from nst_jax.optim.minimise import PerRun
+from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import scales
@@ -59,6 +59,28 @@ def stages_at(
     ]
 
 
+class Position(NamedTuple):
+    """Where a run is between two chunks: all that ``coarse_to_fine`` needs to go on.
+
+    Attributes:
+      stage: the number of the stage.
+      leaner: whether the memory had ended, so that stages are in less of it: see ``Stage.leaner``.
+      steps, evaluations: at the stages before.
+      image: the result of the stage before, or the start, NumPy.
+      leaves: of the ``minimise.Point`` in the stage, by their names; as a run has them, they are on the device, and
+        valid until the next chunk starts.
+      trace: of the run, up to there.
+    """
+
+    stage: int
+    leaner: bool
+    steps: int
+    evaluations: int
+    image: np.ndarray
+    leaves: dict[str, Any]
+    trace: list[dict[str, float]]
+
+
 class Made(NamedTuple):
     """What ``coarse_to_fine`` gives, under the names of ``Result``; of lanes, [lanes, H, W, 3] and lists."""
 
@@ -82,6 +104,8 @@ def coarse_to_fine(
     lanes: bool = False,
     enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
+    position: Position | None = None,
+    keep: Callable[[Position, bool], None] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -96,18 +120,33 @@ def coarse_to_fine(
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
       place: puts an image on the device or the devices.
       enlarge: takes the image from one size to the next, (height, width).
+      position: where a single run goes on, as an earlier call had it, whose leaves are given up; None for the start.
+      keep: of a single run told of the position after every chunk, and whether the run ends there by ``Stop``.
+
+    Raises ValueError for a ``position`` of another run.
     """
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    inner, notes, stages, completed = None, [], list(stages), 0
+    inner: Any = None
+    notes, stages, number, leaner, leaves = [], list(stages), 0, False, None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(stage.steps for stage in stages))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
-    for number, stage in enumerate(stages):
-        goal = None  # the one before goes first, to save memory
+    if position is not None:
+        number, image, leaner = position.stage, position.image, position.leaner
+        leaves = [position.leaves.pop(name) for name in list(position.leaves)]
+        steps, evaluations = np.asarray(position.steps), np.asarray(position.evaluations)
+        recorder.before, recorder.traces = steps, [list(position.trace)]
+        if not 0 <= number < len(stages):
+            raise ValueError("the position is in a stage that the run does not have")
+        if leaner:
+            stages[number:] = in_less(stages[number:])
+    while number < len(stages):
+        stage, goal, exhausted = stages[number], None, False  # the goal before goes first, to save memory
         history = config.history if stage.history is None else stage.history
         method = Method(config.optimizer, history, config.averaging, config.second_decay, bounds)
-        lowered, exhausted = stage.tiles or function, False
+        lowered = stage.tiles or function
+        at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
                 compile_stage(lowered, method, stage, chunk, looks, int(steps))
@@ -120,25 +159,27 @@ def coarse_to_fine(
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=recorder.record,
+                on_chunk=functools.partial(look, recorder, at, keep),
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
                 before=0 if lanes else int(steps),
+                leaves=leaves,
             )
+            leaves = None
         except Exception as error:
-            if lanes or not is_exhausted(error) or not (completed or stage.leaner):
+            if lanes or not is_exhausted(error) or not (number or stage.leaner):
                 raise
             exhausted = True
         if exhausted:  # no more within the except, where the error holds what was in the memory
-            goal = inner = None
+            goal = inner = leaves = None
             if stage.leaner:
-                stages[number + 1 :] = [each.leaner() if each.leaner else each for each in stages[number:]]
-                notes.append(f"the memory ended at {max(stage.size)} pixels; it went on {words_of(stages[number + 1])}")
+                leaner, stages[number:] = True, in_less(stages[number:])
+                del recorder.traces[0][int(steps) :]  # the stage starts anew
+                notes.append(f"the memory ended at {max(stage.size)} pixels; it went on {words_of(stages[number])}")
                 continue
             stage, ended = stages[number - 1], np.full(runs, "out of memory", object)
             break
-        completed += 1
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
@@ -148,6 +189,7 @@ def coarse_to_fine(
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
+        number += 1
     last, exhausted = stages[-1], np.equal(ended, "out of memory").any()
     if stage.size != last.size and not exhausted:  # ended at a coarse scale: the result has the size asked for
         image = enlarge(image, last.size)
@@ -166,10 +208,45 @@ def coarse_to_fine(
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist(), tuple(notes))
 
 
+def in_less(stages: Sequence[Stage]) -> list[Stage]:
+    """Stages in less memory, those of which have a way to do so."""
+    return [each.leaner() if each.leaner else each for each in stages]
+
+
 def words_of(stage: Stage) -> str:
     """How a stage gets along with less memory, for a note."""
     pairs = f" and {stage.history} pairs of steps" if stage.history else ""
     return f"with tiles of {stage.tiles.side} pixels{pairs}" if stage.tiles else "once more"
+
+
+def look(
+    recorder: Recorder,
+    at: Callable[[Chunk, Recorder], Position] | None,
+    keep: Callable[[Position, bool], None] | None,
+    chunk: Chunk,
+) -> None:
+    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops."""
+    try:
+        recorder.record(chunk)
+    except Stop:
+        if at and keep:
+            keep(at(chunk, recorder), True)
+        raise
+    if at and keep:
+        keep(at(chunk, recorder), False)
+
+
+def position_at(
+    stage: int, leaner: bool, steps: int, evaluations: int, image: np.ndarray, chunk: Chunk, recorder: Recorder
+) -> Position:
+    """The position of a run after a chunk of a stage, which began with ``image`` after so many steps."""
+    return Position(stage, leaner, steps, evaluations, image, named_leaves(chunk.point), recorder.traces[0])
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by their places in it, such as ``state.inner.steps``, in their order."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def compile_stage(

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata as packages
 from pathlib import Path
 
-from nst_jax.choices import METADATA, STARTS, Metadata, check_choice
+from nst_jax.choices import METADATA, Metadata, check_choice, check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
-from nst_jax.options.preset_table import is_preset_file
 from nst_jax.pictures import images
 from nst_jax.runs.result import Result
 from nst_jax.version import __version__
@@ -27,14 +26,15 @@ ROOM = images.MAX_EXIF_TEXT
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 #: Lists in the metadata that are longer are told by their number and their hash where the format has no room for them.
 LONGEST_LIST = 16
-#: The options that may name a file.
-FILES = ("weights", "palette", "content_mask", "style_mask", "freeze")
 
 
 def report(result: Result, output: str | os.PathLike[str] | None = None) -> dict[str, object]:
     """All there is to know of a run but its pixels, as values that JSON knows; see docs/report.md for the keys."""
+    check_kind("result", result, Result, "what stylize gives")
     return {
         "config": result.config.to_json(),
+        "left": list(result.left),
+        "way": result.way,
         "device": result.device,
         "versions": versions(),
         "loss_weights": result.config.loss_weights,
@@ -70,6 +70,8 @@ def save(path: str | os.PathLike[str], result: Result, metadata: Metadata = "ful
     Raises NSTError where the path cannot be written; what was there before is then untouched.
     """
     check_choice("metadata", metadata, METADATA)
+    check_kind("result", result, Result, "what stylize gives")
+    check_kind("path", path, str | os.PathLike, "a file's name")
     texts = [] if metadata == "none" else metadata_of(result, metadata)
     png = Path(path).suffix.lower() == ".png"
     fits = (number for number, text in enumerate(texts) if png or len(json.dumps({"nst_jax": text})) < ROOM)
@@ -84,15 +86,13 @@ def save(path: str | os.PathLike[str], result: Result, metadata: Metadata = "ful
 def metadata_of(result: Result, metadata: Metadata) -> list[str]:
     """What a picture says of its making, as JSON: as it is wanted, and then shorter and shorter."""
     told = report(result)
-    keys = ("config", "loss_weights", "versions", "network", "inputs", "steps", "losses")
+    keys = (
+        *("config", "left", "way", "loss_weights", "versions", "device", "network", "inputs"),
+        *("steps", "ended", "losses"),
+    )
     full = {key: told[key] for key in keys}
-    config = {
-        key: value for key, value in result.config.to_json().items() if key not in FILES or value in (None, [], ())
-    }
-    if is_preset_file(result.config.preset):
-        del config["preset"]
-    if result.config.init not in STARTS:
-        del config["init"]
+    named = result.config.files
+    config = {key: value for key, value in result.config.to_json().items() if key not in named}
     network = {key: result.weights[key] for key in ("name", "sha256", "precision") if key in result.weights}
     inputs = [{key: value for key, value in entry.items() if key != "path"} for entry in result.inputs]
     short = full | {"config": config, "network": network, "inputs": inputs}

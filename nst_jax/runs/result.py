@@ -38,6 +38,8 @@ class Result:
       notes: what was wrong with an input but could be passed over, one line each.
       ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite, "out of
         memory" where the memory ended: then ``image`` is that of the scale before.
+      left: the options that were left to the network, of which ``config`` has its values.
+      way: what else decides the last bits, see ``Prepared.way``; of a lane also ``lanes``, the program that it was in.
     """
 
     image: np.ndarray
@@ -53,6 +55,8 @@ class Result:
     device: dict[str, object]
     notes: list[str]
     ended: str
+    left: tuple[str, ...] = ()
+    way: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def result_of(

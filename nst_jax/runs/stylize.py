@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import numbers
 from collections.abc import Callable, Sequence
 
+from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
 from nst_jax.losses.tiles import Tiles
@@ -17,9 +20,9 @@ from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
-from nst_jax.runs.plan import Pass, Prepared, prepare
+from nst_jax.runs.plan import Pass, Prepared, prepare, tile_wish
 from nst_jax.runs.progress import Progress, Recorder
-from nst_jax.runs.pyramid import Stage, coarse_to_fine
+from nst_jax.runs.pyramid import Position, Stage, coarse_to_fine
 from nst_jax.runs.result import Result, origin_of, result_of
 from nst_jax.runs.start import start_image
 
@@ -54,22 +57,45 @@ def stylize(
 
     Raises NSTError, in one line, for pictures, weights or options that cannot be used.
     """
+    check_kind("on_progress", on_progress, Callable, "a function of a Progress")
+    check_kind("looks", looks, numbers.Integral, "a whole number of 0 or more")
     return paint(prepare(content, style, config, weights=weights, more=more, machine=machine), on_progress, looks)
 
 
-def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progress: None, looks: int = 0) -> Result:
-    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them."""
+def paint(
+    run: Prepared,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    looks: int = 0,
+    *,
+    position: Position | None = None,
+    keep: Callable[[Position, bool], None] | None = None,
+) -> Result:
+    """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them.
+
+    ``position`` is where the run goes on, and ``keep`` is told of each position: see ``pyramid.coarse_to_fine`` and
+    ``checkpoints.Checkpoints``.
+    """
     config, pictures, machine = run.config, run.pictures, run.machine
     image = start_image(pictures, run.passes[0].sizes[0], config)
     finish = functools.partial(finished, photograph=pictures.photograph, config=config)
-    recorder = Recorder(on_progress, run.clock.started, finish, pictures.masks)
+    taken = position.trace[-1]["seconds"] if position and position.trace else 0.0
+    recorder = Recorder(on_progress, run.clock.started - taken, finish, pictures.masks)
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
     enlarge = functools.partial(enlarged, config=config, toned=pictures.toned, share=config.detail_share)
     keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
     try:
         made = coarse_to_fine(
-            loss_of, stages, image, config, recorder, chunk=machine.chunk, looks=looks, enlarge=enlarge
+            loss_of,
+            stages,
+            image,
+            config,
+            recorder,
+            chunk=machine.chunk,
+            looks=looks,
+            enlarge=enlarge,
+            position=position,
+            keep=keep,
         )
     except Exception as error:
         if not memory.is_exhausted(error):
@@ -77,6 +103,7 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
         raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
+    result = dataclasses.replace(result, left=run.left, way=run.way(looks))
     given_up = [] if isinstance(config.tile, int) else memory.words(run.footprint, run.plan)
     result.notes.extend([*(f"memory: {each}" for each in given_up if run.plan.tile), *made.notes])
     if made.ended == "out of memory":
@@ -89,7 +116,8 @@ def paint(run: Prepared, on_progress: Callable[[Progress], None] = lambda progre
 def smaller(run: Prepared) -> str:
     """What would fit where a run has not, for all its plan: what takes clearly less than was planned with."""
     free = int(memory.USABLE * min(run.plan.needed, run.plan.free))
-    return memory.would_fit(run.footprint, free, run.machine.precisions(run.config.precision, run.config.network))
+    precisions = run.machine.precisions(run.config.precision, run.config.network)
+    return memory.would_fit(run.footprint, free, precisions, tile_wish(run.config, run.more))
 
 
 def stages_of(run: Prepared, each: Pass) -> list[Stage]:
@@ -116,7 +144,7 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
         tiles = Tiles(way.tile, loop=run.machine.platform == "cpu") if way.tile else None
         leaner = functools.partial(stage, size, steps, memory.leaner(way, size), False)
         goal = functools.partial(goal_at, size, tiles)
-        retry = leaner if again and config.tile != "off" else None
+        retry = leaner if again and tile_wish(config, run.more) != "off" else None
         return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry)
 
     return [

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from nst_jax.choices import Precision
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective, Terms
-from nst_jax.networks.vgg import network
+from nst_jax.networks.vgg import Network, network
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.options.config import Complete
@@ -43,8 +43,11 @@ from nst_jax.runs.scales import step_counts
 from nst_jax.runs.start import start_image, start_picture
 from nst_jax.sweeps.grid import MOST_LANES, VARYING, Lane
 
+#: An objective, and the leaves of its terms that lanes have for themselves, [lanes, ...], by their positions.
+Lanes: TypeAlias = tuple[Objective, dict[int, Array]]
 
-def loss_of_lane(argument: tuple[Objective, dict[int, Array]], image: Array) -> tuple[Array, Terms]:
+
+def loss_of_lane(argument: Lanes, image: Array) -> tuple[Array, Terms]:
     """What a lane lowers: the objective that all share, with the lane's own leaves of its terms in their places."""
     shared, own = argument
     leaves, structure = jax.tree.flatten(shared.terms)
@@ -172,47 +175,52 @@ class Sweep:
                 step = progress.step + number * progress.steps
                 on_progress(dataclasses.replace(progress, step=step, steps=progress.steps * len(starts)))
 
-            results = self.run_batch(indices[start : start + plan.batch], plan, tell)
+            made = self.run_batch(indices[start : start + plan.batch], plan, tell)
+            results = [
+                (index, dataclasses.replace(result, way=self.way(plan, position)))
+                for position, (index, result) in enumerate(made)
+            ]
             yield results
             if any(result.ended == "stopped" for _, result in results):
                 return
+
+    def way(self, plan: Batches, position: int) -> dict[str, object]:
+        """What decides the last bits of the lane at a position in a batch, see ``Prepared.way``: its program."""
+        lanes = {
+            "program": "sweep",
+            "count": plan.batch,
+            "position": position,
+            "devices": len(plan.devices),
+            "styles": len(self.found.paintings),
+            "looks": len(self.looks),
+            "content_layers": list(self.union.content_layers),
+            "style_layers": list(self.union.style_layers),
+        }
+        return {
+            "precision": self.precision,
+            "cores": self.machine.cores,
+            "more": len(self.more),
+            "lanes": lanes,
+        }
 
     def run_batch(
         self, indices: Sequence[int], plan: Batches, on_progress: Callable[[Progress], None]
     ) -> list[tuple[int, Result]]:
         """Runs some lanes as one program, filled up to a batch by repeating the last; gives numbers and results."""
-        clock = Clock()
         lanes = [self.lanes[index] for index in [*indices, *[indices[-1]] * (plan.batch - len(indices))]]
-        mesh = Mesh(np.array(plan.devices), ("lanes",), axis_types=(AxisType.Auto,))
-        everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
         union, found = self.union, self.found
-        net = network(self.weights, union.pooling, union.padding, self.precision, self.machine.lowering)
-        net = jax.device_put(net, everywhere)
 
-        def goal_at(size: tuple[int, int], told: bool) -> tuple[Objective, dict[int, Array]]:
-            seeing = exact(net) if told else net
-            goals = Goals(seeing, found.photograph, found.paintings, size, union, found.masks, self.more, self.toned)
+        def goal_at(net: Network, size: tuple[int, int]) -> Lanes:
+            goals = Goals(net, found.photograph, found.paintings, size, union, found.masks, self.more, self.toned)
             alike = [goals.objective(union, style, look) for look, (style, _) in enumerate(self.looks)]
-            own = own_leaves([goals.objective(*lane) for lane in lanes], alike)
-            return jax.device_put(alike[0], everywhere), jax.device_put(own, spread)
+            return alike[0], own_leaves([goals.objective(*lane) for lane in lanes], alike)
 
+        program = Program(union, self.weights, self.precision, self.machine, plan.devices, self.sizes)
         pictures = [self.pictures_of(lane) for lane in lanes]
-        starts = [start_image(one, self.sizes[0], lane.config) for one, lane in zip(pictures, lanes, strict=True)]
         finish = functools.partial(finished, photograph=found.photograph, config=union)
-        recorder = Recorder(on_progress, clock.started, finish, found.masks[0])
-        clock.loaded()
-        keep_no_large_memory(plan.batch * self.sizes[-1][0] * self.sizes[-1][1])
         try:
-            made = coarse_to_fine(
-                loss_of_lane,
-                stages_at(self.sizes, union, goal_at, self.precision),
-                np.stack(starts),
-                union,
-                recorder,
-                chunk=self.machine.chunk,
-                lanes=True,
-                place=lambda image: jax.device_put(image, spread),
-                enlarge=self.enlarge(lanes),
+            results = program.run(
+                [lane.config for lane in lanes], pictures, goal_at, finish, self.enlarge(lanes), on_progress
             )
         except Exception as error:
             if not memory.is_exhausted(error):
@@ -220,23 +228,74 @@ class Sweep:
             each = plan.batch // len(plan.devices)
             less = f"give --lanes-at-once {plan.batch // 2}" if each > 1 else "give a smaller --size"
             raise NSTError(f"the memory ended with {each} lanes at once on a device: {less}") from None
+        return list(zip(indices, results, strict=False))
+
+
+class Program(NamedTuple):
+    """What lanes have in common, be they of one photograph or of many.
+
+    Attributes:
+      union: the options, with every layer that any lane uses.
+      weights, precision, machine: see ``Sweep``.
+      devices: those over which the lanes are spread.
+      sizes: (height, width) of each scale.
+    """
+
+    union: Complete
+    weights: Weights
+    precision: Precision
+    machine: Machine
+    devices: tuple[jax.Device, ...]
+    sizes: list[tuple[int, int]]
+
+    def run(
+        self,
+        configs: Sequence[Complete],
+        pictures: Sequence[Pictures],
+        goal_at: Callable[[Network, tuple[int, int]], Lanes],
+        finish: Callable[[np.ndarray], np.ndarray],
+        enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
+        on_progress: Callable[[Progress], None],
+    ) -> list[Result]:
+        """Runs lanes as one program; gives the result of each.
+
+        Args:
+          configs, pictures: of each lane. What their masks keep is the same for all.
+          goal_at: the objective at a size as a network sees it, with the leaves that the lanes have for themselves.
+          finish: makes of the lanes' images, [lanes, H, W, 3], what is given out.
+          enlarge: takes those images from one size to the next, (height, width).
+          on_progress: see ``Sweep.run``.
+        """
+        clock, union = Clock(), self.union
+        mesh = Mesh(np.array(self.devices), ("lanes",), axis_types=(AxisType.Auto,))
+        everywhere, spread = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("lanes"))
+        net = network(self.weights, union.pooling, union.padding, self.precision, self.machine.lowering)
+        net = jax.device_put(net, everywhere)
+
+        def placed_goal_at(size: tuple[int, int], told: bool) -> Lanes:
+            shared, own = goal_at(exact(net) if told else net, size)
+            return jax.device_put(shared, everywhere), jax.device_put(own, spread)
+
+        starts = [start_image(one, self.sizes[0], config) for one, config in zip(pictures, configs, strict=True)]
+        recorder = Recorder(on_progress, clock.started, finish, pictures[0].masks)
+        clock.loaded()
+        keep_no_large_memory(len(configs) * self.sizes[-1][0] * self.sizes[-1][1])
+        made = coarse_to_fine(
+            loss_of_lane,
+            stages_at(self.sizes, union, placed_goal_at, self.precision),
+            np.stack(starts),
+            union,
+            recorder,
+            chunk=self.machine.chunk,
+            lanes=True,
+            place=lambda image: jax.device_put(image, spread),
+            enlarge=enlarge,
+        )
         seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
+        each = zip(recorder.traces, configs, pictures, strict=True)
         return [
-            (
-                index,
-                result_of(
-                    made,
-                    image,
-                    recorder.traces[position],
-                    lanes[position].config,
-                    pictures[position],
-                    origin,
-                    self.machine,
-                    seconds,
-                    position,
-                ),
-            )
-            for position, index in enumerate(indices)
+            result_of(made, image, trace, config, one, origin, self.machine, seconds, lane)
+            for lane, (trace, config, one) in enumerate(each)
         ]
 
 

@@ -20,6 +20,7 @@ os.environ["XLA_FLAGS"] = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiles sooner
 )
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as the command sets it, before it loads JAX
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import simple_config, smooth_picture
+from support import signalled_after_a_step, simple_config, smooth_picture
 
 from nst_jax import files
 from nst_jax.cli import display, pace, streams, stylize
@@ -35,6 +35,8 @@ QUICK = [
     "1",
     "--network",
     "slim",
+    "--preset",
+    "nst_jax-0.1",
     "--content-layers",
     "conv1_1",
     "--style-layers",
@@ -69,13 +71,8 @@ def result(tmp_path, tiny):
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_a_signal_writes_the_picture_so_far(line, tmp_path):
     words = [*RUN, *line, "--steps", "1000000", "--report", str(tmp_path / "report.json")]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        for text in process.stderr:
-            if text.startswith("step "):
-                break
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=300)
-    assert process.returncode == 143, err
+    status, out, err = signalled_after_a_step(words, signal.SIGTERM)
+    assert status == 143, err
     assert out.startswith(f"{tmp_path / 'out.png'}: ")
     assert images.load_image(tmp_path / "out.png").size == (32, 23)
     assert json.loads((tmp_path / "report.json").read_text())["ended"] == "stopped"

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 from runs_support import KEYS
-from support import random_filters, smooth_picture
+from support import random_filters, signalled_after_a_step, smooth_picture
 
 from nst_jax.choices import flag
 from nst_jax.cli import stylize as command
@@ -388,13 +388,8 @@ def test_ctrl_c_from_outside(arguments, tmp_path):
         "sys.exit(main())"
     )
     words = [sys.executable, "-c", code, *line(arguments, steps=1_000_000)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        for text in process.stderr:
-            if text.startswith("step "):
-                break
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=300)
-    assert process.returncode == 130, err
+    status, out, err = signalled_after_a_step(words, signal.SIGINT)
+    assert status == 130, err
     assert "Traceback" not in err
     assert out.startswith(f"{tmp_path / 'out.png'}: ")
     assert images.load_image(tmp_path / "out.png").size == (48, 34)

@@ -97,7 +97,7 @@ def test_windows_share_a_side_out(length, side, wraps, deepest):
 
 
 @pytest.mark.slow
-@settings(FEW, max_examples=8)
+@settings(FEW, max_examples=3)
 @given(data=st.data())
 def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tiny, unchecked):
     draw = data.draw

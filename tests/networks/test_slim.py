@@ -11,6 +11,7 @@ from support import network, usual_objective
 import nst_jax
 from nst_jax import layers
 from nst_jax.cli import stylize
+from nst_jax.cli.display import network_line
 from nst_jax.errors import NSTError
 from nst_jax.losses import formulas
 from nst_jax.networks import weights_file
@@ -120,5 +121,5 @@ def test_the_command_line_says_which_network_it_is(folder, tmp_path, capsys):
     ]
     assert stylize.main([*arguments, "--output", str(tmp_path / "c.png")]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("network:")]
-    assert said == [stylize.network_line("slim")]
+    assert said == [network_line("slim")]
     assert "convert_weights --download vgg19" in said[0]

@@ -272,6 +272,17 @@ def test_found_in_the_users_folder(saved, monkeypatch):
         find_weights("vgg16")
 
 
+def test_a_user_without_a_home_folder_has_the_shipped_network(monkeypatch):
+    def homeless(*_, **__):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv(module.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(module.platformdirs, "user_data_dir", homeless)
+    assert module.choose_weights("auto").network == "slim"
+    with pytest.raises(NSTError, match="there is no home folder, which weights are in: give NST_JAX_WEIGHTS a folder"):
+        module.choose_weights("vgg19")
+
+
 def test_the_users_folder_is_the_platforms(monkeypatch):
     monkeypatch.delenv(module.FOLDER_VARIABLE, raising=False)
     assert module.weights_folder().name == "weights"

@@ -515,6 +515,16 @@ def test_averaging_gives_the_weighted_mean_of_the_points_taken(method):
     assert np.abs(found - points[-1]).max() > 1e-3
 
 
+@pytest.mark.parametrize("lanes", [False, True])
+def test_a_chunk_of_no_steps_is_refused(lanes):
+    """It would never end."""
+    start = jnp.stack([START]) if lanes else START
+    with pytest.raises(NSTError, match="chunk is 0: give a whole number of 1 or more"):
+        minimise(LBFGS, quadratic, (MIDDLE, ()) if lanes else MIDDLE, start, steps=2, rate=1.0, chunk=0, lanes=lanes)
+    with pytest.raises(NSTError, match="looks is -1: give a whole number of 0 or more"):
+        minimise(LBFGS, quadratic, MIDDLE, START, steps=2, rate=1.0, looks=-1)
+
+
 # ---------------------------------------------------------------- the choice of a method
 
 

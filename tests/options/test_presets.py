@@ -208,7 +208,7 @@ def test_every_option_can_be_in_a_file(tmp_path):
         value = str(example) if name == "Path" else example
         expected = (example,) if field.type.startswith("tuple") else example
         told = [value] if field.type.startswith("tuple") else value
-        assert presets._read(field.name, told, kinds()[field.name]) == expected
+        assert presets.read_value(field.name, told, kinds()[field.name]) == expected
 
 
 def test_only_what_differs_is_written_with_what_it_means(tmp_path):

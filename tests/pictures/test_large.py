@@ -65,6 +65,7 @@ def tiff(path, compression, planar):
 LARGE = {
     "1 bit": lambda path: png(path, 1, 0),
     "16-bit grey": lambda path: png(path, 16, 0),
+    "8-bit colour and alpha": lambda path: png(path, 8, 6),
     "16-bit colour and alpha": lambda path: png(path, 16, 6),
     "TIFF by libvips": lambda path: tiff(path, "deflate", False),
     "TIFF by tifffile": lambda path: tiff(path, "zstd", True),
@@ -82,7 +83,7 @@ def test_memory_is_that_of_the_picture_asked_for(tmp_path, kind):
     width, height, reduced, mean = told.split()
     assert (int(width), int(height), int(reduced)) == (SIDE, SIDE, 256), told
     assert abs(float(mean) - (127.5 if kind == "1 bit" else 85)) < 1
-    assert int(peak) < 2**20, f"{int(peak) / 1024:.0f} MiB"
+    assert int(peak) < 300 * 1024, f"{int(peak) / 1024:.0f} MiB"  # a gibibyte is promised
 
 
 @LINUX

@@ -24,6 +24,7 @@ from nst_jax.runs.machine import here
 from nst_jax.runs.memory import Footprint
 from nst_jax.runs.plan import prepare
 from nst_jax.runs.progress import Stop
+from nst_jax.runs.result import notes_of
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import folder, grid
 from nst_jax.sweeps.lanes import prepare_lanes
@@ -406,6 +407,18 @@ def test_a_mask_of_another_size_keeps_white_white():
     smaller, larger = masks.mask_at(plane, 24, 32), masks.mask_at(plane, 180, 240)
     assert (smaller[:, 18:] == 1).all() and (smaller[:, :14] == 0).all()
     assert (larger[:, 122:] == 1).all() and (larger.max(), larger.min()) == (1, 0)
+
+
+@pytest.mark.parametrize("option", ["content_mask", "style_mask", "freeze"])
+def test_a_mask_that_is_perhaps_not_meant_so_is_a_note(config, save, tmp_path, option):
+    """One of 0 and 1 instead of 0 and 255, and one of colours without --mask-colors."""
+    coloured = tmp_path / "coloured.png"
+    images.save_image(coloured, LEFT[..., None] * [1.0, 0, 0] + RIGHT[..., None] * [0, 0, 1.0])
+    told = {save("dim", LEFT / 255): "its brightest value is 1 of 255", coloured: "it has colours, which count as grey"}
+    for path, words in told.items():
+        changes = {option: path if option == "freeze" else (path,)}
+        made = prepare(CONTENT, (CONTENT,), dataclasses.replace(config, **changes), weights=random_filters("tiny"))
+        assert any(words in note for note in notes_of(made.pictures)), notes_of(made.pictures)
 
 
 def test_a_mask_is_read_no_finer_than_it_is_used(config, save, tmp_path, monkeypatch):

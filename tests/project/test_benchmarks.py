@@ -244,3 +244,13 @@ def test_run_tells_when_each_reached_the_target():
 def test_the_process_of_pytorch_loads_no_jax():
     code = "import sys, benchmarks.pictures, benchmarks.variants; print('jax' in sys.modules)"
     assert processes.finish(["-c", code]).told == "False\n"
+
+
+def test_batch_tells_pictures_an_hour_of_both_ways(tmp_path, pictures):
+    content, style = pictures
+    quick = "--preset nst_jax-0.1 --scales 1 --steps 2 --content-layers conv1_1 --style-layers conv1_1"
+    options = ["--content", content, "--style", style, "--size", 32, "--pictures", 2, "--workers", 1]
+    loop, batch = told(tmp_path, "batch", *options, "--options", quick)["rows"]
+    assert (loop["way"], loop["times as fast"], loop["difference"]) == ("loop over nst-stylize", 1, 0)
+    assert loop["pictures"] == batch["pictures"] == 2 and batch["difference"] < 1e-2
+    assert batch["pictures an hour"] == 7200 / batch["seconds"]

@@ -8,13 +8,21 @@ import jax
 import pytest
 from support import smooth_picture
 
-from nst_jax.cli import reproduce, stylize, sweep
+from nst_jax.cli import batch, replay, reproduce, stylize, sweep
 from nst_jax.pictures import images
 from nst_jax.sweeps.figures import FIGURES
 
 PROJECT = Path(__file__).parents[2]
 TEXTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-MAINS = {"nst-stylize": stylize.main, "nst-sweep": sweep.main, "nst-reproduce": reproduce.main}
+MAINS = {
+    "nst-stylize": stylize.main,
+    "nst-sweep": sweep.main,
+    "nst-reproduce": reproduce.main,
+    "nst-batch": batch.main,
+    "nst-replay": replay.main,
+}
+#: The commands that are only to say what they would do.
+DRY = ("nst-stylize", "nst-batch")
 ALL_RUN = 0, ""
 NEEDS_VGG = 2, "it needs VGG-19, whose weights you get with python -m convert_weights --download vgg19"
 
@@ -28,12 +36,29 @@ def commands(text):
 def make_pictures(words):
     """The pictures that a command reads, in the present folder. What is no photograph is a mask of the left half."""
     halves = {"coded.png": ((0, 0, 1), (0, 1, 0)), "all_but_the_dress.png": (0, 1)}
-    for number, name in enumerate(re.findall(r"\S+\.(?:jpg|png)", words)):
+    for folder in ("photos", "paintings"):
+        Path(folder).mkdir(exist_ok=True)
+    Path("jobs.csv").write_text("content,style,strength\nphotos/a.jpg,paintings/b.jpg,0.7\n")
+    found = [name for name in re.findall(r"\S+\.(?:jpg|png)", words) if "*" not in name]
+    for number, name in enumerate(["photos/a.jpg", "paintings/b.jpg", *found]):
         pixels = smooth_picture(48, 64, number)
         if name.endswith(".png"):
             pixels[:, :32], pixels[:, 32:] = halves.get(name, (1, 0))
         if not Path(name).exists():
             images.save_image(name, pixels)
+
+
+def replayed(words):
+    """A command of nst-replay without its output, with --print, and the result and the folder that it reads."""
+    if not Path("stylized.png").exists():
+        make_pictures("photo.jpg painting.jpg")
+        layers = ["--content-layers", "conv1_1", "--style-layers", "conv1_1", "--scales", "1", "--steps", "0"]
+        assert stylize.main(["--content", "photo.jpg", "--style", "painting.jpg", "--size", "32", *layers]) == 0
+    Path("pictures").mkdir(exist_ok=True)
+    for name, word in zip(words, words[1:], strict=False):
+        if name == "--output":
+            words = [each for each in words if each not in (name, word)]
+    return words if "--print" in words else [*words, "--print"]
 
 
 @pytest.fixture
@@ -53,12 +78,15 @@ def test_there_are_commands():
 def test_the_commands_of_a_text(place, text, capsys):
     """At a size that is quick."""
     for program, *words in commands(text.read_text()):
+        if program == "nst-replay":  # what it would do is enough: it makes nothing with --print
+            words = replayed(words)
         outputs = [word for name, word in zip(words, words[1:], strict=False) if name in ("--output", "--report")]
         make_pictures(" ".join(word for word in words if word not in outputs))
+        words = [word.replace("/shared/", "") for word in words]
         if "--size" in words:
             words[words.index("--size") + 1] = "64"
-        more = [] if "--size" in words else ["--size", "64"]
-        more += ["--dry-run"] if program == "nst-stylize" and "--dry-run" not in words else []
+        more = [] if "--size" in words or program == "nst-replay" else ["--size", "64"]
+        more += ["--dry-run"] if program in DRY and "--dry-run" not in words else []
         assert MAINS[program]([*words, *more]) == 0, (words, capsys.readouterr().err)
 
 

@@ -28,6 +28,7 @@ FLOORS = (
     ("pages",),
     ("runs",),
     ("sweeps",),
+    ("batch",),
     ("cli",),
 )
 #: The core: what is computed, without files or people.

@@ -77,6 +77,20 @@ def test_of_a_limit_of_addresses_not_all_is_memory(monkeypatch):
         assert part * (limit - 2**40) < left < part * limit
 
 
+@pytest.mark.skipif(limits.resource is None or not Path("/proc/self/status").exists(), reason="no such limits")
+def test_within_a_control_group_memory_is_refused_before_it_ends(monkeypatch):
+    """What this process has and what its group has left, less some for the system's tables."""
+    asked = []
+    monkeypatch.setattr(limits.resource, "setrlimit", lambda which, wanted: asked.append((which, wanted[0])))
+    monkeypatch.setattr(limits, "_group_bytes", lambda: None)
+    limits.stay_within_group()
+    assert asked == []
+    monkeypatch.setattr(limits, "_group_bytes", lambda: 2**30)
+    limits.stay_within_group()
+    ((which, wanted),) = asked
+    assert which == limits.resource.RLIMIT_DATA and 0.9 * 2**30 < wanted < 2**40
+
+
 def ending_at(monkeypatch, size):
     """The memory ends at a size, as XLA says it."""
     original = minimise.minimise

@@ -78,13 +78,13 @@ def plan_with(free, longest, network="slim", precisions=("float32",), tile="off"
 
 def test_a_run_that_fits_keeps_its_responses():
     needed = memory.run_bytes(footprint(512))
-    assert plan_with(needed, 512) == (needed, needed, "float32", False, 0, 20)
+    assert plan_with(needed, 512) == (needed, needed, "float32", False, 0, 20, 0)
 
 
 def test_responses_are_computed_again_where_they_do_not_fit():
     kept, again = (memory.run_bytes(footprint(4096, remat=remat)) for remat in (False, True))
     assert again < kept
-    assert plan_with(kept - 1, 4096) == (again, kept - 1, "float32", True, 0, 20)
+    assert plan_with(kept - 1, 4096) == (again, kept - 1, "float32", True, 0, 20, 0)
 
 
 def test_bfloat16_is_taken_where_float32_does_not_fit():
@@ -93,7 +93,7 @@ def test_bfloat16_is_taken_where_float32_does_not_fit():
     half = memory.run_bytes(footprint(2048, "vgg19", precision="bfloat16"))
     assert half < 0.8 * least
     assert plan_with(least, 2048, "vgg19", both)[2:4] == ("float32", True)
-    assert plan_with(least - 1, 2048, "vgg19", both) == (half, least - 1, "bfloat16", False, 0, 20)
+    assert plan_with(least - 1, 2048, "vgg19", both) == (half, least - 1, "bfloat16", False, 0, 20, 0)
 
 
 def test_a_run_and_a_dry_run_take_the_planned_precision():
@@ -126,6 +126,26 @@ def test_a_size_that_would_fit_is_named_and_fits():
     assert plan_with(free, named, "vgg19").needed <= free
 
 
+def test_large_paintings_are_planned_and_named():
+    """Their targets take memory too, whatever the size of the result."""
+    large = footprint(256, paintings=((1875, 2500),))
+    assert memory.run_bytes(large) > memory.run_bytes(footprint(256)) + 2**29
+    with pytest.raises(NSTError, match=r"1 paintings of up to 2500 x 1875 pixels .* --style-size (\d+) would fit"):
+        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",))
+
+
+def test_fewer_sizes_take_less():
+    """A smaller picture has fewer sizes, where their number is automatic. ``slim`` fits where no size of VGG's does."""
+    sizes = tuple((round(0.75 * side), side) for side in (64, 91, 128, 181, 256, 362, 512))
+    many = footprint(512, "vgg19", sizes=sizes, automatic=True)
+    free = memory.run_bytes(footprint(96, "vgg19", sizes=(*sizes[:2], (72, 96))))
+    assert memory.would_fit(many, free, ("float32",)).startswith("--size 96 would fit")
+    assert memory.would_fit(dataclasses.replace(many, automatic=False), free, ("float32",)) != "--size 96 would fit"
+    less = memory.run_bytes(footprint(160, "slim", sizes=((120, 160),)))
+    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",))
+    assert told == "no size would fit, but --size 160 with --network slim"
+
+
 def test_tiles_are_taken_where_nothing_else_fits():
     """The largest that fit; then fewer of L-BFGS's pairs; and no more of those than the steps fill."""
     least = memory.run_bytes(footprint(4096, "vgg19", remat=True))
@@ -142,8 +162,9 @@ def test_tiles_are_taken_where_nothing_else_fits():
 
 
 def test_only_the_sizes_that_do_not_fit_go_by_tiles():
-    given = footprint(4096, "vgg19", steps=9)
+    given = footprint(4096, "vgg19", sizes=((384, 512), (3072, 4096)), steps=9)
     planned = memory.plan(given, int(0.4 * memory.run_bytes(dataclasses.replace(given, remat=True))), ("float32",))
+    assert planned.whole == 512
     assert memory.way_at(given, planned, (384, 512), 9) == (0, 20)
     assert memory.way_at(given, planned, given.sizes[-1], 5) == (planned.tile, 4)
     asked = dataclasses.replace(given, tile=256)
@@ -176,6 +197,8 @@ def test_a_deeper_layer_and_more_octaves_take_more():
 def test_a_distribution_takes_more_to_compile():
     less, more = (memory.run_bytes(footprint(512, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION
+    less, more = (memory.run_bytes(footprint(2048, distribution=each)) for each in (False, True))
+    assert more - less == memory.DISTRIBUTION_PIXEL * 2048 * 1536
 
 
 def test_an_accelerator_holds_no_programs_but_more_copies():

@@ -1,0 +1,1 @@
+"""Many pictures: jobs, what is left of them, and who makes which."""

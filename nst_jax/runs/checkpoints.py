@@ -1,0 +1,253 @@
+"""Checkpoints of a run, by orbax: where it is between two chunks, so that it goes on to the same picture bit for bit.
+
+A checkpoint is complete or not there: orbax writes it under another name first, in a thread of its own. The last two
+are kept. Each carries a checksum, and what the run is; one that is damaged is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from nst_jax.errors import NSTError, named
+from nst_jax.runs.identity import as_read, difference, identity
+from nst_jax.runs.plan import Prepared
+from nst_jax.runs.pyramid import Position
+from nst_jax.runs.report import versions
+
+#: How many are kept.
+KEPT = 2
+#: What of a position is told in words; the rest of it are arrays.
+WHERE = ("stage", "leaner", "steps", "evaluations", "trace")
+#: The folder of a checkpoint, by its number, and what orbax calls one that is being written.
+COMPLETE, UNFINISHED = re.compile(r"\d+"), re.compile(r"\d+\.orbax-checkpoint-tmp.*")
+
+
+def interval(text: str) -> tuple[int, float]:
+    """How often: ("20") → (20 steps, 0 seconds), ("30s") → (0 steps, 30 seconds). Raises NSTError for anything else."""
+    found = re.fullmatch(r"([1-9]\d{0,8})(s?)", text.strip())
+    if not found:
+        raise NSTError(
+            f"--checkpoint-every is {named(text)!r}: give a number of steps, such as 20, or of seconds, such as 60s"
+        )
+    return (0, float(found[1])) if found[2] else (int(found[1]), 0.0)
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Raises NSTError, before any work, for a folder that checkpoints cannot be written to or taken from.
+
+    A run's checkpoints are left alone unless ``resume``. To resume from a folder that is empty, or not there yet, is to
+    start: so a run that is killed early can be started again by the same command.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NSTError(f"{folder} is no folder, and checkpoints are kept in one: give another name")
+        names = os.listdir(folder) if folder.exists() else []
+    except OSError as error:
+        raise NSTError(f"cannot use the folder {folder}: {error.strerror or error}") from None
+    complete = [name for name in names if COMPLETE.fullmatch(name)]
+    foreign = [name for name in names if name not in complete and not UNFINISHED.fullmatch(name)]
+    if foreign:
+        raise NSTError(f"{folder} holds other files than checkpoints, such as {named(foreign[0])}: give another folder")
+    if complete and not resume:
+        raise NSTError(f"{folder} holds a run's checkpoints already: continue it with --resume, or give another folder")
+
+
+class Checkpoints:
+    """The checkpoints of a run in a folder; a context manager, at whose end all is on the disk.
+
+    Attributes:
+      run: the run, with the way of using the memory that it began with.
+      position: where it goes on, or None for its start.
+      notes: what was wrong but could be passed over, one line each.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: Prepared,
+        *,
+        every: str = "60s",
+        resume: bool = False,
+        looks: int = 0,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        """Opens or makes the folder, and with ``resume`` finds the latest checkpoint that is whole.
+
+        Args:
+          folder: of this run alone.
+          run: as it is prepared.
+          every: so many steps, or seconds: see ``interval``.
+          resume: go on with what is there.
+          looks: as ``stylize`` takes it.
+          tell: told in one line when a checkpoint cannot be written; the run goes on.
+
+        Raises NSTError for a folder that cannot be used, or with ``resume`` for checkpoints of another run.
+        """
+        import orbax.checkpoint as ocp  # takes a third of a second, and few runs need it
+
+        check_folder(folder, resume)
+        self.folder, self.run, self.tell = folder, run, tell
+        self.steps, self.seconds = interval(every)
+        told = {
+            "run": identity(run, looks),
+            "versions": versions(),
+            "device": run.machine.words(),
+            "way": run.way(looks),
+        }
+        self.told = as_read(told)
+        self.notes: list[str] = []
+        self.position: Position | None = None
+        self.broken = False
+        self.args = ocp.args
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
+            self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        except OSError as error:
+            raise NSTError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
+        try:
+            self._open()
+        except BaseException:
+            self.manager.close()
+            raise
+        self.number = max(self.manager.all_steps(), default=0)
+        self.last_step, self.last_time = len(self.position.trace) if self.position else 0, time.monotonic()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._attempt(self.manager.close)
+
+    def _open(self) -> None:
+        """Finds the latest whole checkpoint, and removes the damaged ones after it."""
+        numbers = sorted(self.manager.all_steps(), reverse=True)
+        for number in numbers:
+            try:
+                told, arrays = self._read(number)
+            except Exception:  # orbax raises nearly anything on damaged files
+                self.notes.append(f"checkpoint {number} in {self.folder} is damaged: it is removed")
+                self.manager.delete(number)
+                continue
+            differs = difference(told["run"], self.told["run"])
+            if differs:
+                raise NSTError(
+                    f"{self.folder} holds checkpoints of another run: {differs}; give the same inputs and options, or"
+                    " another folder"
+                )
+            self.run = self.run.in_way(told["way"])
+            self.told["way"] |= self.run.plan.way()
+            image = arrays.pop("image")
+            self.position = Position(**{name: told[name] for name in WHERE}, image=image, leaves=arrays)
+            self._compare(told)
+            return
+        if numbers:
+            self.notes.append(f"no checkpoint in {self.folder} is whole: the run starts at its beginning")
+
+    def _compare(self, told: Mapping[str, Any]) -> None:
+        """Notes where versions or device are not those of the checkpoint: then the last bits may differ."""
+        for what in ("versions", "device", "way"):
+            changed = [
+                f"{name} was {told[what].get(name)} and is {value}"
+                for name, value in self.told[what].items()
+                if told[what].get(name) != value
+            ]
+            if changed:
+                self.notes.append(f"{'; '.join(changed)}: the picture may differ from that of a run in one go")
+
+    def _read(self, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a checkpoint tells, and its arrays. Raises whatever comes up where it is damaged."""
+        args = self.args
+        found = self.manager.restore(
+            number, args=args.Composite(arrays=args.StandardRestore(), told=args.JsonRestore())
+        )
+        told, packed = dict(found.told), np.asarray(found.arrays["packed"])
+        if told.pop("checksum") != _checksum(told, packed):
+            raise ValueError("its checksum is another")
+        return told, unpacked(packed, told["layout"])
+
+    def keep(self, position: Position, ending: bool) -> None:
+        """Writes a checkpoint where one is due, or the run ends there; what goes wrong is told, and the run goes on.
+
+        The arrays are copied, and written while the run goes on. Where one is still being written, the next waits for
+        its turn; where the run ends, the run waits for it.
+        """
+        step, now = len(position.trace), time.monotonic()
+        due = step - self.last_step >= self.steps if self.steps else now - self.last_time >= self.seconds
+        if self.broken or not (ending or (due and not self.manager.is_saving_in_progress())):
+            return
+        self.last_step, self.last_time = step, now
+        self._attempt(lambda: self._write(position, ending))
+
+    def _write(self, position: Position, wait: bool) -> None:
+        packed, layout = pack({"image": position.image} | position.leaves)
+        told = as_read(
+            self.told
+            | {
+                **{name: getattr(position, name) for name in WHERE},
+                "layout": layout,
+            }
+        )
+        told["checksum"] = _checksum(told, packed)
+        self.number += 1
+        arrays, words = self.args.StandardSave({"packed": packed}), self.args.JsonSave(told)
+        self.manager.save(self.number, args=self.args.Composite(arrays=arrays, told=words), force=True)
+        if wait:
+            self.manager.wait_until_finished()
+
+    def _attempt(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except Exception as error:  # of a full disk, orbax raises what it has at hand
+            if not self.broken:
+                self.tell(f"cannot write checkpoints to {self.folder}: {_short(error)}; the run goes on without")
+            self.broken = True
+
+
+def pack(arrays: Mapping[str, Any]) -> tuple[np.ndarray, list[tuple[str, str, list[int]]]]:
+    """Arrays, wherever they are, copied one behind the other into one of bytes; and the name, type and shape of each.
+
+    One array is what orbax reads without a word on standard error where it is damaged: of several, those that are
+    still being read when the first one fails print tracebacks.
+    """
+    layout = [(name, np.dtype(array.dtype).str, list(np.shape(array))) for name, array in arrays.items()]
+    packed = np.empty(sum(array.nbytes for array in arrays.values()), np.uint8)
+    start = 0
+    for array in arrays.values():
+        packed[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        start += array.nbytes
+    return packed, layout
+
+
+def unpacked(packed: np.ndarray, layout: Sequence[tuple[str, str, list[int]]]) -> dict[str, np.ndarray]:
+    """The arrays that ``pack`` packed, copied: so each lies where its type asks for."""
+    arrays, start = {}, 0
+    for name, kind, shape in layout:
+        size = int(np.prod(shape, dtype=int)) * np.dtype(kind).itemsize
+        arrays[name] = packed[start : start + size].copy().view(kind).reshape(shape)
+        start += size
+    return arrays
+
+
+def _checksum(told: Mapping[str, Any], packed: np.ndarray) -> int:
+    """Of all that a checkpoint holds, against chance: a change of a byte of it gives another."""
+    return zlib.crc32(packed.data, zlib.crc32(json.dumps(told, sort_keys=True).encode()))
+
+
+def _short(error: Exception) -> str:
+    """The first line of an error, of which orbax's may have many."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return named(next(iter(str(error).splitlines()), "") or type(error).__name__)
