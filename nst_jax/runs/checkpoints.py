@@ -185,7 +185,8 @@ class Checkpoints:
         its turn; where the run ends, the run waits for it.
         """
         step, now = len(position.trace), time.monotonic()
-        due = step - self.last_step >= self.steps if self.steps else now - self.last_time >= self.seconds
+        # a stage that has started anew is at a smaller step
+        due = not 0 <= step - self.last_step < self.steps if self.steps else now - self.last_time >= self.seconds
         if self.broken or not (ending or (due and not self.manager.is_saving_in_progress())):
             return
         self.last_step, self.last_time = step, now
