@@ -131,7 +131,7 @@ def test_large_paintings_are_planned_and_named():
     large = footprint(256, paintings=((1875, 2500),))
     assert memory.run_bytes(large) > memory.run_bytes(footprint(256)) + 2**29
     with pytest.raises(NSTError, match=r"1 paintings of up to 2500 x 1875 pixels .* --style-size (\d+) would fit"):
-        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",))
+        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",), "off")
 
 
 def test_fewer_sizes_take_less():
@@ -139,10 +139,11 @@ def test_fewer_sizes_take_less():
     sizes = tuple((round(0.75 * side), side) for side in (64, 91, 128, 181, 256, 362, 512))
     many = footprint(512, "vgg19", sizes=sizes, automatic=True)
     free = memory.run_bytes(footprint(96, "vgg19", sizes=(*sizes[:2], (72, 96))))
-    assert memory.would_fit(many, free, ("float32",)).startswith("--size 96 would fit")
-    assert memory.would_fit(dataclasses.replace(many, automatic=False), free, ("float32",)) != "--size 96 would fit"
+    assert memory.would_fit(many, free, ("float32",), "off").startswith("--size 96 would fit")
+    fixed = dataclasses.replace(many, automatic=False)
+    assert memory.would_fit(fixed, free, ("float32",), "off") != "--size 96 would fit"
     less = memory.run_bytes(footprint(160, "slim", sizes=((120, 160),)))
-    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",))
+    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",), "off")
     assert told == "no size would fit, but --size 160 with --network slim"
 
 

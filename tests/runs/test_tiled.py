@@ -1,4 +1,4 @@
-"""A run by tiles: the same as without, asked for or where the memory has ended, and when it goes on from a checkpoint."""
+"""A run by tiles: as without them, asked for or where the memory has ended, and going on from a checkpoint."""
 
 import dataclasses
 
