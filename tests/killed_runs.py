@@ -46,7 +46,7 @@ def trial(place, size, optimizer, kills, steps, chance):
     begun = time.monotonic()
     killed(command(place, "whole.png", size, optimizer, steps), None)
     whole, taken = (place / "whole.png").read_bytes(), time.monotonic() - begun
-    count, alike, runs, points = 0, True, 0, []
+    count, alike, runs, points, others = 0, True, 0, [], set()
     while count < kills:
         shutil.rmtree(place / "kept", ignore_errors=True)
         (place / "again.png").unlink(missing_ok=True)
@@ -57,8 +57,11 @@ def trial(place, size, optimizer, kills, steps, chance):
             going, said = killed(words, chance.uniform(0, 1.1 * taken) if count < most else None)
             count += going
             points += re.findall(r"going on after step (\d+)", said)
+            others |= set(re.findall(r"cores was \d+ and is \d+", said))
         alike &= (place / "again.png").read_bytes() == whole
-    told = f"killed {count} times in {runs} runs, went on after steps {' '.join(points) or '-'}"
+    told = (
+        "; ".join([*others, ""]) + f"killed {count} times in {runs} runs, went on after steps {' '.join(points) or '-'}"
+    )
     return f"{size} px, {optimizer}: {told}: {'the same' if alike else 'DIFFERENT'}", alike
 
 
@@ -67,7 +70,7 @@ def main():
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--optimizers", nargs="+", default=["lbfgs", "adam"])
-    parser.add_argument("--steps", type=int, default=200, help="at the full size")
+    parser.add_argument("--steps", type=int, default=100, help="at the full size")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, alike = random.Random(options.seed), True

@@ -6,6 +6,7 @@ While the device makes one unit, threads read the pictures of the next and write
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -116,7 +117,8 @@ class Worker:
     def make(self, claim: Claim) -> list[tuple[Job, Result | str]]:
         """The results of a unit's jobs that have none yet, or what is said of those that fail. May raise Stop."""
         made: list[tuple[Job, Result | str]] = []
-        lanes: list[Run | None] = []
+        lanes: list[Prepared | None] = []
+        together: list[Run] = []
         alone: list[Run] = []
         for job, future in zip(claim.unit.jobs, claim.runs, strict=True):
             lanes.append(None)
@@ -126,10 +128,10 @@ class Worker:
                 made.append((job, str(error)))
                 continue
             if claim.unit.lanes > 1 and not run[1].pictures.masks:  # what is transparent has masks
-                lanes[-1] = run
+                lanes[-1] = run[1]
+                together.append(run)
             else:
                 alone.append(run)
-        together = [run for run in lanes if run]
         if not all(self.folder.is_settled(job) for job, _ in together):
             made += self.outcomes(together, lambda: paint_lanes(lanes, claim.unit.lanes, self.look))
         for one in alone:
@@ -175,14 +177,14 @@ def _end(unit: Unit, writing: Sequence[Future[None]], leases: Leases) -> None:
     leases.give_back(unit.name)
 
 
-def paint_lanes(jobs: Sequence[Run | None], lanes: int, on_progress: Callable[[Progress], None]) -> list[Result]:
-    """Makes jobs of one shape as the lanes of one program; gives the results in turn.
+def paint_lanes(jobs: Sequence[Prepared | None], lanes: int, on_progress: Callable[[Progress], None]) -> list[Result]:
+    """Makes the runs of jobs of one shape as the lanes of one program; gives the results in turn.
 
     Each has its own photograph, paintings and weights, and its place: one that is not there, None, is filled up by
     another one, and so are those up to ``lanes``. Raises NSTError where the memory does not suffice.
     """
     there = [number for number, job in enumerate(jobs) if job]
-    given = [job[1] for job in jobs if job]
+    given = [job for job in jobs if job]
     places = [there.index(number) if number in there else 0 for number in range(lanes)]
     runs = [given[place] for place in places]
     first = runs[0]
@@ -217,7 +219,25 @@ def paint_lanes(jobs: Sequence[Run | None], lanes: int, on_progress: Callable[[P
         if not memory.is_exhausted(error):
             raise
         raise NSTError(f"the memory ended with {lanes} lanes at once: give --lanes {lanes // 2}") from None
-    return [results[number] for number in there]
+    return [
+        dataclasses.replace(
+            results[number],
+            left=runs[number].left,
+            way={
+                "precision": precision,
+                "cores": machine.cores,
+                "more": 0,
+                "lanes": {"program": "batch", "count": lanes, "position": number},
+            },
+        )
+        for number in there
+    ]
+
+
+def paint_lane_again(run: Prepared, count: int, position: int, on_progress: Callable[[Progress], None]) -> Result:
+    """Makes a run as it was made at a place among so many lanes, whose others decide no bit of it."""
+    lanes: list[Prepared | None] = [run] * count
+    return paint_lanes(lanes, count, on_progress)[position]
 
 
 @jax.jit

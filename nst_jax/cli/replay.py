@@ -35,7 +35,7 @@ class Replay:
     """Make a picture again from what its own metadata says, and say whether it is the same bit for bit."""
 
     picture: Positional[Path]
-    """a result of nst-stylize, nst-sweep or nst-reproduce"""
+    """a result of nst-stylize, nst-sweep, nst-batch or nst-reproduce"""
     output: Path | None = None
     """also write the picture made again: PNG, JPEG, WebP or TIFF by its extension"""
     search: tuple[Path, ...] = ()
@@ -112,7 +112,13 @@ def replay(options: Replay, recipe: Recipe) -> int:
     from nst_jax.runs import replay as runs
     from nst_jax.sweeps import again
 
-    if "lanes" in recipe.way:
+    if again.program_of(recipe) == "batch":
+        from nst_jax.batch.work import paint_lane_again
+
+        run, (count, position) = runs.prepare_again(recipe), again.place_of(recipe)
+        lines = device_line(run.machine), network_line(run.config.network)
+        result, signal = made(run.schedule, lines, lambda watch: paint_lane_again(run, count, position, watch))
+    elif "lanes" in recipe.way:
         sweep = again.prepare_lane_again(recipe)
         lines = device_line(sweep.machine), network_line(sweep.union.network)
         result, signal = made(sweep.schedule, lines, lambda watch: again.paint_lane_again(sweep, recipe, watch))
@@ -191,7 +197,7 @@ def command_line(recipe: Recipe, config: Config, output: Path | None) -> str:
         entries = value if isinstance(value, list) else [value]
         words += [flag(name), *([] if isinstance(value, bool) else entries)]
     if "lanes" in recipe.way:
-        print(f"{PROGRAM}: note: it was a lane of a sweep; made alone its last bits differ", file=sys.stderr)
+        print(f"{PROGRAM}: note: it was made among others at once; alone its last bits differ", file=sys.stderr)
     return shlex.join(map(str, words))
 
 

@@ -51,11 +51,27 @@ def paint_lane_again(sweep: Sweep, recipe: Recipe, on_progress: Callable[[Progre
     return result
 
 
+def program_of(recipe: Recipe) -> str:
+    """Which program had a picture among its lanes: "sweep", "batch", or "" for a picture that was made alone."""
+    lanes = recipe.way.get("lanes")
+    return str(lanes.get("program")) if isinstance(lanes, dict) else ""
+
+
+def place_of(recipe: Recipe) -> tuple[int, int]:
+    """How many lanes a program had, and which of them the picture was. Raises NSTError for what cannot be."""
+    lanes = recipe.way["lanes"]
+    count, position = lanes.get("count"), lanes.get("position")
+    if not (isinstance(count, int) and isinstance(position, int) and 0 <= position < count <= 2 * MOST_LANES):
+        raise NSTError(f"{recipe.picture} tells lanes that cannot be: its metadata was changed")
+    return count, position
+
+
 def lanes_of(recipe: Recipe) -> Mapping[str, Any]:
     """What a picture says of the program in which it was a lane. Raises NSTError for what cannot be."""
     lanes = recipe.way.get("lanes")
     if not isinstance(lanes, dict) or any(not isinstance(lanes.get(name), kind) for name, kind in ENTRIES.items()):
         raise NSTError(f"{recipe.picture} tells a sweep that cannot be read: its metadata was changed")
-    if not 0 <= lanes["position"] < lanes["count"] <= 2 * MOST_LANES or not 0 < lanes["devices"] <= lanes["count"]:
+    count, _ = place_of(recipe)
+    if not 0 < lanes["devices"] <= count:
         raise NSTError(f"{recipe.picture} tells a sweep that cannot be: its metadata was changed")
     return lanes

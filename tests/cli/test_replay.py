@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from support import random_filters, simple_config, smooth_picture
 
+from nst_jax.batch.work import paint_lanes
 from nst_jax.cli import replay, stylize, sweep
 from nst_jax.networks.weights_file import save_weights
 from nst_jax.optim.minimise import Stop
@@ -148,6 +149,16 @@ def test_lanes_of_a_sweep_are_the_same_again(tmp_path, pictures, tiny, capsys):
         out = tmp_path / "sweep" / f"lane-{lane:03d}.png"
         assert replay.main([str(out)]) == 0, capsys.readouterr()
         assert told(out)["way"]["lanes"]["count"] == 2
+
+
+def test_pictures_of_a_batch_are_the_same_again(tmp_path, pictures, tiny):
+    """Each at its place among three, one of which is not there."""
+    save_weights(tmp_path / "tiny.h5", random_filters(tiny))
+    config = simple_config(network=tiny, weights=tmp_path / "tiny.h5", size=40, scales=2, steps=3, **LAYERS)
+    runs = [prepare(pictures[0], one, config) for one in pictures]
+    for number, result in enumerate(paint_lanes([runs[0], None, runs[1]], 3, lambda progress: None)):
+        report.save(tmp_path / f"{number}.png", result)
+        assert replay.main([str(tmp_path / f"{number}.png")]) == 0
 
 
 def test_a_refined_run_is_the_same_again(tmp_path, pictures, narrow_vgg, weights_file):
