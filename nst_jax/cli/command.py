@@ -25,6 +25,8 @@ from nst_jax.runs.allocator import keep_freed_memory
 Options = TypeVar("Options")
 
 INTERRUPTED = 130
+#: How alike, from 0 to 1, an option must be to be what a misspelt one was meant for.
+NEAR = 0.8
 
 
 def parse(kind: type[Options], arguments: Sequence[str], program: str, default: Options | None = None) -> Options:
@@ -50,7 +52,7 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
         text = _one_line(told.getvalue(), program)
         known = [flag(field.name) for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
         unknown = [name for name in given_flags if name not in known]
-        near = difflib.get_close_matches(unknown[0], known, 1) if unknown else []
+        near = difflib.get_close_matches(unknown[0], known, 1, cutoff=NEAR) if unknown else []
         if unknown and (near or unknown[0] not in text):  # what is missing may be what it was meant for
             meant = f"did you mean {near[0]}?" if near else f"{program} --help lists the options"
             raise NSTError(f"there is no option {unknown[0]}: {meant}") from None

@@ -128,7 +128,7 @@ def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path, monkeypatch
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     dead, alive = int(done.stdout), os.getpid()
     monkeypatch.setattr(files, "_cleared", set())
-    left = [tmp_path / f".nst-{files._machine()}-{number}-0123abcd.tmp" for number in (dead, alive)]
+    left = [tmp_path / f".nst-{files.machine()}-{number}-0123abcd.tmp" for number in (dead, alive)]
     other = tmp_path / ".nst-ffffffff-1-0123abcd.tmp"  # another machine's
     for path in (*left, other, tmp_path / ".mine.tmp"):
         path.write_text("half")

@@ -263,7 +263,7 @@ BAD_OPTIONS = [
     ({"report": "{}/out.png"}, "--report and --output are both"),
     ({"report": "{}/content.png"}, "--report is .*content.png, an input of this run"),
     ({"report": "{}/vgg19.h5"}, "--report is .*vgg19.h5, an input of this run"),
-    ({"sytle": "x"}, "nrecognized options: --sytle"),
+    ({"sytle": "x"}, "no option --sytle: did you mean --style"),
     ({"content": None}, "Missing from nst-stylize: --content PATH"),
     ({"style": None}, "Missing from nst-stylize: --style"),
     ({"style": []}, "--style|no style picture"),
