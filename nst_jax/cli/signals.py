@@ -66,7 +66,8 @@ def interruptible(told: str) -> Iterator[Callable[[], int]]:
             signal.raise_signal(number)
             return
         asked = number
-        print(told, file=sys.stderr, flush=True)
+        with contextlib.suppress(RuntimeError):  # it came while a line was being written
+            print(told, file=sys.stderr, flush=True)
 
     if threading.current_thread() is not threading.main_thread():  # only that one is told of signals
         yield lambda: asked

@@ -72,9 +72,12 @@ def test_the_sheet_of_controls_has_every_option_that_changes_a_picture(tmp_path)
     sheet = importlib.import_module("controls")
     shown = sheet.controls(tmp_path)
     used = {option for control in shown for option in control.options} | {"style"}
-    of_a_run = {"size", "network", "weights", "refine", "precision", "seed", "history", "learning_rate", "second_decay"}
+    of_a_run = {"size", "network", "weights", "refine", "precision", "tile"}
+    of_the_way = {"seed", "history", "learning_rate", "second_decay"}
     of_the_losses = {"content_weight", "style_weight", "loss"}  # strength and the presets show them
-    assert used == {"style", *(field.name for field in dataclasses.fields(Config))} - of_a_run - of_the_losses
+    assert (
+        used == {"style", *(field.name for field in dataclasses.fields(Config))} - of_a_run - of_the_way - of_the_losses
+    )
     captions = [control.caption for control in shown]
     assert len(set(captions)) == len(captions)
     made = [(sheet.config_of(each).for_network("slim"), each.paintings, each.photograph) for each in shown]

@@ -259,13 +259,13 @@ def test_the_bank_gives_batches_of_one_pooling_and_renews_what_is_old(data, tuto
         for name in ("content", "style", "x"):
             assert first.rows[name].min() >= 0 and first.rows[name].max() <= 1
         seen = (np.asarray(held.rows[name][2:6]) for name in ("content", "style"))
-        wanted = tutor.targets(*seen, "max")
+        wanted = tutor.targets(*seen, "avg")
         np.testing.assert_allclose(held.targets.content[2:6], wanted.content, rtol=1e-2, atol=1e-3)
         held.life[first.items] = [1, 100]
         fields = {name: first.rows[name] for name in lbfgs.Descent._fields} | {"age": np.ones(BATCH, np.int32)}
         held.push(first, lbfgs.Descent(**fields), jnp.ones((BATCH, 6)), 1)
         ended = first.items[0]
-        assert held.age[ended] == 0 or held.ended["avg"] == [ended]
+        assert held.age[ended] == 0 or held.ended["max"] == [ended]
         assert held.age[first.items[1]] == held.rows["age"][first.items[1]] == 1
 
 
