@@ -253,6 +253,7 @@ def save_preset(options: Stylize) -> None:
 
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
+    from nst_jax.runs import memory
     from nst_jax.runs.result import notes_of
 
     config, plan = prepared.config, prepared.plan
@@ -261,14 +262,14 @@ def plan_lines(prepared: Prepared) -> str:
         for each in prepared.passes
         for (height, width), count in zip(each.sizes, each.counts, strict=True)
     ]
-    again = "; responses are computed again for the gradient, to fit" if plan.remat else ""
+    how = "".join(f"; {each}" for each in memory.words(prepared.footprint, plan))
     smaller = ", to fit" if plan.precision != prepared.machine.precisions(config.precision, config.network)[0] else ""
     lines = (
         f"steps: {', '.join(scales)}; by {config.optimizer}",
         f"precision: {plan.precision}{smaller}",
         device_line(prepared.machine),
         network_line(config.network),
-        f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{again}",
+        f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{how}",
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
     )
     return "\n".join(lines)

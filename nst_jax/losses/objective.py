@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
-from nst_jax.losses.statistics import halved
-from nst_jax.losses.terms import Seen, Term
+from nst_jax.losses.parts import Seen, halved
+from nst_jax.losses.terms import Term
 from nst_jax.networks.vgg import Network, prepared, responses
 
 #: The unweighted terms by their names, and the weighted "total".
@@ -43,8 +43,16 @@ class Objective:
 
     def statistics(self, image: Float[Array, "h w 3"]) -> tuple[Any, ...]:
         """Of each term its statistics of the image, which add up over positions."""
-        seen = self.seen(image)
+        return self.of(self.seen(image))
+
+    def of(self, seen: Sequence[Seen]) -> tuple[Any, ...]:
+        """Of each term its statistics of what is seen of an image, or of a part of it."""
         return tuple(term.statistics(seen) for _, term in self.terms)
+
+    @property
+    def taps(self) -> list[tuple[str, ...]]:
+        """The layers that some term asks for at the full size, at half the size, …."""
+        return taps_of([term for _, term in self.terms])
 
     def total(self, statistics: Sequence[Any]) -> tuple[Float[Array, ""], Terms]:
         """What a call gives, from the statistics of each term."""
@@ -57,7 +65,7 @@ class Objective:
     def seen(self, image: Float[Array, "h w 3"]) -> list[Seen]:
         """What the terms see: the image, and the responses, at each size."""
         found = []
-        for octave, taps in enumerate(taps_of([term for _, term in self.terms])):
+        for octave, taps in enumerate(self.taps):
             image = halved(image) if octave else image
             found.append(Seen(image, responses(self.network, image, taps) if taps else {}))
         return found

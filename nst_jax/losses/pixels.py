@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.choices import TV_KINDS, TvKind, check_choice
-from nst_jax.losses.terms import Seen
+from nst_jax.losses.parts import Part, Seen
 
 #: Differences between neighbours that are much smaller than this count as squares where others count as they are.
 SMALL_STEP = 1 / 255
@@ -68,11 +68,18 @@ def variation_sums(
     kind: TvKind = "squares",
     wrap: bool = False,
     visible: Float[Array, "h w"] | None = None,
+    part: Part | None = None,
 ) -> Variation:
-    """The sums of ``total_variation``, which takes the same."""
+    """The sums of ``total_variation``, which takes the same; of a part those at its own pixels."""
     check_choice("kind of total variation", kind, TV_KINDS)
     height, width, _ = image.shape
-    count = jnp.float32(image.size) if visible is None else 3 * jnp.sum(visible)
+    own = None
+    ys, xs = jnp.arange(height), jnp.arange(width)
+    if part is not None:
+        ys, xs, own = part.positions(0), part.positions(1), part.own()
+        height, width = part.size
+    counted = own if visible is None else visible if own is None else visible * own
+    count = jnp.float32(image.size) if counted is None else 3 * jnp.sum(counted)
 
     def squares(down: int, right: int) -> Array:
         """d² to the value so far down and right, weighed."""
@@ -80,10 +87,12 @@ def variation_sums(
         def neighbour(array: Array) -> Array:
             return jnp.roll(array, (-down, -right), (0, 1))
 
-        rows, columns = jnp.arange(height)[:, None] + down, jnp.arange(width) + right
+        rows, columns = ys[:, None] + down, xs + right
         weight = (rows < height) & (columns >= 0) & (columns < width) | wrap
         if visible is not None:
             weight = weight * visible * neighbour(visible)
+        if own is not None:
+            weight = weight * own
         return jnp.square(neighbour(image) - image) * weight[..., None]
 
     down, across = squares(1, 0), squares(0, 1)
@@ -107,9 +116,10 @@ def outside(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
     return outside_sum(image) / image.size
 
 
-def outside_sum(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
-    """The sum over all values of their squared distance from [0, 1]."""
-    return jnp.sum(jnp.square(image - jnp.clip(image, 0, 1)))
+def outside_sum(image: Float[Array, "h w 3"], own: Float[Array, "h w"] | None = None) -> Float[Array, ""]:
+    """The sum over all values, or those at a part's ``own`` pixels, of their squared distance from [0, 1]."""
+    squares = jnp.square(image - jnp.clip(image, 0, 1))
+    return jnp.sum(squares if own is None else squares * own[..., None])
 
 
 @flax.struct.dataclass
@@ -136,7 +146,7 @@ class Smoothness:
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences between neighbours, and the number of values."""
         image = strong_chroma(seen[0].image, self.chroma)
-        return variation_sums(image, self.kind, self.wrap, self.visible)
+        return variation_sums(image, self.kind, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
 
     def value(self, sums: Variation) -> Array:
         """The total variation."""
@@ -176,13 +186,18 @@ class Excess:
 
     def statistics(self, seen: Sequence[Seen]) -> list[Variation]:
         """The differences of light, and those of colour."""
-        parts = light_and_colour(seen[0].image)
-        return [variation_sums(part, "neighbours", self.wrap, self.visible) for part in parts]
+        parts, visible = light_and_colour(seen[0].image), seen_of(self.visible, seen[0])
+        return [variation_sums(part, "neighbours", self.wrap, visible, seen[0].part) for part in parts]
 
     def value(self, sums: list[Variation]) -> Array:
         """How far both are beyond their limits."""
         ratios = jnp.stack([variation_value(each) for each in sums]) / self.limits
         return jnp.sum(jnp.square(jnp.maximum(ratios - 1, 0)))
+
+
+def seen_of(visible: Float[Array, "_h _w"] | None, seen: Seen) -> Float[Array, "h w"] | None:
+    """How much each of the pixels counts that are seen."""
+    return None if visible is None else seen.cut(visible)
 
 
 class Outside(NamedTuple):
@@ -201,7 +216,10 @@ class Range:
 
     def statistics(self, seen: Sequence[Seen]) -> Outside:
         """The sum of the squared distances."""
-        return Outside(outside_sum(seen[0].image), jnp.float32(seen[0].image.size))
+        image, own = seen[0].image, seen[0].own()
+        if own is None:
+            return Outside(outside_sum(image), jnp.float32(image.size))
+        return Outside(outside_sum(image, own), 3 * jnp.sum(own))
 
     def value(self, sums: Outside) -> Array:
         """Their mean."""

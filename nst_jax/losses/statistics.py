@@ -10,12 +10,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.losses import formulas
 from nst_jax.losses.formulas import Metric
+from nst_jax.losses.parts import Seen, halved
+from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import Network, linear_map, once, responses
 
 
@@ -53,9 +56,21 @@ class Statistics(NamedTuple):
 StyleTargets = tuple[dict[str, Statistics], ...]
 
 
-def sums_of(response: Float[Array, "h w n"], guides: Float[Array, "r h w"] | None, moments: bool) -> Sums:
-    """The sums of the responses at a layer, of each region where there are guides; the first too if ``moments``."""
+def sums_of(
+    response: Float[Array, "h w n"],
+    guides: Float[Array, "r h w"] | None,
+    moments: bool,
+    own: Float[Array, "h w"] | None = None,
+) -> Sums:
+    """The sums of the responses at a layer, of each region where there are guides; the first too if ``moments``.
+
+    ``own`` is 1 where a position counts and 0 where it does not; None for everywhere.
+    """
     positions = jnp.float32(response.shape[0] * response.shape[1])
+    if own is not None:
+        positions = jnp.sum(own)
+        response = response * own[..., None].astype(response.dtype)
+        guides = None if guides is None else guides * own
     first = formulas.sums(response, guides) if moments else None
     if guides is None:
         return Sums(positions, None, first, formulas.correlations(response))
@@ -74,9 +89,14 @@ def statistics_of(sums: Sums, metric: Metric | None) -> Statistics:
     return Statistics(gram, mean, formulas.moments_of(mean, gram, metric))
 
 
-def content_targets(net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str]) -> dict[str, Array]:
+def content_targets(
+    net: Network, photograph: Float[Array, "h w 3"], taps: Sequence[str], tiles: Tiles | None = None
+) -> dict[str, Array]:
     """P^l, the photograph's responses, at each of ``taps``."""
-    return jax.jit(responses, static_argnums=2)(once(net), photograph, tuple(taps)) if taps else {}
+    if not taps:
+        return {}
+    see = tiles.responses if tiles else jax.jit(responses, static_argnums=2)
+    return see(once(net), photograph, tuple(taps))
 
 
 def of_paintings(net: Network, tileable: bool) -> Network:
@@ -84,19 +104,54 @@ def of_paintings(net: Network, tileable: bool) -> Network:
     return dataclasses.replace(net, padding="reflect") if tileable else net
 
 
-def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
-    """The means of 2×2 pixels; an odd last row or column is dropped."""
-    height, width, channels = image.shape[-3:]
-    even = image[..., : height // 2 * 2, : width // 2 * 2, :]
-    return even.reshape(*image.shape[:-3], height // 2, 2, width // 2, 2, channels).mean((-4, -2))
-
-
 def halved_guides(guides: Mapping[str, Array]) -> dict[str, Array]:
     """The guides of each layer, [R, H', W'], as ``halved`` makes pictures: [R, H'//2, W'//2]."""
     return {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
 
 
-@jax.jit(static_argnames=("taps", "moments", "octaves"))
+@flax.struct.dataclass
+class Painting:
+    """What adds up over positions of a painting, at each of its sizes.
+
+    Attributes:
+      network: which sees it.
+      guides: of each size, [R, H', W'] at each layer; empty for no regions.
+      layers: at which it is looked at.
+      moments: whether means count.
+    """
+
+    network: Network
+    guides: tuple[Mapping[str, Array], ...]
+    layers: tuple[str, ...] = flax.struct.field(pytree_node=False)
+    moments: bool = flax.struct.field(pytree_node=False)
+
+    @property
+    def taps(self) -> list[tuple[str, ...]]:
+        """The layers at each size."""
+        return [self.layers] * len(self.guides)
+
+    def of(self, seen: Sequence[Seen]) -> tuple[dict[str, Sums], ...]:
+        """The sums at each size and layer."""
+        return tuple(
+            {tap: seen_sums(each, tap, guides.get(tap), self.moments) for tap in self.layers}
+            for each, guides in zip(seen, self.guides, strict=True)
+        )
+
+    def statistics(self, image: Float[Array, "h w 3"]) -> tuple[dict[str, Sums], ...]:
+        """Those of the whole painting."""
+        seen = []
+        for octave, taps in enumerate(self.taps):
+            image = halved(image) if octave else image
+            seen.append(Seen(image, responses(self.network, image, taps) if taps else {}))
+        return self.of(seen)
+
+
+def seen_sums(seen: Seen, tap: str, guides: Float[Array, "r _h _w"] | None, moments: bool) -> Sums:
+    """``sums_of`` what is seen at a layer; ``guides`` are over all of the picture's positions."""
+    guides = None if guides is None else seen.cut(guides, tap, axis=1)
+    return sums_of(seen.responses[tap], guides, moments, seen.own(tap))
+
+
 def style_targets(
     net: Network,
     painting: Float[Array, "h w 3"],
@@ -104,22 +159,32 @@ def style_targets(
     moments: bool = False,
     guides: Mapping[str, Array] | None = None,
     octaves: int = 1,
+    tiles: Tiles | None = None,
 ) -> StyleTargets:
     """The statistics of a painting at each of ``taps``: its own, and those of the painting halved, for each octave.
 
     Means and deviations are there where ``moments`` are wanted. With ``guides``, [R, H', W'] at each of ``taps``, they
-    are those of each region of the painting, [R, …].
+    are those of each region of the painting, [R, …]. With ``tiles`` it is looked at tile by tile.
     """
-    metrics = metrics_of(net, taps)
-    found: list[dict[str, Statistics]] = []
-    for octave in range(octaves):
-        if octave:
-            painting = halved(painting)
-            guides = guides and halved_guides(guides)
-        seen = responses(once(net), painting, taps) if taps else {}
-        sums = {tap: sums_of(seen[tap], guides[tap] if guides else None, moments) for tap in taps}
-        found.append({tap: statistics_of(each, metrics.get(tap)) for tap, each in sums.items()})
-    return tuple(found)
+    regions = [dict(guides or {})]
+    for _ in range(octaves - 1):
+        regions.append(halved_guides(regions[-1]))
+    what = Painting(once(net), tuple(regions), taps, moments)
+    sums = tiles.statistics(what, painting) if tiles else None
+    found: StyleTargets = _made(what, None if tiles else painting, sums)
+    return found
+
+
+@jax.jit
+def _made(
+    what: Painting, painting: Float[Array, "h w 3"] | None, sums: tuple[dict[str, Sums], ...] | None
+) -> StyleTargets:
+    """A painting's statistics, from its pixels or from its sums."""
+    metrics = metrics_of(what.network, what.layers)
+    if painting is not None:
+        sums = what.statistics(painting)
+    assert sums is not None, "either of the two is given"
+    return tuple({tap: statistics_of(known, metrics.get(tap)) for tap, known in each.items()} for each in sums)
 
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from nst_jax.choices import Convention
 from nst_jax.losses import formulas, statistics, wasserstein
 from nst_jax.losses.formulas import Metric
+from nst_jax.losses.parts import Seen
 from nst_jax.losses.statistics import Statistics, StyleTargets, Sums
-from nst_jax.losses.terms import Seen, as_scalars, unit_of
+from nst_jax.losses.terms import as_scalars, unit_of
 from nst_jax.losses.wasserstein import EPSILON, Target
 from nst_jax.networks.vgg import Network
 
@@ -120,19 +121,16 @@ class Style:
     def statistics(self, seen: Sequence[Seen]) -> tuple[dict[str, Sums | Few], ...]:
         """The sums of each layer at each size; of one with few positions its responses."""
         return tuple(
-            {
-                tap: self.known(octave.responses[tap], guides.get(tap), target.mean is not None)
-                for tap, target in targets.items()
-            }
+            {tap: self.known(octave, tap, guides.get(tap), target.mean is not None) for tap, target in targets.items()}
             for octave, targets, guides in zip(seen, self.targets, self.guides, strict=False)
         )
 
-    def known(self, responses: Array, guides: Array | None, moments: bool) -> Sums | Few:
+    def known(self, seen: Seen, tap: str, guides: Array | None, moments: bool) -> Sums | Few:
         """What is known of one layer."""
-        height, width, filters = responses.shape
+        height, width, filters = seen.whole(tap)
         if self.convention == "wasserstein" and height * width < filters:
-            return Few(responses)
-        return statistics.sums_of(responses, guides, moments)
+            return Few(seen.placed(tap))
+        return statistics.seen_sums(seen, tap, guides, moments)
 
     def value(self, sums: tuple[dict[str, Sums | Few], ...]) -> Array:
         """Σ w_l E_l with the means and deviations where those count."""

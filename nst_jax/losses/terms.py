@@ -12,7 +12,7 @@ Another term is one more class like these; the objective, runs, lanes and the me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import flax.struct
 import jax.numpy as jnp
@@ -21,24 +21,14 @@ from jaxtyping import Array, Float
 from nst_jax.choices import CONVENTIONS, Convention, check_choice
 from nst_jax.losses import formulas, statistics
 from nst_jax.losses.formulas import Metric
+from nst_jax.losses.parts import Seen as Seen
+from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import Network
 
 #: The mean deviation of torchvision's preprocessing: Crowson's constants are for responses to pictures of that unit.
 UNIT = 0.226
 
 S = TypeVar("S")
-
-
-class Seen(NamedTuple):
-    """What a term sees of the image at one of its sizes: the full one, then that halved once, twice, ….
-
-    Attributes:
-      image: [H, W, 3].
-      responses: of the network's own filters, [H', W', n], at the layers that some term asks for at this size.
-    """
-
-    image: Array
-    responses: Mapping[str, Array]
 
 
 @runtime_checkable
@@ -89,13 +79,14 @@ class Content:
         layers: Mapping[str, float],
         convention: Convention = "gatys2015",
         guides: Mapping[str, Array] | None = None,
+        tiles: Tiles | None = None,
     ) -> Content:
         """The content of a photograph, RGB in [0, 1], at ``layers``, each with its w_l; without layers there is none.
 
-        Raises NSTError for an unknown layer or convention.
+        With ``tiles`` it is looked at tile by tile. Raises NSTError for an unknown layer or convention.
         """
         metrics, guides = statistics.metrics_of(net, layers), dict(guides or {})
-        targets = {} if photograph is None else statistics.content_targets(net, photograph, tuple(layers))
+        targets = {} if photograph is None else statistics.content_targets(net, photograph, tuple(layers), tiles)
         unit = unit_of(net, convention)
         scales = {
             tap: unit * formulas.content_scale(target, convention, metrics.get(tap), guides.get(tap))
@@ -115,7 +106,12 @@ class Content:
     def statistics(self, seen: Sequence[Seen]) -> dict[str, Array]:
         """Σ (F − P)² at each layer."""
         return {
-            tap: formulas.content_distance(seen[0].responses[tap], target, self.metrics.get(tap), self.guides.get(tap))
+            tap: formulas.content_distance(
+                seen[0].responses[tap],
+                seen[0].cut(target, tap),
+                self.metrics.get(tap),
+                seen[0].counts(self.guides.get(tap), tap),
+            )
             for tap, target in self.targets.items()
         }
 

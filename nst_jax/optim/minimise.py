@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
-from nst_jax.optim.steps import Function, Method, State, init, result, step
+from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, value_and_gradient
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
 RECOVERIES = 3
@@ -109,6 +109,26 @@ def compile_chunks(
         run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
 
 
+def in_python(function: Function) -> bool:
+    """Whether a function goes through its parts in Python, and so cannot be within a program: see ``tiles.Tiles``."""
+    return bool(getattr(function, "loop", False))
+
+
+_advance = jax.jit(advance, static_argnames="method", donate_argnames="state")
+
+
+def _next(
+    method: Method, function: Function, argument: Any, state: State, length: int, lanes: bool
+) -> tuple[State, Any]:
+    """``run_chunk``, or where the function has programs of its own, a single step around them."""
+    if not in_python(function):
+        found: tuple[State, Any] = run_chunk(method, function, argument, state, length, lanes)
+        return found
+    (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
+    state = _advance(method, state, value, gradient)
+    return state, jax.tree.map(lambda each: each[None], terms)
+
+
 class Point(NamedTuple):
     """Where ``minimise`` is between two chunks, with all that it needs to go on: a pytree of arrays.
 
@@ -192,7 +212,8 @@ def minimise(
 
     Args:
       method: the optimiser.
-      function: pure; the same Python object compiles once.
+      function: pure; the same Python object compiles once. One with a ``value_and_gradient`` of its own is asked for
+        that; if it is ``in_python``, each step is a call of it with a program around.
       argument: a pytree; other numbers in it compile nothing. Of lanes, a pair (shared, own), see the module.
       x: the start; not changed. Of lanes, [lanes, ...]; sharded over devices if it is.
       steps: evaluations, the first of which is at ``x`` itself; may be an array, one number a lane.
@@ -230,13 +251,13 @@ def minimise(
     while (active := ~given_up & (done < steps)).any():
         left = int(np.min(steps - done, where=active, initial=np.iinfo(int).max))
         length = chunk_length(left, chunk) if lanes else next_length(int(done), int(steps), chunk, looks, before)
-        state, terms = run_chunk(method, function, argument, state, length, lanes)
+        state, terms = _next(method, function, argument, state, length, lanes)
         value = np.asarray(state.value)
         advanced = active & np.isfinite(value)
         failed = active & ~advanced
         evaluations += length * active
         done += length * advanced
-        good = _choose(advanced, state.x, good)
+        good = _choose(advanced, jnp.copy(state.x), good)  # the next step gives the state's buffers up
         shown = _choose(advanced, result(method, state), shown) if method.averaging else good
         better = advanced & (value <= lowest)
         lowest = np.where(better, value, lowest)
@@ -287,6 +308,8 @@ def _placed(leaves: list[Any], like: Point) -> Point:
 
 def _choose(mask: PerRun, yes: Any, no: Any) -> Any:
     """``yes`` for the runs in ``mask``, ``no`` for the others; pytrees of arrays with the runs' axes in front."""
+    if np.ndim(mask) == 0:  # no copies: a picture may be a large part of the memory
+        return yes if mask else no
     return _select(jnp.asarray(mask), yes, no)
 
 
@@ -315,7 +338,9 @@ def evaluate(
     They come from the program of steps that ``minimise`` has ``compiled`` for such an argument; where it has not, from
     one without gradient, which is sooner compiled and takes less memory.
     """
-    if compiled:
+    if in_python(function):
+        terms = function(argument, x)[1]
+    elif compiled:
         state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
         _, terms = run_chunk(method, function, argument, state, 1, lanes)
         terms = jax.tree.map(lambda values: values[0], terms)

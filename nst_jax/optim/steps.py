@@ -97,14 +97,25 @@ def _transform(method: Method) -> optax.GradientTransformation:
 
 def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
     """One evaluation of ``function(argument, x) -> (value, terms)`` and what follows from it; also gives the terms."""
-    (value, terms), gradient = jax.value_and_grad(function, argnums=1, has_aux=True)(argument, state.trial)
+    (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
+    return advance(method, state, value, gradient), terms
+
+
+def value_and_gradient(function: Function) -> Callable[[Any, Array], tuple[tuple[Array, Any], Array]]:
+    """What gives ((value, terms), gradient): the function's own way where it has one, else JAX's."""
+    own = getattr(function, "value_and_gradient", None)
+    return own or jax.value_and_grad(function, argnums=1, has_aux=True)
+
+
+def advance(method: Method, state: State, value: Array, gradient: Array) -> State:
+    """What follows from the value and the gradient at the trial point."""
     following = (
         _adam(method, state, value, gradient) if method.name == "adam" else _lbfgs(method, state, value, gradient)
     )
     if decay := method.averaging:
         mean = decay * state.mean + (1 - decay) * following.x
         following = following._replace(mean=mean, share=decay * state.share + (1 - decay))
-    return following, terms
+    return following
 
 
 def _adam(method: Method, state: State, value: Array, gradient: Array) -> State:

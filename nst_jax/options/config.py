@@ -44,8 +44,8 @@ from nst_jax.errors import NSTError
 from nst_jax.options.kinds import converted
 from nst_jax.options.preset_table import PRESET_CHANGES, STYLE_LAYERS, is_preset_file
 
-#: No picture is made larger than this on its longest side: a slip of the keyboard, not a wish.
-LARGEST_SIZE = 32768
+#: No picture is made larger than this on its longest side, which is what TIFF's and PNG's numbers and NumPy's bear.
+LARGEST_SIZE = 1_000_000
 #: Motifs are not made larger than so many times their usual size, for the same reason.
 LARGEST_SCALE = 8.0
 #: L-BFGS remembers no more pairs than this: each is two pictures, and beyond a hundred none has been seen to help.
@@ -159,6 +159,9 @@ class Config(metaclass=_FromPreset):
     precision: PrecisionWish = "auto"
     """of the network's products and responses: float32, bfloat16, or auto: the faster one on the device, for a single
     picture bfloat16 too where only that fits the memory"""
+    tile: int | Literal["auto", "off"] = "auto"
+    """side in pixels of the tiles by which the loss and its gradient are computed, exactly, in little memory; auto:
+    where the whole picture does not fit; off: never"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
     style_scale: tuple[float, ...] = (1.0,)
@@ -214,6 +217,8 @@ class Config(metaclass=_FromPreset):
         for name in ("coarsest", "style_octaves"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
+        if isinstance(self.tile, int):
+            check_whole("tile", self.tile, 1)
         if self.scales != "auto":
             check_whole("scales", self.scales, 1)
         if self.steps is not None:
@@ -377,7 +382,7 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.014,
+            "content_weight": 0.01,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,

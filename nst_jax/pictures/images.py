@@ -25,15 +25,16 @@ from PIL.PngImagePlugin import PngInfo
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
+from nst_jax.limits import free_bytes
 from nst_jax.pictures.by_pillow import description
 from nst_jax.pictures.decoding import STRIP, Decoded, decode, opened, samples_of
 from nst_jax.pictures.kinds import reason
-from nst_jax.pictures.samples import MAX_PIXELS, limit
 from nst_jax.pictures.srgb import unit
 
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # the formats' own limits
 MAX_EXIF_TEXT = 60_000  # a JPEG's EXIF segment ends at 64 KiB
+READING = 40  # bytes a pixel that making a picture of its size takes
 HIDDEN = 1e-4  # less alpha than this is none
 
 
@@ -141,12 +142,16 @@ def fit_size(height: int, width: int, longest_side: int) -> tuple[int, int]:
     """(height, width) of the same aspect ratio whose longest side is ``longest_side``; each at least 1.
 
     Raises:
-        NSTError: ``longest_side`` is no whole number of at least 1, or the result has more than ``MAX_PIXELS``.
+        NSTError: ``longest_side`` is no whole number of at least 1, or the result surely does not fit into the memory.
     """
     side, longest = _side(longest_side), max(height, width)
     fitted = tuple(max(1, (2 * n * side + longest) // (2 * longest)) for n in (height, width))  # rounds half up
-    if fitted[0] * fitted[1] > MAX_PIXELS:
-        raise NSTError(f"size {side} gives {fitted[1]} x {fitted[0]} pixels: at most {limit()} are possible")
+    needed, free = READING * fitted[0] * fitted[1], free_bytes()
+    if needed > free:
+        raise NSTError(
+            f"size {side} gives {fitted[1]} x {fitted[0]} pixels, which take {needed / 2**30:.1f} GiB of memory before"
+            f" any work, and {free / 2**30:.1f} are free: give a smaller size"
+        )
     return fitted[0], fitted[1]
 
 

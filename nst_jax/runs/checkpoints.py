@@ -26,6 +26,8 @@ from nst_jax.runs.report import versions
 
 #: How many are kept.
 KEPT = 2
+#: What of a position is told in words; the rest of it are arrays.
+WHERE = ("stage", "leaner", "steps", "evaluations", "trace")
 #: The folder of a checkpoint, by its number, and what orbax calls one that is being written.
 COMPLETE, UNFINISHED = re.compile(r"\d+"), re.compile(r"\d+\.orbax-checkpoint-tmp.*")
 
@@ -148,7 +150,7 @@ class Checkpoints:
             self.run = self.run.in_way(told["way"])
             self.told["way"] |= self.run.plan.way()
             image = arrays.pop("image")
-            self.position = Position(told["stage"], told["steps"], told["evaluations"], image, arrays, told["trace"])
+            self.position = Position(**{name: told[name] for name in WHERE}, image=image, leaves=arrays)
             self._compare(told)
             return
         if numbers:
@@ -183,7 +185,8 @@ class Checkpoints:
         its turn; where the run ends, the run waits for it.
         """
         step, now = len(position.trace), time.monotonic()
-        due = step - self.last_step >= self.steps if self.steps else now - self.last_time >= self.seconds
+        # a stage that has started anew is at a smaller step
+        due = not 0 <= step - self.last_step < self.steps if self.steps else now - self.last_time >= self.seconds
         if self.broken or not (ending or (due and not self.manager.is_saving_in_progress())):
             return
         self.last_step, self.last_time = step, now
@@ -194,10 +197,7 @@ class Checkpoints:
         told = as_read(
             self.told
             | {
-                "stage": position.stage,
-                "steps": position.steps,
-                "evaluations": position.evaluations,
-                "trace": list(position.trace),
+                **{name: getattr(position, name) for name in WHERE},
                 "layout": layout,
             }
         )

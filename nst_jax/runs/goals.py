@@ -22,6 +22,7 @@ from nst_jax.losses.pixels import Excess, Range, Smoothness
 from nst_jax.losses.statistics import StyleTargets
 from nst_jax.losses.style import Style
 from nst_jax.losses.terms import Content, Term, as_scalars
+from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import Network, once, prepared
 from nst_jax.options.config import Complete
 from nst_jax.pictures import masks
@@ -55,12 +56,14 @@ class Scene(NamedTuple):
 class Extra(NamedTuple):
     """One more term for a run: its weight, how it is made at each size, and the layers that it looks at.
 
+    ``parts`` says that its ``statistics`` count own positions alone (``Seen.own``), so that a run may go tile by tile.
     In a sweep one is made for each painting; their leaves must agree in shape.
     """
 
     weight: float
     make: Callable[[Scene], Term[Any]]
     taps: tuple[str, ...] = ()
+    parts: bool = False
 
 
 def check_extras(more: Sequence[Extra]) -> None:
@@ -98,6 +101,7 @@ class Goals:
         given: Sequence[Masks | None],
         more: Sequence[Extra] = (),
         toned: Sequence[np.ndarray | None] = (),
+        tiles: Tiles | None = None,
     ) -> None:
         """Computes the targets.
 
@@ -110,7 +114,9 @@ class Goals:
           more: further terms.
           toned: the photograph as the run sees it in the paintings' colours, one or several ways; with
             ``content_colors`` "painting" the content is compared to one of those.
+          tiles: how the pictures are gone through to make the targets; None for each at once.
         """
+        self.tiles = tiles
         seen = None
         if photograph is not None:
             pixels = finish.resized(photograph.pixels, *size, config.tileable)
@@ -120,10 +126,11 @@ class Goals:
         mask = given[0]
         visible = None if mask is None or mask.visible is None else masks.mask_at(mask.visible, *size)
         self.styles = self.styles_of(given, visible)
-        self.contents = [self.content_of(seen, visible)] * max(1, len(toned))
         if config.content_colors == "painting" and toned and toned[0] is not None:
-            others = [jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None]
+            others = (jnp.asarray(finish.resized(one, *size, config.tileable)) for one in toned if one is not None)
             self.contents = [self.content_of(other, visible) for other in others]
+        else:
+            self.contents = [self.content_of(seen, visible)] * max(1, len(toned))
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
         asked = scenes if shown and config.tv_excess else []
@@ -142,7 +149,7 @@ class Goals:
         net, config = self.scene.network, self.scene.config
         layers = config.content_layer_weights
         guides = {} if visible is None else {tap: masks.carried(visible, net.name, tap) for tap in layers}
-        return Content.of(net, photograph, layers, config.loss, on_device(guides))
+        return Content.of(net, photograph, layers, config.loss, on_device(guides), self.tiles)
 
     def styles_of(self, given: Sequence[Masks | None], visible: np.ndarray | None) -> list[Style]:
         """The style of all paintings together, or of each where each has masks, or None, of its own.
@@ -176,7 +183,7 @@ class Goals:
         for painting, part in zip(paintings, parts or [None] * len(paintings), strict=True):
             guides = None if part is None else painting_guides(part, net.name, painting.shape[:2], taps)
             moments = config.moments > 0 or config.loss == "wasserstein"
-            found.append(statistics.style_targets(seeing, painting, taps, moments, guides, octaves))
+            found.append(statistics.style_targets(seeing, painting, taps, moments, guides, octaves, self.tiles))
         return found
 
     def together(self, found: Sequence[StyleTargets], regions: int) -> StyleTargets:

@@ -7,13 +7,16 @@ true peak, less what the process had before, in float32, and of VGG-19 in bfloat
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 from nst_jax import layers
 from nst_jax.choices import Lowering, Precision
 from nst_jax.errors import NSTError
+from nst_jax.losses.tiles import spans
 from nst_jax.networks.convolution import way_of
 from nst_jax.networks.winograd import SEEN
 from nst_jax.pictures.images import fit_size
@@ -28,6 +31,12 @@ BLOCK_COPIES = 2.2
 GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
+#: The same where responses are those of a tile, which leaves the picture alone: of an image, besides L-BFGS's pairs.
+TILED_IMAGE_COPIES = 16
+#: Sides of tiles in pixels that are tried, the largest first. Beyond, margins are a small part of the work anyway.
+SIDES = (1024, 768, 512, 384, 256, 192, 128, 64)
+#: What is given up in turn to fit: tiles of so many pixels at least, and so many of L-BFGS's pairs.
+LEAST = ((512, 5), (256, 3), (64, 1))
 #: How often a painting's pixels are in memory while targets are made of it, and the responses of the layer in work.
 PIXEL_COPIES, WORK_COPIES = 3, 1.5
 #: Bytes of a response, and of a filter in the basis of the tiles.
@@ -66,6 +75,10 @@ class Footprint:
       paintings: (height, width) of each.
       distribution: whether the style is one, with the loss "wasserstein".
       automatic: whether the sizes are as many as the full one has room for.
+      steps: at the largest of the sizes, None where that decides nothing: L-BFGS has one pair less to remember.
+      contents: the layers whose responses to the photograph are kept.
+      wraps: whether the picture goes on at its other side.
+      tile: the side in pixels of the tiles by which the pictures are gone through; 0 for each at once.
     """
 
     network: str
@@ -82,6 +95,17 @@ class Footprint:
     paintings: tuple[tuple[int, int], ...] = ()
     distribution: bool = False
     automatic: bool = False
+    steps: int | None = None
+    contents: tuple[str, ...] = ()
+    wraps: bool = False
+    tile: int = 0
+
+
+class Way(NamedTuple):
+    """How a size is gone through: by tiles of which side, 0 for the whole at once; and the pairs that L-BFGS has."""
+
+    tile: int
+    pairs: int
 
 
 class Plan(NamedTuple):
@@ -91,25 +115,33 @@ class Plan(NamedTuple):
       needed, free: what it takes, and what there is, in bytes.
       precision: of its steps; a smaller one than the fastest where only that fits.
       remat: whether responses are computed again instead of kept, to fit.
+      tile: the side in pixels of tiles, see ``losses.tiles``; 0 for the whole picture at once.
+      pairs: that L-BFGS remembers at the full size.
+      whole: the longest side in pixels of a size that goes at once although there are tiles.
     """
 
     needed: int
     free: int
     precision: Precision
     remat: bool
+    tile: int = 0
+    pairs: int = 0
+    whole: int = 0
 
     def way(self) -> dict[str, Any]:
         """What of it decides the last bits of the picture, as values that JSON knows; ``_replace`` takes it again."""
         return {name: value for name, value in self._asdict().items() if name not in ("needed", "free")}
 
 
-def plan(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Plan:
+def plan(
+    footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
+) -> Plan:
     """How a run is to use the memory: in the first precision that fits, with its responses kept where that fits.
 
-    Raises NSTError, with a size that would do, for one that surely does not fit.
+    Where nothing of that fits it is by tiles, with ``tile`` "off" never, with a number always by such. Raises NSTError,
+    with a size that would do, for one that surely does not fit.
     """
-
-    best = best_way(footprint, free, precisions)
+    best = best_way(footprint, free, precisions, tile)
     needed = best.needed
     if SURELY * needed > free:
         height, width = footprint.sizes[-1]
@@ -119,40 +151,107 @@ def plan(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Pl
             what = f"{len(footprint.paintings)} paintings of up to {across} x {down} pixels with {footprint.network}"
         raise NSTError(
             f"{what} take about {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free:"
-            f" {would_fit(footprint, free, precisions)}"
+            f" {would_fit(footprint, free, precisions, tile)}"
         )
-    return best
+    return best._replace(whole=fitting_whole(footprint, best))
 
 
-def best_way(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> Plan:
+def best_way(
+    footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
+) -> Plan:
     """The first way that fits, or that which takes the least."""
-    ways = []
-    for precision in precisions:
-        for remat in (False, True):
-            way = dataclasses.replace(footprint, precision=precision, remat=remat)
-            ways.append(Plan(run_bytes(way), free, precision, remat))
-            if ways[-1].needed <= free:
-                return ways[-1]
-    return min(ways)
+    least: Plan | None = None
+    for way in ways(footprint, precisions, tile):
+        found = Plan(run_bytes(way), free, way.precision, way.remat, way.tile, way.pairs)
+        if found.needed <= free:
+            return found
+        least = found if least is None or found.needed < least.needed else least
+    assert least is not None, "there is a way at least"
+    return least
 
 
-def would_fit(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> str:
+def ways(
+    footprint: Footprint, precisions: Sequence[Precision], tile: int | Literal["auto", "off"]
+) -> Iterator[Footprint]:
+    """The ways of a run in the order in which they are tried."""
+    if tile in ("auto", "off"):
+        for precision in precisions:
+            for remat in (False, True):
+                yield dataclasses.replace(footprint, precision=precision, remat=remat)
+    if tile == "off":
+        return
+    pairs = footprint.pairs if footprint.steps is None else useful(footprint.pairs, footprint.steps)
+    tiled = dataclasses.replace(footprint, precision=precisions[0], pairs=pairs)
+    for least, fewest in LEAST:
+        for pairs in range(tiled.pairs, min(fewest, tiled.pairs) - 1, -1):
+            for side in (each for each in SIDES if each >= least) if tile == "auto" else (tile,):
+                yield dataclasses.replace(tiled, tile=side, pairs=pairs)
+
+
+def useful(pairs: int, steps: int) -> int:
+    """How many of L-BFGS's pairs are ever there in so many steps."""
+    return min(pairs, max(1, steps - 1))
+
+
+def way_at(footprint: Footprint, plan: Plan, size: tuple[int, int], steps: int) -> Way:
+    """How a run goes through its pictures where the result has a (height, width) ``size``: by tiles where it has to."""
+    if not plan.tile or max(size) <= max(plan.tile, plan.whole):
+        return Way(0, footprint.pairs)
+    return Way(plan.tile, useful(plan.pairs, steps))
+
+
+def fitting_whole(footprint: Footprint, plan: Plan) -> int:
+    """The longest side of those sizes that fit at once where the largest goes by tiles; 0 for none."""
+    found = 0
+    for size in footprint.sizes if plan.tile and not footprint.tile else ():
+        part = max(size) / max(footprint.sizes[-1])
+        paintings = tuple((math.ceil(height * part), math.ceil(width * part)) for height, width in footprint.paintings)
+        here = dataclasses.replace(footprint, sizes=(size,), paintings=paintings, precision=plan.precision, remat=False)
+        found = max(found, max(size)) if run_bytes(here) <= plan.free else found
+    return found
+
+
+def leaner(way: Way, size: tuple[int, int]) -> Way:
+    """A way that takes clearly less memory, for where that has ended."""
+    side = way.tile or min(SIDES[0], max(size))
+    return Way(max(SIDES[-1], side // 2), way.pairs and max(1, way.pairs // 2))
+
+
+def words(footprint: Footprint, plan: Plan) -> list[str]:
+    """What a run gives up of time or of L-BFGS's memory to fit, a few words each."""
+    told = ["responses are computed again for the gradient, to fit"] if plan.remat else []
+    if plan.tile:
+        why = "" if footprint.tile else ", to fit"
+        told.append(f"by tiles of {plan.tile} x {plan.tile} pixels{why}")
+    if plan.tile and plan.pairs < footprint.pairs:
+        enough = footprint.steps is not None and plan.pairs == useful(footprint.pairs, footprint.steps)
+        why = f"as {footprint.steps} steps need no more" if enough else "to fit; --optimizer adam needs none"
+        told.append(f"lbfgs remembers {plan.pairs} pairs of steps, not {footprint.pairs}, {why}")
+    return told
+
+
+def would_fit(
+    footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
+) -> str:
     """Which option would make a run fit into the memory, in words; with ``slim`` where no size does otherwise."""
-    if option := fitting_option(footprint, free, precisions):
+    if option := fitting_option(footprint, free, precisions, tile):
         return f"{option} would fit"
     small = dataclasses.replace(footprint, network="slim")
-    if small != footprint and (option := fitting_option(small, free, precisions)):
+    if small != footprint and (option := fitting_option(small, free, precisions, tile)):
         return f"no size would fit, but {option} with --network slim"
     return "no size would fit"
 
 
-def fitting_option(footprint: Footprint, free: int, precisions: Sequence[Precision]) -> str:
+def fitting_option(
+    footprint: Footprint, free: int, precisions: Sequence[Precision], tile: int | Literal["auto", "off"] = "auto"
+) -> str:
     """The largest size, as an option, with which a run fits: of the paintings, if they take the most. "" for none."""
     height, width = footprint.sizes[-1]
     longest, largest = max(height, width), max(map(max, footprint.paintings), default=0)
     by_paintings = painting_bytes(footprint) > lane_bytes(footprint)
     first, option = (largest, "--style-size") if by_paintings else (longest, "--size")
-    for size in range(first // 16 * 16, 0, -16):
+
+    def fits(size: int) -> bool:
         sizes, paintings = footprint.sizes, footprint.paintings
         if not by_paintings:
             fitted = fit_size(height, width, size)
@@ -160,9 +259,12 @@ def fitting_option(footprint: Footprint, free: int, precisions: Sequence[Precisi
             sizes = (*coarser, fitted) if footprint.automatic else (fitted,) * len(sizes)
         if by_paintings or largest <= longest:  # those are no larger than the result
             paintings = tuple(fit_size(*each, min(size, max(each))) for each in paintings)
-        if best_way(dataclasses.replace(footprint, sizes=sizes, paintings=paintings), free, precisions).needed <= free:
-            return f"{option} {size}"
-    return ""
+        smaller = dataclasses.replace(footprint, sizes=sizes, paintings=paintings)
+        return best_way(smaller, free, precisions, tile).needed <= free
+
+    sizes = range(16, first + 1, 16)
+    count = bisect.bisect_left(sizes, True, key=lambda size: not fits(size))  # larger ones take more
+    return f"{option} {sizes[count - 1]}" if count else ""
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -178,8 +280,9 @@ def run_bytes(footprint: Footprint) -> int:
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
     if footprint.distribution:
-        programs += max(DISTRIBUTION, DISTRIBUTION_PIXEL * footprint.sizes[-1][0] * footprint.sizes[-1][1])
-    for row, size in layers.walk(layers.until(network, footprint.taps), *footprint.sizes[-1]):
+        height, width = seen_at_once(footprint)
+        programs += max(DISTRIBUTION, DISTRIBUTION_PIXEL * height * width)
+    for row, size in layers.walk(layers.until(network, footprint.taps), *seen_at_once(footprint)):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)
             work += BYTES[precision] * FILTER_COPIES[way] * row.inputs * row.channels
@@ -195,11 +298,22 @@ def painting_bytes(footprint: Footprint) -> int:
     most = 0
     for size in footprint.paintings:
         before = 0
-        for row, (height, width) in layers.walk(layers.until(footprint.network, footprint.taps), *size):
+        seen = seen_at_once(footprint, size)
+        for row, (height, width) in layers.walk(layers.until(footprint.network, footprint.taps), *seen):
             values = height * width * row.channels
             most, before = max(most, before + values), values
     pixels = sum(3 * height * width for height, width in footprint.paintings)
     return int(BYTES["float32"] * (PIXEL_COPIES * pixels + WORK_COPIES * most))
+
+
+def seen_at_once(footprint: Footprint, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) of what the network sees at once of a picture of such a ``size``, or of the result: a window."""
+    height, width = size or footprint.sizes[-1]
+    if not footprint.tile:
+        return height, width
+    rows = layers.until(footprint.network, footprint.taps)
+    wraps = footprint.wraps and size is None
+    return spans(height, footprint.tile, rows, wraps)[0], spans(width, footprint.tile, rows, wraps)[0]
 
 
 def lane_bytes(footprint: Footprint) -> int:
@@ -209,7 +323,7 @@ def lane_bytes(footprint: Footprint) -> int:
     rows = layers.until(footprint.network, taps)
     blocks = [0]  # values of the responses of each block
     kept = grams = regions = 0
-    for row, (height, width) in layers.walk(rows, *size):
+    for row, (height, width) in layers.walk(rows, *seen_at_once(footprint)):
         values = height * width * row.channels
         blocks[-1] += values
         last = row.kind == "pool" or row is rows[-1]
@@ -222,7 +336,12 @@ def lane_bytes(footprint: Footprint) -> int:
     responses = copies * sum(blocks)
     if footprint.remat:
         responses = min(responses, kept + BLOCK_COPIES * max(blocks))
-    shares = sum(0.25**octave for octave in range(footprint.octaves))
-    images = (IMAGE_COPIES + 2 * footprint.pairs) * 3 * size[0] * size[1]
+    # the octaves are there together, but the tiles of one after those of another
+    shares = 1.0 if footprint.tile else sum(0.25**octave for octave in range(footprint.octaves))
+    images = ((TILED_IMAGE_COPIES if footprint.tile else IMAGE_COPIES) + 2 * footprint.pairs) * 3 * size[0] * size[1]
+    if footprint.tile:
+        for row, (height, width) in layers.walk(rows, *size):
+            images += height * width * footprint.regions if row.name in footprint.guided else 0
+            responses += height * width * row.channels if row.name in footprint.contents else 0
     rest = GUIDED_COPIES * regions * shares + 3 * footprint.octaves * grams + images
     return int(BYTES[footprint.precision] * responses * shares + BYTES["float32"] * rest)

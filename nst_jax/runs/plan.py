@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,7 @@ class Prepared(NamedTuple):
 
     def in_way(self, way: Mapping[str, Any]) -> Prepared:
         """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""
+        way = {"tile": 0} | dict(way)  # older versions knew no tiles
         plan = self.plan._replace(**{name: value for name, value in way.items() if name in self.plan.way()})
         return self._replace(plan=plan, passes=[*self.passes[:-1], self.passes[-1]._replace(precision=plan.precision)])
 
@@ -151,13 +152,25 @@ def prepare(
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
     taken = footprint(complete, stages, found, machine)
-    plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network))
+    tile = tile_wish(complete, more)
+    plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network), tile)
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )
     left = tuple(name for name, value in vars(asked).items() if value is None and getattr(complete, name) is not None)
     return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left)
+
+
+def tile_wish(config: Complete, more: Sequence[Extra]) -> int | Literal["auto", "off"]:
+    """Which tiles a run is to be by. Raises NSTError for a number with further terms that count whole pictures."""
+    whole = [extra for extra in more if not extra.parts]
+    if whole and isinstance(config.tile, int):
+        raise NSTError(
+            f"--tile is {config.tile}, and {len(whole)} of the further terms count whole pictures: leave it out, or say"
+            " Extra(..., parts=True) of terms whose statistics count own positions alone"
+        )
+    return "off" if whole else config.tile
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
@@ -206,6 +219,10 @@ def footprint(
         paintings=tuple((one.pixels.shape[0], one.pixels.shape[1]) for one in found.paintings),
         distribution=config.loss == "wasserstein",
         automatic=config.scales == "auto",
+        steps=scales.step_counts(sizes, config)[-1],
+        contents=tuple(config.content_layer_weights),
+        wraps=config.padding == "wrap",
+        tile=config.tile if isinstance(config.tile, int) else 0,
     )
 
 

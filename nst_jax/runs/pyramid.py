@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.choices import Precision
+from nst_jax.losses.tiles import Tiles
 from nst_jax.optim import minimise
 from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
@@ -31,12 +32,18 @@ class Stage(NamedTuple):
       goal: what is lowered, or if its argument is True the same for the losses that are told: in float32, and for
         once. Of lanes a pair (shared, own).
       precision: of the network during the steps.
+      tiles: how the goal is evaluated part by part; None for the whole at once.
+      history: pairs that L-BFGS remembers; None for as many as the options say.
+      leaner: the same in less memory, for where that ends; None for none.
     """
 
     size: tuple[int, int]
     steps: int
     goal: Callable[[bool], Any]
     precision: Precision
+    tiles: Tiles | None = None
+    history: int | None = None
+    leaner: Callable[[], Stage] | None = None
 
 
 def stages_at(
@@ -57,6 +64,7 @@ class Position(NamedTuple):
 
     Attributes:
       stage: the number of the stage.
+      leaner: whether the memory had ended, so that stages are in less of it: see ``Stage.leaner``.
       steps, evaluations: at the stages before.
       image: the result of the stage before, or the start, NumPy.
       leaves: of the ``minimise.Point`` in the stage, by their names; as a run has them, they are on the device, and
@@ -65,6 +73,7 @@ class Position(NamedTuple):
     """
 
     stage: int
+    leaner: bool
     steps: int
     evaluations: int
     image: np.ndarray
@@ -80,6 +89,7 @@ class Made(NamedTuple):
     steps: PerRun
     evaluations: PerRun
     ended: PerRun
+    notes: tuple[str, ...] = ()
 
 
 def coarse_to_fine(
@@ -103,8 +113,8 @@ def coarse_to_fine(
       function, chunk, looks, lanes: as ``minimise.minimise`` takes them.
       stages: each starts from the result of the one before, clipped to [0, 1], and Adam from its moments; L-BFGS's
         memory is of no use at another size, and starts anew. The losses of the result are the last one's, in float32.
-        Where the memory ends in another than the first, a single run ends with the picture of the one before, at its
-        size and without losses.
+        Where the memory ends, a single run goes on in less of it, once, by the stage's ``leaner``. Where it ends again
+        in another than the first, the run ends with the picture of the one before, at its size and without losses.
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
@@ -116,31 +126,34 @@ def coarse_to_fine(
     Raises ValueError for a ``position`` of another run.
     """
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    method = Method(config.optimizer, config.history, config.averaging, config.second_decay, bounds)
-    inner = None
+    inner: Any = None
+    notes, stages, number, leaner, leaves = [], list(stages), 0, False, None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
     runs = image.shape[:1] if lanes else ()
     recorder.start(runs, sum(stage.steps for stage in stages))
     steps, evaluations, ended = np.zeros(runs, int), np.ones(runs, int), np.full(runs, "", object)
-    last = stages[-1]
-    first, leaves = 0, None
     if position is not None:
-        first, image = position.stage, position.image
+        number, image, leaner = position.stage, position.image, position.leaner
         leaves = [position.leaves.pop(name) for name in list(position.leaves)]
         steps, evaluations = np.asarray(position.steps), np.asarray(position.evaluations)
         recorder.before, recorder.traces = steps, [list(position.trace)]
-        if not 0 <= first < len(stages):
+        if not 0 <= number < len(stages):
             raise ValueError("the position is in a stage that the run does not have")
-    for number, stage in enumerate(stages[first:], start=first):
-        goal = None  # the one before goes first, to save memory
-        at = functools.partial(position_at, number, int(steps), int(evaluations), image) if keep else None
+        if leaner:
+            stages[number:] = in_less(stages[number:])
+    while number < len(stages):
+        stage, goal, exhausted = stages[number], None, False  # the goal before goes first, to save memory
+        history = config.history if stage.history is None else stage.history
+        method = Method(config.optimizer, history, config.averaging, config.second_decay, bounds)
+        lowered = stage.tiles or function
+        at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
-                compile_stage(function, method, stage, chunk, looks, int(steps))
+                compile_stage(lowered, method, stage, chunk, looks, int(steps))
             goal, going = stage.goal(False), np.equal(ended, "")
             outcome = minimise.minimise(
                 method,
-                function,
+                lowered,
                 goal,
                 place(enlarge(image, stage.size)),
                 steps=stage.steps * going,
@@ -155,26 +168,35 @@ def coarse_to_fine(
             )
             leaves = None
         except Exception as error:
-            if lanes or not number or not is_exhausted(error):
+            if lanes or not is_exhausted(error) or not (number or stage.leaner):
                 raise
+            exhausted = True
+        if exhausted:  # no more within the except, where the error holds what was in the memory
             goal = inner = leaves = None
+            if stage.leaner:
+                leaner, stages[number:] = True, in_less(stages[number:])
+                del recorder.traces[0][int(steps) :]  # the stage starts anew
+                notes.append(f"the memory ended at {max(stage.size)} pixels; it went on {words_of(stages[number])}")
+                continue
             stage, ended = stages[number - 1], np.full(runs, "out of memory", object)
             break
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
         image = clipped(outcome.x, None)  # what is frozen is painted on: it is put in its place in the end
-        if method.name == "adam" and stage is not last:
+        if method.name == "adam" and number + 1 < len(stages):
             inner = moments_at(outcome.inner, *stages[number + 1].size)
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
         if np.not_equal(ended, "").all():
             break
-    exhausted = np.equal(ended, "out of memory").any()
+        number += 1
+    last, exhausted = stages[-1], np.equal(ended, "out of memory").any()
     if stage.size != last.size and not exhausted:  # ended at a coarse scale: the result has the size asked for
         image = enlarge(image, last.size)
     image = recorder.masks.keep(image) if recorder.masks else image
     if exhausted:
-        return Made(image, {}, int(steps), int(evaluations), "out of memory")  # as it is: no more memory is asked for
+        # as it is: no more memory is asked for
+        return Made(image, {}, int(steps), int(evaluations), "out of memory", tuple(notes))
     if config.tileable:
         image = seamless(image)
     compiled = stage is last and stage.precision == "float32"
@@ -182,8 +204,19 @@ def coarse_to_fine(
         goal = None
         give_back_freed_memory()
         goal = last.goal(True)
-    losses = minimise.evaluate(method, function, goal, place(image), lanes, compiled=compiled)
-    return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist())
+    losses = minimise.evaluate(method, last.tiles or function, goal, place(image), lanes, compiled=compiled)
+    return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist(), tuple(notes))
+
+
+def in_less(stages: Sequence[Stage]) -> list[Stage]:
+    """Stages in less memory, those of which have a way to do so."""
+    return [each.leaner() if each.leaner else each for each in stages]
+
+
+def words_of(stage: Stage) -> str:
+    """How a stage gets along with less memory, for a note."""
+    pairs = f" and {stage.history} pairs of steps" if stage.history else ""
+    return f"with tiles of {stage.tiles.side} pixels{pairs}" if stage.tiles else "once more"
 
 
 def look(
@@ -204,10 +237,10 @@ def look(
 
 
 def position_at(
-    stage: int, steps: int, evaluations: int, image: np.ndarray, chunk: Chunk, recorder: Recorder
+    stage: int, leaner: bool, steps: int, evaluations: int, image: np.ndarray, chunk: Chunk, recorder: Recorder
 ) -> Position:
     """The position of a run after a chunk of a stage, which began with ``image`` after so many steps."""
-    return Position(stage, steps, evaluations, image, named_leaves(chunk.point), recorder.traces[0])
+    return Position(stage, leaner, steps, evaluations, image, named_leaves(chunk.point), recorder.traces[0])
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
@@ -223,6 +256,8 @@ def compile_stage(
 
     Compiling takes hundreds of megabytes; so those are never needed beside the targets and the optimiser's state.
     """
+    if minimise.in_python(function):
+        return
     goal = jax.eval_shape(functools.partial(stage.goal, False))
     start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
     minimise.compile_chunks(method, function, goal, start, stage.steps, chunk, looks, before)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
+from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
@@ -19,9 +20,9 @@ from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
-from nst_jax.runs.plan import Pass, Prepared, prepare
+from nst_jax.runs.plan import Pass, Prepared, prepare, tile_wish
 from nst_jax.runs.progress import Progress, Recorder
-from nst_jax.runs.pyramid import Position, Stage, coarse_to_fine, stages_at
+from nst_jax.runs.pyramid import Position, Stage, coarse_to_fine
 from nst_jax.runs.result import Result, origin_of, result_of
 from nst_jax.runs.start import start_image
 
@@ -103,6 +104,8 @@ def paint(
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
     result = dataclasses.replace(result, left=run.left, way=run.way(looks))
+    given_up = [] if isinstance(config.tile, int) else memory.words(run.footprint, run.plan)
+    result.notes.extend([*(f"memory: {each}" for each in given_up if run.plan.tile), *made.notes])
     if made.ended == "out of memory":
         height, width = made.image.shape[:2]
         note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"
@@ -113,7 +116,8 @@ def paint(
 def smaller(run: Prepared) -> str:
     """What would fit where a run has not, for all its plan: what takes clearly less than was planned with."""
     free = int(memory.USABLE * min(run.plan.needed, run.plan.free))
-    return memory.would_fit(run.footprint, free, run.machine.precisions(run.config.precision, run.config.network))
+    precisions = run.machine.precisions(run.config.precision, run.config.network)
+    return memory.would_fit(run.footprint, free, precisions, tile_wish(run.config, run.more))
 
 
 def stages_of(run: Prepared, each: Pass) -> list[Stage]:
@@ -121,7 +125,7 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
     config, pictures = each.config, run.pictures
     net = network(each.weights, config.pooling, config.padding, each.precision, run.machine.lowering, run.plan.remat)
 
-    def goal_at(size: tuple[int, int], told: bool) -> Objective:
+    def goal_at(size: tuple[int, int], tiles: Tiles | None, told: bool) -> Objective:
         seeing = exact(net) if told else net
         goals = Goals(
             seeing,
@@ -132,7 +136,18 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
             [pictures.masks],
             run.more,
             [pictures.toned],
+            tiles,
         )
         return goals.objective(config)
 
-    return stages_at(each.sizes, config, goal_at, each.precision)
+    def stage(size: tuple[int, int], steps: int, way: memory.Way, again: bool = True) -> Stage:
+        tiles = Tiles(way.tile, loop=run.machine.platform == "cpu") if way.tile else None
+        leaner = functools.partial(stage, size, steps, memory.leaner(way, size), False)
+        goal = functools.partial(goal_at, size, tiles)
+        retry = leaner if again and tile_wish(config, run.more) != "off" else None
+        return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry)
+
+    return [
+        stage(size, steps, memory.way_at(run.footprint, run.plan, size, steps))
+        for size, steps in zip(each.sizes, each.counts, strict=True)
+    ]

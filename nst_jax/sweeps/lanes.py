@@ -336,6 +336,8 @@ def prepare_lanes(
             raise NSTError(f"the lanes differ in {name}: lanes of one sweep may differ in {', '.join(VARYING)} alone")
     if configs[0].refine:
         raise NSTError("--refine is for a single picture: leave it out of a sweep")
+    if isinstance(configs[0].tile, int):
+        raise NSTError("--tile is for a single picture: leave it out of a sweep")
     styles, common = expand(styles, configs[0], mixed=False)
     for lane in lanes:
         if not 0 <= lane.style < max(1, len(styles)):

@@ -219,8 +219,8 @@ BAD_FILES += [
     ("--weights", newer, "format version 99, newer than 1"),
 ]
 BAD_OPTIONS = [
-    ({"size": 100_000_000}, "--size is 100000000: give a whole number from 1 to 32768"),
-    ({"size": 32768}, "gives 32768 x .* pixels: at most"),
+    ({"size": 100_000_000}, "--size is 100000000: give a whole number from 1 to 1000000"),
+    ({"size": 1_000_000}, "gives 1000000 x .* pixels, which take .* GiB of memory"),
     ({"size": 0}, "--size is 0"),
     ({"size": -5}, "--size is -5"),
     ({"size": 8}, "8 x 6 pixels at this size; the layers in use need 16"),
@@ -307,7 +307,7 @@ def test_bad_options_are_refused(arguments, tmp_path, capsys, changes, message):
         (["--style", "b"], "Missing from nst-stylize: --content PATH the photograph (required)"),
         (["--content", "a", "--style", "b", "--colour", "red"], "Unrecognized options: --colour, red"),
         (["--content", "a", "--style", "b", "--size", "x"], "Error parsing --size: invalid literal"),
-        (["--content", "a", "--style", "b", "--size", "-7"], "--size is -7: give a whole number from 1 to 32768"),
+        (["--content", "a", "--style", "b", "--size", "-7"], "--size is -7: give a whole number from 1 to 1000000"),
     ],
 )
 def test_messages_have_no_frame_on_any_terminal(words, message, encoding):

@@ -44,8 +44,8 @@ def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
     for network, content, coarse, factor in (
-        ("vgg19", 0.014, 20, 2**0.5),
-        ("vgg16", 0.014, 20, 2**0.5),
+        ("vgg19", 0.01, 20, 2**0.5),
+        ("vgg16", 0.01, 20, 2**0.5),
         ("slim", 0.003, 40, 2),
     ):
         complete = told.for_network(network)
@@ -127,8 +127,8 @@ def test_every_option_has_a_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 0}, "--size is 0: give a whole number from 1 to 32768"),
-        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 32768"),
+        ({"size": 0}, "--size is 0: give a whole number from 1 to 1000000"),
+        ({"size": 10**9}, "--size is 1000000000: give a whole number from 1 to 1000000"),
         ({"size": 1.5}, "--size is 1.5"),
         ({"size": True}, "--size is True"),
         ({"steps": -1}, "--steps is -1: give a whole number of 0 or more"),

@@ -72,19 +72,19 @@ def footprint(longest, network="slim", **changes):
     return dataclasses.replace(usual, **changes)
 
 
-def plan_with(free, longest, network="slim", precisions=("float32",)):
-    return memory.plan(footprint(longest, network), free, precisions)
+def plan_with(free, longest, network="slim", precisions=("float32",), tile="off"):
+    return memory.plan(footprint(longest, network), free, precisions, tile)
 
 
 def test_a_run_that_fits_keeps_its_responses():
     needed = memory.run_bytes(footprint(512))
-    assert plan_with(needed, 512) == (needed, needed, "float32", False)
+    assert plan_with(needed, 512) == (needed, needed, "float32", False, 0, 20, 0)
 
 
 def test_responses_are_computed_again_where_they_do_not_fit():
     kept, again = (memory.run_bytes(footprint(4096, remat=remat)) for remat in (False, True))
     assert again < kept
-    assert plan_with(kept - 1, 4096) == (again, kept - 1, "float32", True)
+    assert plan_with(kept - 1, 4096) == (again, kept - 1, "float32", True, 0, 20, 0)
 
 
 def test_bfloat16_is_taken_where_float32_does_not_fit():
@@ -92,8 +92,8 @@ def test_bfloat16_is_taken_where_float32_does_not_fit():
     least = memory.run_bytes(footprint(2048, "vgg19", remat=True))
     half = memory.run_bytes(footprint(2048, "vgg19", precision="bfloat16"))
     assert half < 0.8 * least
-    assert plan_with(least, 2048, "vgg19", both)[2:] == ("float32", True)
-    assert plan_with(least - 1, 2048, "vgg19", both) == (half, least - 1, "bfloat16", False)
+    assert plan_with(least, 2048, "vgg19", both)[2:4] == ("float32", True)
+    assert plan_with(least - 1, 2048, "vgg19", both) == (half, least - 1, "bfloat16", False, 0, 20, 0)
 
 
 def test_a_run_and_a_dry_run_take_the_planned_precision():
@@ -131,7 +131,7 @@ def test_large_paintings_are_planned_and_named():
     large = footprint(256, paintings=((1875, 2500),))
     assert memory.run_bytes(large) > memory.run_bytes(footprint(256)) + 2**29
     with pytest.raises(NSTError, match=r"1 paintings of up to 2500 x 1875 pixels .* --style-size (\d+) would fit"):
-        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",))
+        memory.plan(large, memory.run_bytes(footprint(256)) + 2**28, ("float32",), "off")
 
 
 def test_fewer_sizes_take_less():
@@ -139,11 +139,40 @@ def test_fewer_sizes_take_less():
     sizes = tuple((round(0.75 * side), side) for side in (64, 91, 128, 181, 256, 362, 512))
     many = footprint(512, "vgg19", sizes=sizes, automatic=True)
     free = memory.run_bytes(footprint(96, "vgg19", sizes=(*sizes[:2], (72, 96))))
-    assert memory.would_fit(many, free, ("float32",)).startswith("--size 96 would fit")
-    assert memory.would_fit(dataclasses.replace(many, automatic=False), free, ("float32",)) != "--size 96 would fit"
+    assert memory.would_fit(many, free, ("float32",), "off").startswith("--size 96 would fit")
+    fixed = dataclasses.replace(many, automatic=False)
+    assert memory.would_fit(fixed, free, ("float32",), "off") != "--size 96 would fit"
     less = memory.run_bytes(footprint(160, "slim", sizes=((120, 160),)))
-    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",))
+    told = memory.would_fit(footprint(512, "vgg19"), less, ("float32",), "off")
     assert told == "no size would fit, but --size 160 with --network slim"
+
+
+def test_tiles_are_taken_where_nothing_else_fits():
+    """The largest that fit; then fewer of L-BFGS's pairs; and no more of those than the steps fill."""
+    least = memory.run_bytes(footprint(4096, "vgg19", remat=True))
+    fits = plan_with(least, 4096, "vgg19", tile="auto")
+    assert not fits.tile and fits.remat
+    planned = [plan_with(int(share * least), 4096, "vgg19", tile="auto") for share in (0.9, 0.3, 0.25, 0.2)]
+    assert all(each.needed <= each.free and each.tile and not each.remat for each in planned)
+    for one, other in zip(planned, planned[1:], strict=False):
+        assert (one.pairs, one.tile) >= (other.pairs, other.tile)
+    assert planned[-1].pairs < planned[0].pairs
+    assert "by tiles of" in " ".join(memory.words(footprint(4096, "vgg19"), planned[-1]))
+    few = memory.plan(footprint(4096, "vgg19", steps=3), int(0.4 * least), ("float32",))
+    assert few.tile and few.pairs == 2
+
+
+def test_only_the_sizes_that_do_not_fit_go_by_tiles():
+    given = footprint(4096, "vgg19", sizes=((384, 512), (3072, 4096)), steps=9)
+    planned = memory.plan(given, int(0.4 * memory.run_bytes(dataclasses.replace(given, remat=True))), ("float32",))
+    assert planned.whole == 512
+    assert memory.way_at(given, planned, (384, 512), 9) == (0, 20)
+    assert memory.way_at(given, planned, given.sizes[-1], 5) == (planned.tile, 4)
+    asked = dataclasses.replace(given, tile=256)
+    told = memory.plan(asked, planned.free, ("float32",), 256)
+    assert [memory.way_at(asked, told, size, 9).tile for size in ((192, 256), (384, 512))] == [0, 256]
+    assert memory.leaner(memory.Way(0, 20), (384, 512)) == (256, 10)
+    assert memory.leaner(memory.Way(64, 1), (384, 512)) == (64, 1)
 
 
 def test_where_nothing_fits_that_is_said():
@@ -200,6 +229,8 @@ def test_the_footprint_is_that_of_the_options(tiny, pictures):
         "xla",
         "bfloat16",
         paintings=((52, 40),),
+        steps=80,
+        contents=("conv2_1",),
     )
     found_of = plan.footprint(config, found.sizes, found, machine, precision="bfloat16")
     assert found_of == expected

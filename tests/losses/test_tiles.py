@@ -1,0 +1,189 @@
+"""Tiles against the whole: value and gradient, whatever the sizes, the network, the padding and the terms."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from runs_support import objective_of
+from support import random_filters, simple_config, smooth_picture
+
+from nst_jax import layers
+from nst_jax.choices import PADDINGS, POOLINGS, TV_KINDS
+from nst_jax.losses import tiles
+from nst_jax.losses.statistics import style_targets
+from nst_jax.losses.terms import Content
+from nst_jax.losses.tiles import Tiles, margin, reach, spans
+from nst_jax.networks import vgg
+from nst_jax.networks.weights_file import find_weights
+from nst_jax.options.config import Config
+from nst_jax.pictures.masks import Masks
+
+SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
+WHOLE = jax.jit(jax.value_and_grad(lambda goal, image: goal(image), argnums=1, has_aux=True))
+#: Compiling is what takes the time, so few are drawn, the same in every run.
+FEW = settings(
+    derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+
+
+def in_double(tree):
+    """A pytree with its floats in float64, where JAX may."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
+
+
+def doubled(net):
+    """A network that computes in float64."""
+    return dataclasses.replace(in_double(net), precision="float64")
+
+
+def compared(goal, image, way):
+    """The largest relative errors of the terms and of the gradient."""
+    (_, wanted), slope = WHOLE(goal, image)
+    (_, found), gradient = way.value_and_gradient(goal, image)
+    errors = [abs(float(found[name] / wanted[name]) - 1) for name in wanted if wanted[name] != 0]
+    assert set(found) == set(wanted) and len(errors) > 2
+    np.testing.assert_allclose(way(goal, image)[0], wanted["total"], rtol=1e-4)
+    return max(errors), float(jnp.abs(gradient - slope).max() / jnp.abs(slope).max())
+
+
+def regions(size, paintings):
+    """Two regions of a picture, a hidden part, and a part of each painting."""
+    height, width = size
+    left = np.broadcast_to(np.linspace(1, 0, width, dtype="f4"), size)
+    visible = np.ones(size, "f4")
+    visible[: height // 5, : width // 4] = 0.3
+    parts = [np.ones((2, *painting.shape[:2]), "f4") for painting in paintings]
+    return Masks(np.stack([left, 1 - left]) * visible, parts, visible, None, [])
+
+
+# ---------------------------------------------------------------- the grid
+
+
+@pytest.mark.parametrize(("network", "seen", "beside"), [("vgg19", 70, 80), ("vgg16", 58, 64), ("slim", 61, 64)])
+def test_the_margin_is_what_a_position_sees(network, seen, beside):
+    rows = layers.until(network, ["conv5_1"])
+    assert reach(rows) == (seen, 16)
+    assert margin(rows) == beside
+
+
+@settings(FEW, max_examples=200)
+@given(st.integers(1, 400), st.integers(1, 500), st.booleans(), st.sampled_from(["conv1_1", "conv3_1", "conv5_1"]))
+def test_windows_share_a_side_out(length, side, wraps, deepest):
+    """Each position is the own one of one window, and as far from where a window is cut as the network sees."""
+    rows = layers.until("vgg16", [deepest])
+    (seen, stride), (window, found) = reach(rows), spans(length, side, rows, wraps)
+    own = []
+    for start, first, end in found:
+        assert start % stride == 0 and 0 <= first < end <= window <= length
+        own += [(start + position) % length for position in range(first, end)]
+        if window < length:
+            assert wraps or 0 <= start <= length - window
+            assert first >= seen or (start == 0 and not wraps)
+            assert window // stride * stride - end >= seen or (start + window == length and not wraps)
+    assert sorted(own) == list(range(length))
+    assert len(found) == 1 or max(end - first for _, first, end in found[1:-1] or found[:1]) <= side + stride + margin(
+        rows
+    )
+
+
+# ---------------------------------------------------------------- exactness
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=3)
+@given(data=st.data())
+def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tiny, unchecked):
+    draw = data.draw
+    preset = draw(st.sampled_from(["default", "nst_jax-0.1", "crowson-gram", "spst"]), "preset")
+    padding = draw(st.sampled_from(PADDINGS), "padding")
+    tileable = padding == "wrap" and draw(st.booleans(), "tileable")
+    size = tuple(draw(st.integers(20, 52), "side") // (4 if tileable else 1) * (4 if tileable else 1) for _ in "hw")
+    config = Config(
+        preset, network=tiny, padding=padding, tileable=tileable, pooling=draw(st.sampled_from(POOLINGS), "pooling"),
+        tv_kind=draw(st.sampled_from(TV_KINDS), "tv"), tv_weight=1.0,
+        tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"), pixel_range="bounded", optimizer="lbfgs", **SHALLOW,
+    )  # fmt: skip
+    masked = draw(st.booleans(), "masked")
+    way = Tiles(draw(st.sampled_from([4, 8, 12, 60]), "tile"), loop=draw(st.booleans(), "loop"))
+    with jax.enable_x64(True):
+        net = doubled(vgg.network(random_filters(tiny), config.pooling, padding))
+        paintings = [smooth_picture(23, 19, 1), smooth_picture(18, 25, 3)]
+        given = regions(size, paintings) if masked else None
+        goal = in_double(objective_of(net, smooth_picture(*size, 0), paintings, config, given))
+        image = 1.2 * jnp.asarray(smooth_picture(*size, 2), jnp.float64) - 0.1
+        value, gradient = compared(goal, image, way)
+    assert max(value, gradient) < 1e-9
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_octaves_have_tiles_of_their_own(tiny, unchecked, loop):
+    size, config = (75, 69), simple_config(network=tiny, style_octaves=2, **SHALLOW)
+    with jax.enable_x64(True):
+        net = doubled(vgg.network(random_filters(tiny)))
+        goal = in_double(objective_of(net, smooth_picture(*size, 0), [smooth_picture(70, 66, 1)], config))
+        way = Tiles(16, loop)
+        full, half = (len(parts) for _, parts in way._octaves(goal, jnp.zeros((*size, 3))))
+        assert full > half > 1
+        image = jnp.asarray(smooth_picture(*size, 2), jnp.float64)
+        assert max(compared(goal, image, way)) < 1e-9
+
+
+@pytest.mark.parametrize(("precision", "value", "gradient"), [("float32", 1e-4, 1e-4), ("bfloat16", 0.01, 0.05)])
+def test_in_other_precisions_they_agree_to_rounding(tiny, precision, value, gradient):
+    size = (43, 38)
+    net = vgg.network(random_filters(tiny), "max", "replicate-first", precision, "cpu")
+    goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(40, 41, 1)], Config(network=tiny, **SHALLOW))
+    errors = compared(goal, jnp.asarray(smooth_picture(*size, 2)), Tiles(8))
+    assert errors[0] < value and errors[1] < gradient
+
+
+@pytest.mark.slow
+def test_slim_as_it_ships(shared):
+    """With few positions at its deepest layer, whose responses are laid side by side."""
+    size, weights = (163, 190), find_weights("slim")
+    net = vgg.network(weights, "max", "replicate-first", lowering="cpu")
+    goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(120, 141, 1)], Config(network="slim"))
+    errors = compared(goal, jnp.asarray(smooth_picture(*size, 2)), Tiles(32))
+    assert max(errors) < 1e-3
+
+
+# ---------------------------------------------------------------- what else goes by tiles
+
+
+def test_targets_by_tiles_are_those_of_the_whole(tiny):
+    net, picture = vgg.network(random_filters(tiny), padding="reflect"), jnp.asarray(smooth_picture(41, 46, 0))
+    way = Tiles(8)
+    for octaves in (1, 2):
+        whole, found = (
+            style_targets(net, picture, ("conv1_1", "conv2_1"), True, None, octaves, each) for each in (None, way)
+        )
+        jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4), found, whole)
+    whole, found = (
+        Content.of(net, picture, {"conv1_2": 1.0, "conv2_1": 2.0}, tiles=each).targets for each in (None, way)
+    )
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4), found, whole)
+
+
+def test_many_sums_lose_nothing(tiny):
+    """A large number and a thousand small ones, which float32 alone would round away."""
+    total = tiles._Total(jnp.float32(2**24), jnp.float32(0))
+
+    class Ones:
+        taps, network = [()], vgg.network(random_filters(tiny))
+
+        def of(self, seen):
+            return jnp.float32(0.25)
+
+    jax.tree_util.register_static(Ones)
+    part = Tiles(8).parts(Ones.network, (), (4, 4))[0]
+    one = Ones()
+    for _ in range(1000):
+        total = tiles._add(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
+    assert float(tiles._together(*total)) == 2**24 + 250
