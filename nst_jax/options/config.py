@@ -320,10 +320,15 @@ class Config(metaclass=_FromPreset):
         """Whether the photograph is needed in the paintings' colours."""
         return self.detail > 0 or self.init == "palette" or self.content_colors == "painting"
 
-    def for_network(self, network: str) -> Complete:
-        """The same for a network, with its own values of what is not given, and wrapping if tileable."""
+    def own_values(self, network: str) -> dict[str, Any]:
+        """What a network has of itself for what is left to it."""
         own = dict(OWN["wasserstein" if self.loss == "wasserstein" else "normalized"][network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
+        return own
+
+    def for_network(self, network: str) -> Complete:
+        """The same for a network, with its own values of what is not given, and wrapping if tileable."""
+        own = self.own_values(network)
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(Config)}
         values |= {name: value for name, value in own.items() if values[name] is None}
         if self.tileable:

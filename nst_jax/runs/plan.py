@@ -59,7 +59,7 @@ class Prepared(NamedTuple):
       machine: what it runs on.
       more: further terms of the objective.
       clock: its seconds, from the start of ``prepare`` on.
-      left: the options that were left to the network, and which ``config`` has its values of.
+      left: the options of which ``config`` has the network's own values, see ``left_to``.
     """
 
     config: Complete
@@ -158,8 +158,7 @@ def prepare(
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )
-    left = tuple(name for name, value in vars(asked).items() if value is None and getattr(complete, name) is not None)
-    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left)
+    return Prepared(complete, weights, pictures, passes, taken, plan, machine, more, clock, left_to(asked, complete))
 
 
 def tile_wish(config: Complete, more: Sequence[Extra]) -> int | Literal["auto", "off"]:
@@ -171,6 +170,17 @@ def tile_wish(config: Complete, more: Sequence[Extra]) -> int | Literal["auto", 
             " Extra(..., parts=True) of terms whose statistics count own positions alone"
         )
     return "off" if whole else config.tile
+
+
+def left_to(asked: Config, complete: Complete) -> tuple[str, ...]:
+    """The options that may be left to the network with the same picture.
+
+    They are those that have its own values, whether these were given or not. In a run that is refined another network
+    has its own of them, so there it is those that were not given.
+    """
+    own = complete.own_values(complete.network)
+    same = tuple(name for name, value in own.items() if getattr(complete, name) == value)
+    return tuple(name for name in same if getattr(asked, name) is None) if complete.refine else same
 
 
 def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:

@@ -17,7 +17,7 @@ from nst_jax.choices import PRECISIONS, STARTS
 from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights, load_weights
-from nst_jax.options.config import Config, kinds
+from nst_jax.options.config import LARGEST_SIZE, Config, kinds
 from nst_jax.options.preset_table import is_preset_file
 from nst_jax.ordinary import ordinary_size
 from nst_jax.pictures import images
@@ -131,6 +131,8 @@ def metadata_of(picture: Path) -> dict[str, Any]:
     )
     way, left = told.get("way", {}), told.get("left", [])
     known = isinstance(way, dict) and way.get("precision", "float32") in PRECISIONS
+    numbers = [way.get(name, 0) for name in ("tile", "pairs", "whole")] if known else []
+    known &= all(isinstance(number, int) and 0 <= number <= LARGEST_SIZE for number in numbers)
     known = known and all(_is_count(way.get(name, 0)) for name in ("tile", "pairs", "whole"))
     if not (entries and known and isinstance(way.get("remat", False), bool) and isinstance(left, list)):
         raise NSTError(f"{picture} says how it was made in words that cannot be read: its metadata was changed")

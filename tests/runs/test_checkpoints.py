@@ -60,17 +60,9 @@ def same(one, other):
     return np.array_equal(one.image, other.image) and traces[0] == traces[1] and counts[0] == counts[1]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"optimizer": "adam"},
-        {"optimizer": "adam", "averaging": 0.5, "pixel_range": "bounded"},
-    ],
-    ids=["lbfgs", "adam", "adam-mean"],
-)
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "averaging": 0.5, "pixel_range": "bounded"}])
 def test_a_run_goes_on_to_the_same_picture(tmp_path, pictures, tiny, changes):
-    """Ended in either scale, between them, twice in a row, and after its last step."""
+    """Ended between its scales, and twice in a row."""
     whole = paint(a_run(pictures, **changes))
     for number, steps in enumerate([(4,), (2, 8)]):
         folder = tmp_path / str(number)
@@ -98,7 +90,7 @@ def test_a_run_that_is_asked_to_stop_goes_on_there(tmp_path, pictures, tiny):
     assert same(paint(a_run(pictures)), again)
 
 
-@pytest.mark.parametrize("how", ["gone", "cut off", "changed", "all of both"])
+@pytest.mark.parametrize("how", ["gone", "changed", "all of both"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, pictures, tiny, how, capfd):
     with Checkpoints(tmp_path / "kept", a_run(pictures), every="3") as kept:
         paint(kept.run, keep=lambda *position: (kept.keep(*position), kept.manager.wait_until_finished()))
@@ -108,12 +100,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, pictures, ti
         files = [path for path in (tmp_path / "kept" / str(number) / "arrays").rglob("*") if path.is_file()]
         largest = max(files, key=lambda path: path.stat().st_size)
         data = largest.read_bytes()
-        if how == "gone":
-            largest.unlink()
-        else:
-            middle = len(data) // 2
-            changed = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
-            largest.write_bytes(data[:middle] if how == "cut off" else changed)
+        middle = len(data) // 2
+        largest.unlink()
+        if how == "changed":
+            largest.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
     run = a_run(pictures)
     with Checkpoints(tmp_path / "kept", run, every="1", resume=True) as kept:
         assert len([note for note in kept.notes if "is damaged" in note]) == len(damaged)
@@ -239,7 +229,7 @@ def test_a_killed_command_goes_on(tmp_path):
         images.save_image(tmp_path / name, smooth_picture(34, 48, seed))
     layers = ["--content-layers", "conv1_1", "--style-layers", "conv1_1", "--network", "slim", "--scales", "1"]
     line = ["--content", str(tmp_path / "photo.png"), "--style", str(tmp_path / "painting.png"), "--size", "32"]
-    line += [*layers, "--steps", "300"]
+    line += [*layers, "--steps", "100"]
     more = ["--resume", str(tmp_path / "kept"), "--checkpoint-every", "5", "--output", str(tmp_path / "out.png")]
     words = [sys.executable, str(SCRIPT), *line, *more]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
