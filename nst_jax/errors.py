@@ -1,5 +1,8 @@
 """The one exception that stands for a mistake of the caller's, and how text of unknown origin is shown."""
 
+import difflib
+from collections.abc import Iterable
+
 #: Characters of a message, and of a single name or value of unknown origin in it. What is longer is cut in its middle.
 LONGEST, LONGEST_NAME = 2000, 60
 
@@ -18,6 +21,15 @@ class NSTError(ValueError):
 def named(text: object) -> str:
     """A name or value of unknown origin, ``printable`` and short enough for a message."""
     return printable(text, LONGEST_NAME)
+
+
+def meant(name: str, known: Iterable[str], otherwise: str, alike: float = 0.6) -> str:
+    """What is said of a misspelt name: which of the ``known`` it is most like, or ``otherwise`` where none is.
+
+    ``alike`` is how much, from 0 to 1: of two of the same letters in the same order 1.
+    """
+    near = difflib.get_close_matches(name[:LONGEST_NAME], known, 1, alike)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def printable(text: object, longest: int | None = None) -> str:

@@ -33,16 +33,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
-    clear_leftovers(target.parent)
-    temporary = _temporary_beside(target)
-    _writing.add(temporary)
-    try:
+    with _temporary_beside(target) as temporary:
         yield temporary
         os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        _writing.discard(temporary)
 
 
 @contextlib.contextmanager
@@ -54,21 +47,17 @@ def placing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     the caller's OSError.
     """
     target = Path(path)
-    clear_leftovers(target.parent)
-    temporary = _temporary_beside(target)
-    _writing.add(temporary)
-    temporary.mkdir()
-    try:
-        yield temporary
+    with _temporary_beside(target) as temporary:
+        temporary.mkdir()
+        try:
+            yield temporary
+        finally:
+            _cleared.discard(temporary)
         try:
             os.rename(temporary, target)
         except OSError:
             if not target.is_dir():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _writing.discard(temporary)
-        _cleared.discard(temporary)
 
 
 def place_first(path: str | os.PathLike[str], text: str) -> bool:
@@ -78,10 +67,7 @@ def place_first(path: str | os.PathLike[str], text: str) -> bool:
     caller's OSError.
     """
     target = Path(path)
-    clear_leftovers(target.parent)
-    temporary = _temporary_beside(target)
-    _writing.add(temporary)
-    try:
+    with _temporary_beside(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
         try:
             os.link(temporary, target)
@@ -93,9 +79,6 @@ def place_first(path: str | os.PathLike[str], text: str) -> bool:
                 return True
             return False
         return True
-    finally:
-        temporary.unlink(missing_ok=True)
-        _writing.discard(temporary)
 
 
 def remove_unfinished() -> None:
@@ -134,9 +117,20 @@ def _remove(temporary: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary_beside(target: Path) -> Path:
-    """A name that tells whose it is, so that another process knows whether anybody still writes to it."""
-    return target.with_name(f".nst-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+@contextlib.contextmanager
+def _temporary_beside(target: Path) -> Iterator[Path]:
+    """A path for a temporary file or folder, which is removed in the end if it is still there.
+
+    Its name tells whose it is, so that another process knows whether anybody still writes to it.
+    """
+    clear_leftovers(target.parent)
+    temporary = target.with_name(f".nst-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    _writing.add(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        _writing.discard(temporary)
 
 
 def machine() -> str:

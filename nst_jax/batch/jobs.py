@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import difflib
 import glob
 import hashlib
 import json
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nst_jax.choices import STARTS
-from nst_jax.errors import LONGEST_NAME, NSTError, named
+from nst_jax.errors import NSTError, meant, named
 from nst_jax.options.config import Config, kinds
 from nst_jax.options.folders import pictures_of
 from nst_jax.options.preset_table import is_preset_file
@@ -156,8 +155,7 @@ def _options(given: Mapping[str, Any], folder: Path, config: Config) -> Config:
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in kinds():
-            near = difflib.get_close_matches(name[:LONGEST_NAME], [*COLUMNS, *kinds()], 1)
-            would = f"did you mean {near[0]}?" if near else "nst-batch --help lists the options"
+            would = meant(name, [*COLUMNS, *kinds()], "nst-batch --help lists the options")
             raise NSTError(f"{named(name)} is no column of a manifest: {would}")
         values[name] = read_value(name, _typed(value, kinds()[name]), kinds()[name])
     base = config

@@ -25,7 +25,7 @@ from nst_jax.errors import NSTError
 from nst_jax.losses.objective import objective
 from nst_jax.networks.vgg import Network
 from nst_jax.runs import memory
-from nst_jax.runs.finish import enlarged, finished
+from nst_jax.runs.finish import finished
 from nst_jax.runs.goals import Goals
 from nst_jax.runs.machine import here
 from nst_jax.runs.plan import Prepared, prepare
@@ -203,8 +203,6 @@ def paint_lanes(jobs: Sequence[Prepared | None], lanes: int, on_progress: Callab
         each = zip(image, runs, strict=True)
         return np.stack([finished(one, run.pictures.photograph, config) for one, run in each])
 
-    toned = [run.pictures.toned for run in runs if run.pictures.toned is not None]
-    share = np.array([run.config.detail_share for run in runs]).reshape(-1, 1, 1, 1)
     program = Program(config, first.weights, precision, machine, machine.devices[:1], first.sizes)
     try:
         results = program.run(
@@ -212,7 +210,6 @@ def paint_lanes(jobs: Sequence[Prepared | None], lanes: int, on_progress: Callab
             [run.pictures for run in runs],
             goal_at,
             finish,
-            functools.partial(enlarged, config=config, toned=np.stack(toned) if toned else None, share=share),
             on_progress,
         )
     except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import io
 import re
 import sys
@@ -17,7 +16,7 @@ from tyro.conf import FlagCreatePairsOff
 
 from nst_jax.choices import flag
 from nst_jax.cli.streams import lasting
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, meant
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
 from nst_jax.runs.allocator import keep_freed_memory
@@ -52,10 +51,11 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str, default: 
         text = _one_line(told.getvalue(), program)
         known = [flag(field.name) for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
         unknown = [name for name in given_flags if name not in known]
-        near = difflib.get_close_matches(unknown[0], known, 1, cutoff=NEAR) if unknown else []
-        if unknown and (near or unknown[0] not in text):  # what is missing may be what it was meant for
-            meant = f"did you mean {near[0]}?" if near else f"{program} --help lists the options"
-            raise NSTError(f"there is no option {unknown[0]}: {meant}") from None
+        would = meant(unknown[0], known, "", NEAR) if unknown else ""
+        if unknown and (would or unknown[0] not in text):  # what is missing may be what it was meant for
+            raise NSTError(
+                f"there is no option {unknown[0]}: {would or f'{program} --help lists the options'}"
+            ) from None
         raise NSTError(text) from None
 
 

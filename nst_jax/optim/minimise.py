@@ -257,7 +257,8 @@ def minimise(
         failed = active & ~advanced
         evaluations += length * active
         done += length * advanced
-        good = _choose(advanced, jnp.copy(state.x), good)  # the next step gives the state's buffers up
+        # the next step gives the state's buffers up; of lanes the choice is a copy
+        good = _choose(advanced, state.x if runs else jnp.copy(state.x), good)
         shown = _choose(advanced, result(method, state), shown) if method.averaging else good
         better = advanced & (value <= lowest)
         lowest = np.where(better, value, lowest)

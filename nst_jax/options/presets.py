@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import itertools
 import os
@@ -24,7 +23,7 @@ from typing import Any
 import tomli_w
 
 from nst_jax.choices import check_choice, check_kind
-from nst_jax.errors import LONGEST_NAME, NSTError, printable
+from nst_jax.errors import LONGEST_NAME, NSTError, meant, printable
 from nst_jax.files import replacing
 from nst_jax.options.config import Config, kinds
 from nst_jax.options.kinds import WORDS, converted, shown
@@ -58,8 +57,7 @@ def load_preset(path: str) -> Config:
         for key, value in found.items():
             name = key.replace("-", "_")
             if name not in kinds():
-                near = difflib.get_close_matches(name[:LONGEST_NAME], kinds(), 1)
-                would = f"did you mean {near[0]}?" if near else "nst-stylize --help lists them, less those of files"
+                would = meant(name, kinds(), "nst-stylize --help lists them, less those of files")
                 raise NSTError(f"{shown(key)} is no option of a preset: {would}")
             if name in values:
                 raise NSTError(f"{name} is there twice, with - and with _: give it once")

@@ -131,8 +131,6 @@ def metadata_of(picture: Path) -> dict[str, Any]:
     )
     way, left = told.get("way", {}), told.get("left", [])
     known = isinstance(way, dict) and way.get("precision", "float32") in PRECISIONS
-    numbers = [way.get(name, 0) for name in ("tile", "pairs", "whole")] if known else []
-    known &= all(isinstance(number, int) and 0 <= number <= LARGEST_SIZE for number in numbers)
     known = known and all(_is_count(way.get(name, 0)) for name in ("tile", "pairs", "whole"))
     if not (entries and known and isinstance(way.get("remat", False), bool) and isinstance(left, list)):
         raise NSTError(f"{picture} says how it was made in words that cannot be read: its metadata was changed")
@@ -140,7 +138,7 @@ def metadata_of(picture: Path) -> dict[str, Any]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SIZE
 
 
 def _is_counted(value: object) -> bool:

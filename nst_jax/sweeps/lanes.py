@@ -143,13 +143,6 @@ class Sweep:
         """The photograph in the paintings' colours, for each of ``looks``; Nones where nothing asks for it."""
         return [self.found.tinted(style, config) for style, config in self.looks]
 
-    def enlarge(self, lanes: Sequence[Resolved]) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
-        """How some lanes' images, [lanes, H, W, 3], are enlarged: each with its own detail."""
-        toned = [each for each in self.toned if each is not None]
-        picture = np.stack([toned[lane.look] for lane in lanes]) if len(toned) > 1 else next(iter(toned), None)
-        share = np.array([lane.config.detail_share for lane in lanes]).reshape(-1, 1, 1, 1)
-        return functools.partial(enlarged, config=self.union, toned=picture, share=share)
-
     def plan(self, count: int, at_once: int = 0, devices: Sequence[jax.Device] = ()) -> Batches:
         """How so many lanes are to be run: ``at_once``, or where that is 0, as many as find room on the devices."""
         devices = tuple(devices) or self.machine.devices
@@ -219,9 +212,7 @@ class Sweep:
         pictures = [self.pictures_of(lane) for lane in lanes]
         finish = functools.partial(finished, photograph=found.photograph, config=union)
         try:
-            results = program.run(
-                [lane.config for lane in lanes], pictures, goal_at, finish, self.enlarge(lanes), on_progress
-            )
+            results = program.run([lane.config for lane in lanes], pictures, goal_at, finish, on_progress)
         except Exception as error:
             if not memory.is_exhausted(error):
                 raise
@@ -254,7 +245,6 @@ class Program(NamedTuple):
         pictures: Sequence[Pictures],
         goal_at: Callable[[Network, tuple[int, int]], Lanes],
         finish: Callable[[np.ndarray], np.ndarray],
-        enlarge: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
         on_progress: Callable[[Progress], None],
     ) -> list[Result]:
         """Runs lanes as one program; gives the result of each.
@@ -263,7 +253,6 @@ class Program(NamedTuple):
           configs, pictures: of each lane. What their masks keep is the same for all.
           goal_at: the objective at a size as a network sees it, with the leaves that the lanes have for themselves.
           finish: makes of the lanes' images, [lanes, H, W, 3], what is given out.
-          enlarge: takes those images from one size to the next, (height, width).
           on_progress: see ``Sweep.run``.
         """
         clock, union = Clock(), self.union
@@ -289,7 +278,7 @@ class Program(NamedTuple):
             chunk=self.machine.chunk,
             lanes=True,
             place=lambda image: jax.device_put(image, spread),
-            enlarge=enlarge,
+            enlarge=enlarging(union, configs, [one.toned for one in pictures]),
         )
         seconds, origin, image = clock.seconds(), origin_of(self.weights, self.precision), finish(made.image)
         each = zip(recorder.traces, configs, pictures, strict=True)
@@ -297,6 +286,20 @@ class Program(NamedTuple):
             result_of(made, image, trace, config, one, origin, self.machine, seconds, lane)
             for lane, (trace, config, one) in enumerate(each)
         ]
+
+
+def enlarging(
+    union: Complete, configs: Sequence[Complete], toned: Sequence[np.ndarray | None]
+) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+    """How the lanes' images, [lanes, H, W, 3], are enlarged: each with its own detail.
+
+    ``toned`` is each one's photograph in its paintings' colours, [H, W, 3]; or all are None.
+    """
+    first = toned[0]
+    alike = all(one is first for one in toned)
+    share = np.array([config.detail_share for config in configs]).reshape(-1, 1, 1, 1)
+    picture = first if alike else np.stack([one for one in toned if one is not None])
+    return functools.partial(enlarged, config=union, toned=picture, share=share)
 
 
 def batch_size(lanes: int, at_once: int, devices: int) -> int:
@@ -359,9 +362,9 @@ def prepare_lanes(
 
     keys = [(lane.style, config.tone * config.needs_toned) for config, lane in zip(configs, lanes, strict=True)]
     looks = {key: (key[0], config) for key, config in zip(keys, configs, strict=True)}
+    places = {key: place for place, key in enumerate(looks)}
     resolved = tuple(
-        Resolved(resolve(config, key[0]), key[0], [*looks].index(key))
-        for key, config in zip(keys, configs, strict=True)
+        Resolved(resolve(config, key[0]), key[0], places[key]) for key, config in zip(keys, configs, strict=True)
     )
     pixels = [painting.pixels.tobytes() for painting in found.paintings]
     seen: dict[tuple[Complete, int], int] = {}

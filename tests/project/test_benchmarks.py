@@ -94,7 +94,7 @@ def test_quality_judges_each_preset_at_each_strength(tmp_path, pictures, narrow_
     whole = told(tmp_path, "quality", *options)
     rows = whole["rows"]
     assert [row["preset"] for row in rows] == ["default-0", "default-1", "gatys2016-0", "gatys2016-1"]
-    assert rows[2]["content_rel"] < rows[3]["content_rel"]
+    assert rows[2]["content_rel"] < rows[3]["content_rel"] and rows[2]["D"] > rows[3]["D"]
     assert all(row["D"] == pytest.approx(np.mean([row[scale] for scale in quality.SCALES])) for row in rows)
     assert all(8 < row["cost"] <= 11 for row in rows)
     assert [mean["preset"] for mean in whole["means"]] == [row["preset"] for row in rows]  # of one pair each
