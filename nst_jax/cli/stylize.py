@@ -169,7 +169,7 @@ def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> No
         None if photograph is None or photograph.alpha is None else images.resize(photograph.alpha, *image.shape[:2])
     )
     try:
-        images.save_image(preview_path(options.output, progress.step), image, alpha)
+        images.save_image(preview_path(options.output, progress.step), image, alpha, depth=options.depth)
     except NSTError as error:
         print(f"{PROGRAM}: note: {error}; the run goes on", file=sys.stderr)
 
@@ -215,7 +215,7 @@ def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
     from nst_jax.pictures.images import check_output
 
-    check_output(options.output, (options.size, options.size))
+    check_output(options.output, (options.size, options.size), options.depth)
     start = None if options.init in STARTS else Path(options.init)
     if start and not (is_there(start) and start.is_file()):
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")

@@ -533,7 +533,9 @@ def test_many_damages_give_one_clear_line(write, monkeypatch):
 
 @pytest.mark.parametrize("side", [14_200, 20_000, 100_000, 2**31 - 1])
 def test_bombs_are_refused_from_the_header(write, side):
-    refused(write("a.png", png(side, side, 8, 2, b"")), "pixels.*at most 200 million pixels can be read|damaged")
+    refused(
+        write("a.png", png(side, side, 8, 2, b"")), "pixels.*at most 100,000,000,000 can be read|takes about|damaged"
+    )
 
 
 def test_large_but_possible_pictures_pass_without_a_warning(write, monkeypatch):
@@ -597,12 +599,12 @@ def test_save_and_load(tmp_path, name):
 
 def test_save_is_deterministic(tmp_path, monkeypatch):
     pixels = noise(8, 8) / 255
-    real = images.ImageCms.ImageCmsProfile.tobytes
+    real = ImageCms.ImageCmsProfile.tobytes
     for extension in images.WRITABLE:
         names = [tmp_path / f"{n}{extension}" for n in "ab"]
         save_image(names[0], pixels, metadata={"a": "b"})
         monkeypatch.setattr(  # as on another day
-            images.ImageCms.ImageCmsProfile, "tobytes", lambda self: real(self)[:24] + bytes(12) + real(self)[36:]
+            ImageCms.ImageCmsProfile, "tobytes", lambda self: real(self)[:24] + bytes(12) + real(self)[36:]
         )
         save_image(names[1], pixels, metadata={"a": "b"})
         monkeypatch.undo()
