@@ -63,7 +63,7 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Replay, arguments, PROGRAM)
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax.pictures.images import check_output  # JAX is loaded only for a command line that holds
+    from nst_jax.pictures.encoding import check_output  # JAX is loaded only for a command line that holds
     from nst_jax.runs.recipe import read_recipe
 
     recipe = read_recipe(options.picture, options.search)

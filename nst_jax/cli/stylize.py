@@ -17,7 +17,7 @@ from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
-from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
+from nst_jax.cli.outputs import check_outputs, check_previews, check_room, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
@@ -86,6 +86,7 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.pictures.encoding import check_output
     from nst_jax.pictures.film import check_film
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
@@ -99,6 +100,8 @@ def command(arguments: Sequence[str]) -> int:
     if folder:
         check_folder(folder, bool(options.resume))
     prepared = prepare(options.content, options.style, options.config())
+    check_output(options.output, prepared.sizes[-1], options.depth)
+    check_room(to_be_written(prepared, options.output, options.save_every, folder))
     kept = None
     if folder and not options.dry_run:
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception
@@ -213,7 +216,7 @@ def defaults(arguments: Sequence[str]) -> Stylize:
 
 def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
-    from nst_jax.pictures.images import check_output
+    from nst_jax.pictures.encoding import check_output
 
     check_output(options.output, (options.size, options.size), options.depth)
     start = None if options.init in STARTS else Path(options.init)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo, putchunk
 
 from nst_jax.choices import check_depth
 from nst_jax.errors import NSTError
+from nst_jax.pictures.kinds import reason
 from nst_jax.pictures.samples import STRIP
 
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -42,6 +44,43 @@ def check_bits(name: str, depth: int) -> None:
         )
 
 
+def check_output(path: str | os.PathLike[str], size: tuple[int, int] | None = None, depth: int = 8) -> None:
+    """Before a run: can a picture be written to ``path``?
+
+    Args:
+        path: the file to write; its extension tells the format. It may exist, and is then replaced by a save.
+        size: (height, width) of the picture, where known; WebP and JPEG have a largest side.
+        depth: bits of a channel; WebP and JPEG have 8.
+
+    Raises:
+        NSTError: unknown extension, a directory, a missing or write-protected folder, a side or depth beyond the
+            format's.
+    """
+    path = Path(path)
+    format_name = WRITABLE.get(path.suffix.lower())
+    try:
+        target = Path(os.path.realpath(path))
+        is_directory, has_folder = target.is_dir(), target.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise NSTError(f"cannot write {str(path)!r}: {reason(error)}") from None
+    if is_directory:
+        raise NSTError(f"output {path} is a directory: name a file in it, such as {path / 'result.png'}")
+    if format_name is None:
+        known = ", ".join(WRITABLE)
+        raise NSTError(f"output {path} has no extension that tells the format: use one of {known}")
+    if not has_folder:
+        raise NSTError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise NSTError(f"cannot write {path}: the folder {path.parent} is not writable; choose another one")
+    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+        raise NSTError(f"cannot write {path}: it exists and is write-protected or no ordinary file; use another name")
+    if size is not None and max(size) > MAX_SIDE.get(format_name, max(size)):
+        raise NSTError(
+            f"cannot write {path}: its format holds {MAX_SIDE[format_name]} pixels a side; use .png or .tiff"
+        )
+    check_bits(str(path), depth)
+
+
 def to_levels(pixels: np.ndarray, depth: int = 8) -> np.ndarray:
     """[...] in [0, 1] → uint8 or uint16, clipped and rounded to nearest; ValueError where a value is not finite."""
     pixels = np.asarray(pixels)
@@ -52,10 +91,10 @@ def to_levels(pixels: np.ndarray, depth: int = 8) -> np.ndarray:
     return levels
 
 
-def most_bytes(format_name: str, height: int, width: int, alpha: bool, depth: int = 8) -> int:
-    """As many bytes as a picture's file may have, nothing of it packed, but for its words."""
-    channels = 3 + (alpha and format_name != "JPEG")
-    return height * (width * channels * depth // 8 + 1) + 2**16
+def most_bytes(format_name: str, size: tuple[int, int], alpha: bool, depth: int = 8) -> int:
+    """As many bytes as the file of a picture of a (height, width) may have: none packed, and some for its words."""
+    channels = 4 if alpha and format_name != "JPEG" else 3
+    return size[0] * (size[1] * channels * depth // 8 + 1) + 2**16
 
 
 def write_picture(
@@ -84,7 +123,6 @@ def _by_vips(
     file: BinaryIO, format_name: str, pixels: np.ndarray, alpha: np.ndarray | None, words: str | bytes, depth: int
 ) -> None:
     """A PNG, with ``words`` as its chunks, or a TIFF, with them as its description, some rows at a time."""
-    height, width = pixels.shape[:2]
     image = _vips_array(pixels)
     image = image if alpha is None else image.bandjoin(_vips_array(alpha))
     # as ``to_levels`` does it, with each result rounded to float32; the cast clips
@@ -94,7 +132,7 @@ def _by_vips(
     sink = _Sink(file, words if isinstance(words, bytes) else b"")
     try:
         if format_name == "PNG":
-            levels.pngsave_target(sink.target, keep="icc")
+            levels.pngsave_target(sink.target, filter="all", keep="icc")
             return
         if words:
             levels.set_type(pyvips.GValue.gstr_type, "image-description", words)
@@ -102,7 +140,7 @@ def _by_vips(
             sink.target,
             compression="deflate",
             predictor="horizontal",
-            bigtiff=most_bytes(format_name, height, width, alpha is not None, depth) > ORDINARY_TIFF,
+            bigtiff=most_bytes(format_name, (image.height, image.width), alpha is not None, depth) > ORDINARY_TIFF,
             resunit="inch",
             keep="icc|other",
         )

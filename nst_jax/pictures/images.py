@@ -25,7 +25,7 @@ from nst_jax.files import replacing
 from nst_jax.limits import free_bytes
 from nst_jax.pictures.by_pillow import description
 from nst_jax.pictures.decoding import decoding, opened, samples_of
-from nst_jax.pictures.encoding import MAX_SIDE, WRITABLE, check_bits, to_levels, write_picture
+from nst_jax.pictures.encoding import WRITABLE, check_output, to_levels, write_picture
 from nst_jax.pictures.kinds import reason
 from nst_jax.pictures.resampling import Resampled
 from nst_jax.pictures.resampling import resize as resize
@@ -196,43 +196,6 @@ def _floats(name: str, values: np.ndarray) -> np.ndarray:
     if values.size and not np.isfinite([values.min(), values.max()]).all():  # one that is no number is both
         raise NSTError(f"{name} have values that are not finite")
     return values
-
-
-def check_output(path: str | os.PathLike[str], size: tuple[int, int] | None = None, depth: int = 8) -> None:
-    """Before a run: can a picture be written to ``path``?
-
-    Args:
-        path: the file to write; its extension tells the format. It may exist, and is then replaced by a save.
-        size: (height, width) of the picture, where known; WebP and JPEG have a largest side.
-        depth: bits of a channel; WebP and JPEG have 8.
-
-    Raises:
-        NSTError: unknown extension, a directory, a missing or write-protected folder, a side or depth beyond the
-            format's.
-    """
-    path = Path(path)
-    format_name = WRITABLE.get(path.suffix.lower())
-    try:
-        target = Path(os.path.realpath(path))
-        is_directory, has_folder = target.is_dir(), target.parent.is_dir()
-    except (OSError, ValueError) as error:
-        raise NSTError(f"cannot write {str(path)!r}: {reason(error)}") from None
-    if is_directory:
-        raise NSTError(f"output {path} is a directory: name a file in it, such as {path / 'result.png'}")
-    if format_name is None:
-        known = ", ".join(WRITABLE)
-        raise NSTError(f"output {path} has no extension that tells the format: use one of {known}")
-    if not has_folder:
-        raise NSTError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise NSTError(f"cannot write {path}: the folder {path.parent} is not writable; choose another one")
-    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-        raise NSTError(f"cannot write {path}: it exists and is write-protected or no ordinary file; use another name")
-    if size is not None and max(size) > MAX_SIDE.get(format_name, max(size)):
-        raise NSTError(
-            f"cannot write {path}: its format holds {MAX_SIDE[format_name]} pixels a side; use .png or .tiff"
-        )
-    check_bits(str(path), depth)
 
 
 def save_image(
