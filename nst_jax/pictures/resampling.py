@@ -15,7 +15,8 @@ class Resampled:
     """A picture [H, W, C] that is given row by row, and comes out upright at another size.
 
     Each strip is resized across as it comes, and the whole then down, some columns at a time. These are Pillow's own
-    two passes, and its values to the last bit. What is held is one array, of the larger of both heights; one that is
+    two passes, and its values to the last bit; to rounding, where one side becomes larger and the other smaller, as
+    Pillow then goes down first. What is held is one array, of the larger of both heights; one that is
     to be turned, and is not as large as it was, is copied once more.
     """
 
