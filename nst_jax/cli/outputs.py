@@ -106,7 +106,7 @@ def to_be_written(prepared: Prepared, output: Path, every: int, kept: Path | Non
     return found
 
 
-def check_room(wanted: Iterable[Room]) -> None:
+def check_disk(wanted: Iterable[Room]) -> None:
     """Raises NSTError, before any work, where a disk has no room for all that is to be written to it.
 
     A system that cannot say what is free is passed over.

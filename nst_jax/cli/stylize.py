@@ -17,7 +17,7 @@ from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
-from nst_jax.cli.outputs import check_outputs, check_previews, check_room, preview_path, to_be_written
+from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
@@ -101,7 +101,7 @@ def command(arguments: Sequence[str]) -> int:
         check_folder(folder, bool(options.resume))
     prepared = prepare(options.content, options.style, options.config())
     check_output(options.output, prepared.sizes[-1], options.depth)
-    check_room(to_be_written(prepared, options.output, options.save_every, folder))
+    check_disk(to_be_written(prepared, options.output, options.save_every, folder))
     kept = None
     if folder and not options.dry_run:
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception

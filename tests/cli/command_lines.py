@@ -107,6 +107,7 @@ OPTIONS = {
     "padding": values("zeros", "replicate", "reflect", "wrap", "replicate-first", odd=("x",)),
     "pixel-range": values("free", "bounded", odd=("x",)),
     "precision": values("float32", "bfloat16", "auto", odd=("half",)),
+    "depth": values(8, 16, odd=(0, 12, "x")),
     "preset": values(*PRESET_CHANGES, odd=("monet", "none.toml")),
     "style-size": values(0, 64, 48, odd=(-1, "x")),
     "style-scale": several(values(1, 0.7, 2, odd=NUMBERS)),

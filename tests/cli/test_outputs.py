@@ -10,7 +10,7 @@ from support import simple_config, smooth_picture
 
 from nst_jax.batch import jobs
 from nst_jax.cli import replay, stylize
-from nst_jax.cli.outputs import Room, check_room, to_be_written
+from nst_jax.cli.outputs import Room, check_disk, to_be_written
 from nst_jax.errors import NSTError
 from nst_jax.pictures import images
 from nst_jax.pictures.encoding import to_levels
@@ -69,14 +69,14 @@ def test_a_disk_without_room_is_said_before_the_run(line, tmp_path, capsys, free
 @pytest.mark.parametrize("count", [OSError("nobody knows"), 0])
 def test_a_system_that_cannot_say_is_passed_over(tmp_path, free, count):
     free(count)
-    check_room([Room("the picture", tmp_path, 10**15)])
+    check_disk([Room("the picture", tmp_path, 10**15)])
 
 
 def test_folders_of_one_disk_share_its_room(tmp_path, free):
     free(1000)
-    check_room([Room("the picture", tmp_path, 600)])
+    check_disk([Room("the picture", tmp_path, 600)])
     with pytest.raises(NSTError, match="the picture .* and its checkpoints"):
-        check_room([Room("the picture", tmp_path, 600), Room("its checkpoints", tmp_path / "a" / "b", 600)])
+        check_disk([Room("the picture", tmp_path, 600), Room("its checkpoints", tmp_path / "a" / "b", 600)])
 
 
 def test_what_a_run_writes_is_no_more_than_was_thought(pictures, tmp_path, tiny):
