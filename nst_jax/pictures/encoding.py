@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 from PIL.PngImagePlugin import PngInfo, putchunk
 
 from nst_jax.choices import check_depth
@@ -217,7 +217,14 @@ def _by_pillow(
         exif[270] = text
         options["exif"] = exif
     options |= {"subsampling": 0, "optimize": True} if format_name == "JPEG" else {"exact": True}
-    image.save(file, format_name, **options)
+    packed = io.BytesIO()  # to a file itself Pillow writes past Python, and does not say what went wrong
+    block = ImageFile.MAXBLOCK
+    try:
+        ImageFile.MAXBLOCK = max(block, 4 * height * width)  # Pillow's own guess is too small for a JPEG of noise
+        image.save(packed, format_name, **options)
+    finally:
+        ImageFile.MAXBLOCK = block
+    file.write(packed.getbuffer())
 
 
 def _srgb_profile() -> bytes:

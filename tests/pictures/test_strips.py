@@ -175,6 +175,39 @@ def test_no_file_is_larger_than_was_thought(tmp_path, name):
         assert most / 4 < (tmp_path / name).stat().st_size <= most
 
 
+FULL = """
+import os, resource, sys
+import numpy as np
+from nst_jax.errors import NSTError
+from nst_jax.pictures import images
+pixels = np.random.default_rng(0).uniform(size=(200, 300, 3)).astype("f4")
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+for name in ("a.png", "a.tif", "a.jpg", "a.webp"):
+    try:
+        images.save_image(os.path.join(sys.argv[1], name), pixels)
+    except NSTError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_disk_that_is_full_midway_is_told_as_the_system_tells_it(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    names = ("a.png", "a.tif", "a.jpg", "a.webp")
+    assert done.stdout.splitlines() == [f"cannot write {tmp_path / name}: File too large" for name in names]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quality", [90, 95, 100])
+def test_a_jpeg_of_noise_is_written(tmp_path, quality):
+    """Of more bytes than Pillow thinks that there can be."""
+    noise = RANDOM.uniform(size=(200, 300, 3)).astype("f4")
+    save_image(tmp_path / "a.jpg", noise, quality=quality)
+    assert (tmp_path / "a.jpg").stat().st_size > 1.5 * 200 * 300
+    assert np.abs(load_image(tmp_path / "a.jpg").pixels - noise).mean() < 0.05
+
+
 def test_words_are_read_without_the_pixels(tmp_path, monkeypatch):
     """What was written stands before them."""
     save_image(tmp_path / "a.png", VALUES, metadata={"nst_jax": "☃", "other": "x"})
