@@ -14,8 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
