@@ -7,13 +7,16 @@ is some part's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from nst_jax.networks.pooling import pool
 
 
 @flax.struct.dataclass
@@ -122,7 +125,36 @@ class Seen(NamedTuple):
 
 
 def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
-    """The means of 2×2 pixels; an odd last row or column is dropped."""
-    height, width, channels = image.shape[-3:]
-    even = image[..., : height // 2 * 2, : width // 2 * 2, :]
-    return even.reshape(*image.shape[:-3], height // 2, 2, width // 2, 2, channels).mean((-4, -2))
+    """The means of 2×2 pixels; an odd last row or column is dropped. Differentiable in reverse, not forward."""
+    height, width, _ = image.shape[-3:]
+    return _halved(image[..., : height // 2 * 2, : width // 2 * 2, :])
+
+
+@jax.custom_vjp
+def _halved(image: Array) -> Array:
+    found: Array = jax.lax.platform_dependent(image, tpu=_by_windows, default=_by_blocks)
+    return found
+
+
+def _halved_backward(_: None, slope: Array) -> tuple[Array]:
+    spread = {by: functools.partial(_spread, by) for by in (_by_windows, _by_blocks)}
+    return (jax.lax.platform_dependent(slope, tpu=spread[_by_windows], default=spread[_by_blocks]),)
+
+
+_halved.defvjp(lambda image: (_halved(image), None), _halved_backward)
+
+
+def _by_blocks(image: Array) -> Array:
+    *batch, height, width, channels = image.shape
+    return image.reshape(*batch, height // 2, 2, width // 2, 2, channels).mean((-4, -2))
+
+
+def _by_windows(image: Array) -> Array:
+    """The same on a TPU, which would write the blocks in a layout that is 64 times as large."""
+    return pool(image, "avg")
+
+
+def _spread(by: Callable[[Array], Array], slope: Array) -> Array:
+    *batch, height, width, channels = slope.shape
+    (found,) = jax.vjp(by, jnp.zeros((*batch, 2 * height, 2 * width, channels), slope.dtype))[1](slope)
+    return found

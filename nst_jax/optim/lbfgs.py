@@ -78,14 +78,14 @@ def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
             raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
         params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
         pairs = _learn(state, params, updates)
-        gradient = jax.tree.map(jnp.ravel, updates)
+        gradient = jax.tree.map(_flat, updates)
         of_changes = _dot(pairs.inverse, _over_all(pairs.steps, gradient))
         inner = _dot(pairs.squares, of_changes) - _over_all(pairs.changes, gradient)
         of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
 
         def direction(gradient: Array, steps: Array, changes: Array, update: Array) -> Array:
             found = _dot(of_steps, steps) + pairs.scale * (gradient - _dot(of_changes, changes))
-            return found.reshape(update.shape).astype(update.dtype)
+            return _shaped(found, update.shape).astype(update.dtype)
 
         return jax.tree.map(direction, gradient, pairs.steps, pairs.changes, updates), pairs
 
@@ -143,7 +143,33 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree) -> Pairs:
 
 
 def _moved(after: Array, before: Array) -> Array:
-    return (after - before).ravel()
+    return _flat(after - before)
+
+
+def _flat(array: Array) -> Array:
+    """An array's values as a vector: in their order, but on a TPU one channel of an image [H, W, C] after another.
+
+    There a row of so few channels stands among zeros, 128 for each pixel, wherever it is put in order.
+    """
+    if array.ndim < 3:
+        return array.ravel()
+    found: Array = jax.lax.platform_dependent(
+        array, tpu=lambda each: jnp.moveaxis(each, -1, 0).ravel(), default=jnp.ravel
+    )
+    return found
+
+
+def _shaped(vector: Array, shape: tuple[int, ...]) -> Array:
+    """The array of this shape of which ``_flat`` makes the vector."""
+    if len(shape) < 3:
+        return vector.reshape(shape)
+    planes = shape[-1:] + shape[:-1]
+    found: Array = jax.lax.platform_dependent(
+        vector,
+        tpu=lambda each: jnp.moveaxis(each.reshape(planes), 0, -1),
+        default=lambda each: each.reshape(shape),
+    )
+    return found
 
 
 def _over_all(left: PyTree, right: PyTree) -> Array:

@@ -48,7 +48,7 @@ class Machine:
     @property
     def lowering(self) -> Lowering:
         """How convolutions are done."""
-        return "cpu" if self.platform == "cpu" else "xla"
+        return "cpu" if self.platform == "cpu" else "tpu" if self.platform == "tpu" else "xla"
 
     @property
     def chunk(self) -> int:

@@ -42,7 +42,7 @@ PIXEL_COPIES, WORK_COPIES = 3, 1.5
 #: Bytes of a response, and of a filter in the basis of the tiles.
 BYTES = {"float32": 4, "bfloat16": 2}
 #: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
-FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
+FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9, "bands": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
 #: octave of the style after the first, and of each layer by tiles.
 PROGRAMS, SCALE = 215 * 2**20, 50 * 2**20
