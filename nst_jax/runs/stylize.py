@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
+from nst_jax.losses.shards import Shards
 from nst_jax.losses.tiles import Tiles
+from nst_jax.meshes import mesh_of
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
 from nst_jax.pictures.sources import Source
-from nst_jax.runs import memory
+from nst_jax.runs import memory, scales
 from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
@@ -141,11 +143,13 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
         return goals.objective(config)
 
     def stage(size: tuple[int, int], steps: int, way: memory.Way, again: bool = True) -> Stage:
-        tiles = Tiles(way.tile, loop=run.machine.platform == "cpu") if way.tile else None
+        shared, loop = run.machine.shards, run.machine.platform == "cpu"
+        tiles = Tiles(way.tile, loop) if way.tile else Tiles(memory.SIDES[0], loop) if shared else None
+        shards = Shards(mesh_of(shared), size, scales.evenly_parted(config), way.tile) if shared else None
         leaner = functools.partial(stage, size, steps, memory.leaner(way, size), False)
         goal = functools.partial(goal_at, size, tiles)
         retry = leaner if again and tile_wish(config, run.more) != "off" else None
-        return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry)
+        return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry, shards)
 
     return [
         stage(size, steps, memory.way_at(run.footprint, run.plan, size, steps))
