@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
@@ -25,12 +26,22 @@ def on_mesh(array: np.ndarray, sharding: jax.sharding.Sharding) -> Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def whole(array: Array) -> np.ndarray:
+def everywhere(array: np.ndarray, sharding: NamedSharding) -> Array:
+    """An array of which each device has all; of several processes that of the first.
+
+    Numbers that decide what comes next must be the same everywhere to the last bit; other processors round otherwise.
+    """
+    if jax.process_count() > 1 and sharding.mesh.size > 1:
+        array = np.asarray(multihost_utils.broadcast_one_to_all(array)).astype(array.dtype).reshape(array.shape)
+    return on_mesh(array, sharding)
+
+
+def whole(array: Array | np.ndarray) -> np.ndarray:
     """An array from devices, also from those of other processes: then all of them must ask for it, in turn.
 
     Each device's part goes to all by itself, so none needs room for the whole.
     """
-    if array.is_fully_addressable or array.is_fully_replicated:
+    if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     sharding = array.sharding
     assert isinstance(sharding, NamedSharding), "it has been laid on a mesh"

@@ -39,7 +39,7 @@ from nst_jax.losses.tiles import (
     sums_of_part,
     together,
 )
-from nst_jax.meshes import AXIS, on_mesh, whole
+from nst_jax.meshes import AXIS, everywhere, on_mesh, whole
 
 
 class Grid(NamedTuple):
@@ -139,7 +139,7 @@ class Shards:
 
     def everywhere(self, array: Array | np.ndarray) -> Array:
         """An array of which each device has all."""
-        return on_mesh(np.asarray(array), self.sharding())
+        return everywhere(np.asarray(array), self.sharding())
 
     def taken(self, image: Array) -> Float[np.ndarray, "h w c"]:
         """What ``place`` was given, from what it gave; all processes must ask for it."""

@@ -18,7 +18,7 @@ from nst_jax.optim import minimise
 from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
-from nst_jax.runs import scales
+from nst_jax.runs import processes, scales
 from nst_jax.runs.allocator import give_back_freed_memory
 from nst_jax.runs.finish import seamless
 from nst_jax.runs.memory import is_exhausted
@@ -119,6 +119,7 @@ def coarse_to_fine(
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
     position: Position | None = None,
     keep: Callable[[Position, bool], None] | None = None,
+    on_scale: Callable[[np.ndarray], None] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -135,6 +136,8 @@ def coarse_to_fine(
       enlarge: takes the image from one size to the next, (height, width).
       position: where a single run goes on, as an earlier call had it, whose leaves are given up; None for the start.
       keep: of a single run told of the position after every chunk, and whether the run ends there by ``Stop``.
+
+      on_scale: told of the image that each stage gives, as the result would be.
 
     Raises ValueError for a ``position`` of another run.
     """
@@ -172,7 +175,7 @@ def coarse_to_fine(
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=functools.partial(look, recorder, at, keep, stage.shards),
+                on_chunk=functools.partial(look, recorder, at, keep, stage.shards, bool(looks)),
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
@@ -202,6 +205,8 @@ def coarse_to_fine(
         if method.name == "adam" and number + 1 < len(stages):
             inner = moments(outcome.inner, stage, stages[number + 1])
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
+        if on_scale:
+            on_scale(recorder.masks.keep(image) if recorder.masks else image)
         if np.not_equal(ended, "").all():
             break
         number += 1
@@ -240,18 +245,25 @@ def look(
     at: Callable[[Chunk, Recorder], Position] | None,
     keep: Callable[[Position, bool], None] | None,
     shards: Shards | None,
+    shown: bool,
     chunk: Chunk,
 ) -> None:
-    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops."""
-    chunk = chunk._replace(x=seen(chunk.x, shards))
+    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops.
+
+    Several processes stop together. They fetch the image together, too, where it may be ``shown``.
+    """
+    image, stopped = seen(chunk.x, shards), False
+    if shown and processes.several():
+        image = np.asarray(image)
     try:
-        recorder.record(chunk)
+        recorder.record(chunk._replace(x=image))
     except Stop:
-        if at and keep:
-            keep(at(chunk, recorder), True)
-        raise
+        stopped = True
+    stopped = processes.any_of(stopped)
     if at and keep:
-        keep(at(chunk, recorder), False)
+        keep(at(chunk, recorder), stopped)
+    if stopped:
+        raise Stop
 
 
 def seen(image: jax.Array, shards: Shards | None) -> Any:
