@@ -26,14 +26,20 @@ def on_mesh(array: np.ndarray, sharding: jax.sharding.Sharding) -> Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def everywhere(array: np.ndarray, sharding: NamedSharding) -> Array:
-    """An array of which each device has all; of several processes that of the first.
+def everywhere(arrays: Sequence[np.ndarray], mesh: Mesh) -> list[Array]:
+    """Arrays of which each device has all; of several processes those of the first.
 
     Numbers that decide what comes next must be the same everywhere to the last bit; other processors round otherwise.
     """
-    if jax.process_count() > 1 and sharding.mesh.size > 1:
-        array = np.asarray(multihost_utils.broadcast_one_to_all(array)).astype(array.dtype).reshape(array.shape)
-    return on_mesh(array, sharding)
+    if jax.process_count() > 1 and arrays:
+        packed = np.frombuffer(b"".join(array.tobytes() for array in arrays), np.uint8)
+        told, start = np.asarray(multihost_utils.broadcast_one_to_all(packed), np.uint8), 0
+        first = []
+        for array in arrays:
+            first.append(told[start : start + array.nbytes].copy().view(array.dtype).reshape(array.shape))
+            start += array.nbytes
+        arrays = first
+    return [on_mesh(array, NamedSharding(mesh, PartitionSpec())) for array in arrays]
 
 
 def whole(array: Array | np.ndarray) -> np.ndarray:

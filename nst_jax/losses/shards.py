@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -137,9 +137,9 @@ class Shards:
         beyond = self.count * self.rows - image.shape[0]
         return on_mesh(np.pad(np.asarray(image), ((0, beyond), (0, 0), (0, 0))), self.sharding(AXIS))
 
-    def everywhere(self, array: Array | np.ndarray) -> Array:
-        """An array of which each device has all."""
-        return everywhere(np.asarray(array), self.sharding())
+    def everywhere(self, arrays: Sequence[Array]) -> list[Array]:
+        """Arrays of which each device has all."""
+        return everywhere([np.asarray(array) for array in arrays], self.mesh)
 
     def taken(self, image: Array) -> Float[np.ndarray, "h w c"]:
         """What ``place`` was given, from what it gave; all processes must ask for it."""
@@ -158,10 +158,12 @@ class Shards:
 
             return jax.make_array_from_callback(shape, self.sharding(*[None] * axis, AXIS), of_device)
 
-        laid: Objective = jax.tree.map(
-            lambda array, spec: array if AXIS in spec else self.everywhere(array),
-            goal.along(window),
-            specs_of(goal),
+        leaves, structure = jax.tree.flatten(goal.along(window))
+        parted = [AXIS in spec for spec in jax.tree.leaves(specs_of(goal))]
+        others = iter(self.everywhere([leaf for leaf, part in zip(leaves, parted, strict=True) if not part]))
+        laid: Objective = jax.tree.unflatten(
+            structure,
+            [leaf if part else next(others) for leaf, part in zip(leaves, parted, strict=True)],
         )
         return laid
 

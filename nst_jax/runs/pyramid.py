@@ -278,7 +278,7 @@ def moments(inner: Any, before: Stage, after: Stage) -> Any:
     larger = moments_at(inner, *after.size)
     if not (other := after.shards):
         return larger
-    return jax.tree.map(lambda leaf: other.place(leaf) if leaf.ndim else other.everywhere(leaf), larger)
+    return jax.tree.map(lambda leaf: other.place(leaf) if leaf.ndim else other.everywhere([leaf])[0], larger)
 
 
 def position_at(
