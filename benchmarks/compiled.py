@@ -21,28 +21,29 @@ import dataclasses
 import functools
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks import hlo
 from benchmarks.harness import Row, table
 from benchmarks.processes import in_child
 from benchmarks.slim import changed
 from benchmarks.targets import Target, target_of
-from nst_jax import layers
 from nst_jax.losses.objective import Objective
-from nst_jax.losses.terms import Content
-from nst_jax.losses.tiles import Tiles
+from nst_jax.losses.shards import Shards
+from nst_jax.losses.tiles import Tiles, strides_of
+from nst_jax.meshes import mesh_of
 from nst_jax.networks.vgg import random_weights
 from nst_jax.optim import minimise
-from nst_jax.optim.steps import Method, init
+from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
-from nst_jax.runs import memory
+from nst_jax.runs import memory, scales
 from nst_jax.runs.goals import loss_of
 from nst_jax.runs.machine import Machine
 from nst_jax.runs.plan import Prepared, prepare
@@ -105,9 +106,9 @@ def told(target: Target, objective: str, size: int, program: str, options: argpa
     """What the compiler says of one program, in a process with the target's environment."""
     config = changed(Config(objective, network=options.network, size=DRAFT, scales=1), options.set)
     height, width = shape_of(size, target.devices)
-    run = run_at((height, width), config, target)
-    devices = np.array(target.topology())
-    lowered, length = lower(run, (height, width), Mesh(devices, ("rows",)), program)
+    devices = target.topology()
+    run = run_at((height, width), config, target, devices)
+    lowered, length = lower(run, (height, width), devices, program)
     started = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - started
@@ -139,66 +140,51 @@ def shape_of(size: int, devices: int) -> tuple[int, int]:
     return max(1, round(3 * size / 4 / part)) * part, size
 
 
-def run_at(size: tuple[int, int], config: Config, target: Target) -> Prepared:
-    """A run whose memory is planned for a (height, width) ``size`` on the target, each device with its part of it.
+def run_at(size: tuple[int, int], config: Config, target: Target, devices: Sequence[Any]) -> Prepared:
+    """A run whose memory is planned for a (height, width) ``size`` on ``devices``, each with its part of it.
 
     Its pictures are of ``DRAFT``'s size.
     """
     random = np.random.default_rng(0)
     height = DRAFT * 3 // 4
     pair = (random.random((height, DRAFT, 3), np.float32) for _ in range(2))
-    machine = Machine(target.chip.platform, free=int(USABLE * target.chip.memory))
+    shards = tuple(devices) if len(devices) > 1 else ()
+    machine = Machine(target.chip.platform, free=int(USABLE * target.chip.memory), shards=shards)
     run = prepare(*pair, config, weights=random_weights(config.network), machine=machine)
-    taken = dataclasses.replace(run.footprint, sizes=((size[0] // target.devices, size[1]),))
+    taken = dataclasses.replace(run.footprint, sizes=((-(-size[0] // len(devices)), size[1]),))
     precisions = machine.precisions(run.config.precision, run.config.network)
     plan = memory.plan(taken, machine.free, precisions, run.config.tile)
     return run.in_way(plan.way())._replace(footprint=taken)
 
 
-def lower(run: Prepared, size: tuple[int, int], mesh: Mesh, program: str) -> tuple[Any, int]:
-    """The program for a picture of (height, width) ``size`` on a mesh, before it is compiled, and its steps."""
-    config, plan = run.config, run.plan
+def lower(run: Prepared, size: tuple[int, int], devices: Sequence[Any], program: str) -> tuple[Any, int]:
+    """The program for a picture of (height, width) ``size`` on devices, before it is compiled, and its steps."""
+    config, plan, mesh = run.config, run.plan, mesh_of(devices)
     (stage,) = stages_of(run._replace(plan=plan._replace(tile=0)), run.passes[-1])
     goal = at_size(jax.eval_shape(functools.partial(stage.goal, False)), size)
-    image = jax.ShapeDtypeStruct((*size, 3), jnp.float32)
+    if run.machine.shards:
+        shards = Shards(mesh, size, scales.evenly_parted(config), plan.tile)
+        function, goal, image = shards, shards.abstract(goal), shards.abstract_image()
+    else:
+        there = NamedSharding(mesh, PartitionSpec())
+        goal = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there), goal)
+        function = Tiles(plan.tile, loop=False) if plan.tile else loss_of
+        image = jax.ShapeDtypeStruct((*size, 3), jnp.float32, sharding=there)
     bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
     method = Method(config.optimizer, plan.pairs or config.history, config.averaging, config.second_decay, bounds)
-    state = jax.eval_shape(functools.partial(init, method, rate=1.0), image)
-    function = Tiles(plan.tile, loop=False) if plan.tile else loss_of
     length = 1 if program == "step" else run.machine.chunk
-    spread = functools.partial(placed, mesh=mesh, size=size)
-    return minimise.run_chunk.lower(method, function, spread(goal), spread(state), length, False), length
+    return minimise.lowered(method, function, goal, image, length), length
 
 
 def at_size(goal: Objective, size: tuple[int, int]) -> Objective:
-    """The shapes of an objective for an image of another (height, width): the content's are those of the image."""
+    """The shapes of an objective for an image of another (height, width): of what is of the picture's shape."""
 
-    def content(term: Any) -> Any:
-        if not isinstance(term, Content):
-            return term
-        sides = {row.name: at for row, at in layers.walk(layers.until(goal.network.name, [*term.targets]), *size)}
-        there = {
-            tap: jax.ShapeDtypeStruct((*sides[tap], target.shape[-1]), target.dtype)
-            for tap, target in term.targets.items()
-        }
-        return dataclasses.replace(term, targets=there)
+    def resized(array: Any, octave: int, tap: str | None, axis: int) -> jax.ShapeDtypeStruct:
+        stride = 2**octave * (1 if tap is None else strides_of(goal.network.name, [tap])[tap])
+        shape = (*array.shape[:axis], size[0] // stride, size[1] // stride, *array.shape[axis + 2 :])
+        return jax.ShapeDtypeStruct(shape, array.dtype)
 
-    return dataclasses.replace(goal, terms=tuple((weight, content(term)) for weight, term in goal.terms))
-
-
-def placed(tree: Any, mesh: Mesh, size: tuple[int, int]) -> Any:
-    """Shapes with their places: rows of all that is picture-shaped lie on the mesh, the rest is on each device."""
-
-    def place(leaf: Any) -> jax.ShapeDtypeStruct:
-        height, width = size
-        axes: tuple[str | None, ...] = ()
-        if mesh.size > 1 and leaf.ndim == 3 and leaf.shape[0] * width == leaf.shape[1] * height:
-            axes = ("rows",)
-        elif mesh.size > 1 and leaf.ndim == 2 and leaf.shape[1] == 3 * height * width:  # L-BFGS's pairs
-            axes = (None, "rows")
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, PartitionSpec(*axes)))
-
-    return jax.tree.map(place, tree)
+    return goal.along(resized)
 
 
 def words_of(run: Prepared) -> str:

@@ -108,6 +108,7 @@ class Target:
                 "TPU_SKIP_MDS_QUERY": "1",
                 "TPU_ACCELERATOR_TYPE": f"{self.chip.kind}-{max(4, self.devices)}",
                 "TPU_WORKER_HOSTNAMES": "localhost",
+                "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
             }
         return {
             "JAX_PLATFORMS": "cpu",

@@ -63,9 +63,7 @@ def _with_rims(x: Array, padding: Padding) -> Array:
 
 def _valid(x: Array, kernel: Array, sides: tuple[int, int]) -> Array:
     edges: Any = ((0, 0), sides)
-    found: Array = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    found: Array = jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return found
 
 

@@ -147,15 +147,13 @@ def _moved(after: Array, before: Array) -> Array:
 
 
 def _flat(array: Array) -> Array:
-    """An array's values as a vector: in their order, but on a TPU one channel of an image [H, W, C] after another.
+    """An array's values as a vector: in their order, but on a TPU in each row of an image [H, W, C] channel by channel.
 
-    There a row of so few channels stands among zeros, 128 for each pixel, wherever it is put in order.
+    There the few channels of a pixel stand among zeros, 128 for each pixel, wherever they are put in order.
     """
     if array.ndim < 3:
         return array.ravel()
-    found: Array = jax.lax.platform_dependent(
-        array, tpu=lambda each: jnp.moveaxis(each, -1, 0).ravel(), default=jnp.ravel
-    )
+    found: Array = jax.lax.platform_dependent(array, tpu=lambda each: each.swapaxes(-1, -2).ravel(), default=jnp.ravel)
     return found
 
 
@@ -163,10 +161,10 @@ def _shaped(vector: Array, shape: tuple[int, ...]) -> Array:
     """The array of this shape of which ``_flat`` makes the vector."""
     if len(shape) < 3:
         return vector.reshape(shape)
-    planes = shape[-1:] + shape[:-1]
+    turned = (*shape[:-2], shape[-1], shape[-2])
     found: Array = jax.lax.platform_dependent(
         vector,
-        tpu=lambda each: jnp.moveaxis(each.reshape(planes), 0, -1),
+        tpu=lambda each: each.reshape(turned).swapaxes(-1, -2),
         default=lambda each: each.reshape(shape),
     )
     return found
