@@ -207,8 +207,8 @@ def memory_of(compiled: Any) -> Row:
 def costs_of(lowered: Any, compiled: Any, text: str, target: Target) -> Row:
     """Operations and bytes of a step on each device, and the seconds that follow from the maker's figures.
 
-    A GPU's compiler gives no account. There operations are those of the program before it is compiled, shared out
-    evenly; the bytes are by XLA's general account of the compiled one, with those of its libraries added.
+    A GPU's compiler gives no account. There operations are those of the program before it is compiled, whose parts for
+    each device are counted once; bytes are by XLA's general account of the compiled one, with its libraries' added.
     """
     costs = compiled.cost_analysis()
     if costs:
@@ -217,7 +217,7 @@ def costs_of(lowered: Any, compiled: Any, text: str, target: Target) -> Row:
         from jax._src.lib import _jax  # what Lowered.cost_analysis asks, which takes no other device's program
 
         account = functools.partial(_jax.hlo_module_cost_analysis, jax.devices("cpu")[0].client)
-        flops = account(lowered._lowering.hlo().as_hlo_module())["flops"] / target.devices
+        flops = account(lowered._lowering.hlo().as_hlo_module())["flops"]
         moved = account(compiled.runtime_executable().hlo_modules()[0])["bytes accessed"]
         moved += hlo.library_bytes(hlo.program_of(text))
     bound = max(flops / target.chip.flops, moved / target.chip.bandwidth)

@@ -65,7 +65,7 @@ class VGG(nn.Module):
       padding: what the convolutions see beyond the border, one of ``choices.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
       precision: "float32" or "bfloat16", that of products and responses; sums over channels are float32.
-      lowering: of the convolutions: "xla", "cpu" for what is fastest on a CPU at each layer, or "tpu" for bands of rows.
+      lowering: of the convolutions: "xla"; "cpu" for what is fastest on a CPU at each layer; "tpu" for bands of rows.
     """
 
     rows: tuple[layers.Layer, ...]
