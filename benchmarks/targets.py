@@ -133,9 +133,9 @@ class Target:
 
 def target_of(name: str) -> Target:
     """The target that a name such as ``v5e:16`` stands for. Raises SystemExit, in one line, for another name."""
-    chip, _, devices = name.partition(":")
+    chip, several, devices = name.partition(":")
     found = {each.name: each for each in CHIPS}
-    count = int(devices) if devices.isdecimal() else 0 if devices else 1
+    count = 1 if not several else int(devices) if devices.isdecimal() else 0
     if chip not in found or count < 1 or (found[chip].platform == "tpu" and count & (count - 1)):
         raise SystemExit(
             f"{name!r} is no target: give {', '.join(found)}, with :N for so many devices, of TPUs a power of two"

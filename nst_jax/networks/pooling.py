@@ -49,7 +49,7 @@ def _unfolded(windows: Array) -> Array:
 @jax.custom_vjp
 def _mean(x: Array) -> Array:
     found: Array = jax.lax.platform_dependent(
-        x, tpu=lambda x: _summed(x, step=2) / 4, default=lambda x: functools.reduce(jnp.add, _positions(x)) / 4
+        x, tpu=lambda x: windows(x, step=2) / 4, default=lambda x: functools.reduce(jnp.add, _positions(x)) / 4
     )
     return found
 
@@ -59,7 +59,7 @@ def _mean_forward(x: Array) -> tuple[Array, None]:
 
 
 def _mean_backward(_: None, slope: Array) -> tuple[Array]:
-    found: Array = jax.lax.platform_dependent(slope / 4, tpu=lambda each: _summed(each, apart=2), default=_to_all)
+    found: Array = jax.lax.platform_dependent(slope / 4, tpu=lambda each: windows(each, apart=2), default=_to_all)
     return (found,)
 
 
@@ -68,7 +68,7 @@ def _to_all(each: Array) -> Array:
     return _unfolded(jnp.broadcast_to(_windows(each), (*batch, height, 2, width, 2, channels)))
 
 
-def _summed(x: Array, step: int = 1, apart: int = 1) -> Array:
+def windows(x: Array, step: int = 1, apart: int = 1) -> Array:
     """The sums of 2×2 windows, every ``step`` positions, of ``x`` with its values put so far ``apart`` among zeros.
 
     A TPU writes the four positions apart, and what is handed to each, in a layout that is several times as large;

@@ -141,6 +141,7 @@ def test_the_choice():
     for layer in ((128, 128, "float32"), (3, 16, "float32"), (64, 64, "bfloat16"), (3, 64, "float32")):
         assert way_of("cpu", (384, 512), *layer) == fastest_on_cpu(384, 512, *layer)
         assert way_of("xla", (384, 512), *layer) == "xla"
+        assert way_of("tpu", (384, 512), *layer) == "bands"
 
 
 def test_unknown_ways_paddings_and_lowerings_are_refused():
@@ -150,5 +151,5 @@ def test_unknown_ways_paddings_and_lowerings_are_refused():
     for padding in ("mirror", "replicate-first"):  # which is for a network, and not for one convolution
         with pytest.raises(NSTError, match=f"unknown padding '{padding}': choose one of zeros, replicate, reflect, w"):
             convolve(x, kernel, padding)
-    with pytest.raises(NSTError, match="unknown lowering 'gpu': choose one of xla, cpu"):
+    with pytest.raises(NSTError, match="unknown lowering 'gpu': choose one of xla, cpu, tpu"):
         way_of("gpu", (384, 512), 128, 128, "float32")
