@@ -152,7 +152,8 @@ class Seen(NamedTuple):
 def halved(image: Float[Array, "*b h w c"]) -> Float[Array, "*b h//2 w//2 c"]:
     """The means of 2×2 pixels; an odd last row or column is dropped. Differentiable in reverse, not forward."""
     height, width, _ = image.shape[-3:]
-    return _halved(image[..., : height // 2 * 2, : width // 2 * 2, :])
+    found: Array = _halved(image[..., : height // 2 * 2, : width // 2 * 2, :])
+    return found
 
 
 @jax.custom_vjp

@@ -18,8 +18,8 @@ from nst_jax.choices import Padding
 
 #: As many bands as a TPU takes at once, or fewer where the rows do not allow so many.
 NUMBERS = (8, 4, 2)
-#: NumPy's names of the ways a picture can go on beyond its left and right border.
-BEYOND = {"zeros": "constant", "replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
+#: NumPy's names of the ways a picture can go on beyond its border.
+BEYOND: dict[Padding, Any] = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 
 
 def number_of(batch: int, height: int, poolings: int) -> int:
@@ -47,7 +47,7 @@ def convolve(
     if padding == "zeros":
         same: Array = _convolved(x, kernel)
         return same
-    x = jnp.pad(_with_rims(x, padding), ((0, 0), (0, 0), (1, 1), (0, 0)), BEYOND[padding])  # type: ignore[arg-type]
+    x = jnp.pad(_with_rims(x, padding), ((0, 0), (0, 0), (1, 1), (0, 0)), BEYOND[padding])
     return _valid(x, kernel, (0, 0))
 
 

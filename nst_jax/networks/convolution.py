@@ -21,12 +21,11 @@ from jaxtyping import Array, Float
 
 from nst_jax.choices import LOWERINGS, PADDINGS, Lowering, Padding, check_choice
 from nst_jax.networks import bands
+from nst_jax.networks.bands import BEYOND
 from nst_jax.networks.winograd import transformed, winograd
 
 Way = Literal["xla", "winograd", "strides", "bands"]
 WAYS: tuple[Way, ...] = get_args(Way)
-#: NumPy's names of the ways a picture can go on beyond its border.
-BEYOND = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 #: The fewest channels, in times out, and the fewest products over all positions, for which Winograd's transforms are
 #: worth their time on a CPU, and the seconds that it takes to compile them.
 WINOGRAD_CHANNELS = {"float32": 64 * 128, "bfloat16": 64 * 64}
@@ -88,8 +87,7 @@ def convolve(
     if padding == "zeros":
         same: Array = convolved(x, kernel)
         return same
-    beyond: Any = BEYOND[padding]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), beyond)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), BEYOND[padding])
     return _xla(x, kernel, edges="VALID") if way == "xla" else convolved(x, kernel)[:, 1:-1, 1:-1]
 
 

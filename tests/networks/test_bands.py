@@ -8,7 +8,8 @@ from support import random_filters
 
 from nst_jax.losses import formulas, parts
 from nst_jax.networks import bands, pooling, vgg
-from nst_jax.networks.convolution import BEYOND, convolve
+from nst_jax.networks.bands import BEYOND
+from nst_jax.networks.convolution import convolve
 from nst_jax.optim import lbfgs
 
 PADDINGS = ("zeros", *BEYOND)
