@@ -20,7 +20,7 @@ from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
 from nst_jax.cli.signals import interruptible
-from nst_jax.cli.together import join, leave
+from nst_jax.cli.together import join, leaving
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
 from nst_jax.options.config import Config
@@ -322,4 +322,4 @@ def plan_lines(prepared: Prepared) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of ``nst-stylize``; returns the exit status."""
-    return leave(run(command, PROGRAM, arguments))
+    return leaving(functools.partial(run, command, PROGRAM, arguments))

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -83,12 +84,20 @@ def join(program: str, coordinator: str | None, number: int | None, count: int |
     return aborts
 
 
-def leave(status: int) -> int:
-    """The exit status of a command, which one of several processes that failed gives at once: it waits for no other."""
+def leaving(command: Callable[[], int]) -> int:
+    """The exit status of a command; where one of several processes failed it ends at once, and waits for no other."""
+    try:
+        status = command()
+    except Exception:
+        if not _several():
+            raise
+        os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
+        os._exit(1)
+    if _several() and status not in (0, *(128 + number for number in signals.SIGNALS)):
+        os._exit(status)
+    return status
+
+
+def _several() -> bool:
     processes = sys.modules.get("nst_jax.runs.processes")
-    if processes is None or not processes.several() or status in (0, *(128 + number for number in signals.SIGNALS)):
-        return status
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(status)
+    return processes is not None and bool(processes.several())
