@@ -8,6 +8,7 @@ one row on each side, which XLA reads as part of the convolution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,10 +23,16 @@ NUMBERS = (8, 4, 2)
 BEYOND: dict[Padding, Any] = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 
 
-def number_of(batch: int, height: int, poolings: int) -> int:
-    """How many bands a picture is parted into, so that no pooling parts a pair of rows; 1 for several pictures."""
-    possible = (number for number in NUMBERS if height % (number * 2**poolings) == 0)
-    return next(possible, 1) if batch == 1 else 1
+def number_of(batch: int, height: int) -> int:
+    """How many bands a picture is parted into; 1 for several pictures, which fill a batch themselves."""
+    return next((number for number in NUMBERS if height % number == 0), 1) if batch == 1 else 1
+
+
+def pooled(x: Float[Array, "n h w c"], number: int, pool: Callable[[Array], Array]) -> tuple[Array, int]:
+    """Bands after a pooling, and how many there are: half as many where it would part a pair of rows."""
+    while number > 1 and x.shape[1] % 2:
+        x, number = apart(together(x, number), number // 2), number // 2
+    return pool(x), number
 
 
 def apart(x: Float[Array, "b h w c"], number: int) -> Float[Array, "_b _h w c"]:

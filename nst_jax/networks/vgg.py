@@ -79,19 +79,17 @@ class VGG(nn.Module):
     def __call__(self, x: Float[Array, "b h w i"]) -> dict[str, Float[Array, "b _h _w _c"]]:
         taps = {}
         x = x.astype(self.precision)
-        number, lowering = 1, self.lowering
-        if lowering == "tpu":
-            number = bands.number_of(x.shape[0], x.shape[1], sum(row.kind == "pool" for row in self.rows))
-            lowering = lowering if number > 1 else "xla"
+        number = bands.number_of(x.shape[0], x.shape[1]) if self.lowering == "tpu" else 1
         x = bands.apart(x, number)
         for row in self.rows:
             if row.kind == "conv":
                 padding = self.padding
                 if padding == "replicate-first":
                     padding = "replicate" if row.name == "conv1_1" else "zeros"
+                lowering = "xla" if self.lowering == "tpu" and number == 1 else self.lowering
                 x = nn.relu(Convolution(row.channels, padding, lowering, name=row.name)(x))
             else:
-                x = pool(x, self.pooling)
+                x, number = bands.pooled(x, number, functools.partial(pool, pooling=self.pooling))
             if row.name in self.taps:
                 taps[row.name] = bands.together(x, number)
         return taps

@@ -39,16 +39,19 @@ def test_a_picture_in_bands_is_convolved_as_in_one_piece(padding):
     np.testing.assert_allclose(parted(x, kernel), whole(x, kernel), rtol=1e-4)
 
 
-def test_bands_are_as_many_as_poolings_allow():
-    assert [bands.number_of(1, height, 4) for height in (384, 192, 96, 48, 385)] == [8, 4, 2, 1, 1]
-    assert bands.number_of(2, 384, 4) == 1  # several pictures fill the batch themselves
-    x = numbers(1, 24, 5, 3)
+def test_bands_are_as_many_as_a_tpu_takes_at_once_and_no_pooling_parts_a_pair_of_rows():
+    assert [bands.number_of(1, height) for height in (384, 192, 196, 198, 385)] == [8, 8, 4, 2, 1]
+    assert bands.number_of(2, 384) == 1  # several pictures fill the batch themselves
+    x = numbers(1, 24, 6, 3)
     np.testing.assert_array_equal(bands.together(bands.apart(x, 4), 4), x)
+    found, number = bands.pooled(bands.apart(x, 8), 8, lambda x: pooling.pool(x, "max"))
+    assert number == 4
+    np.testing.assert_array_equal(bands.together(found, number), pooling.pool(x, "max"))
 
 
 @pytest.mark.parametrize(("pool", "remat"), [("avg", False), ("max", True)])
 def test_a_networks_responses_in_bands_are_those_in_one_piece(tiny, pool, remat):
-    image, taps = numbers(16, 11, 3), ("conv1_1", "conv2_1")
+    image, taps = numbers(24, 11, 3), ("conv1_1", "pool2")
 
     def squares(net):
         return lambda image: sum(jnp.sum(each**2) for each in vgg.responses(net, image, taps).values())
