@@ -11,7 +11,6 @@ from nst_jax.errors import NSTError
 from nst_jax.networks import winograd
 from nst_jax.networks.convolution import WAYS, convolve, fastest_on_cpu, way_of
 
-
 #: The ways in which a batch is several pictures; ``test_bands`` has the other.
 OF_SEVERAL = [way for way in WAYS if way != "bands"]
 
