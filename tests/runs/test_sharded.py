@@ -75,28 +75,19 @@ def total(said):
 # ---------------------------------------------------------------- what cannot be
 
 
-def test_what_does_not_fit_together_gets_one_line(capsys, tmp_path):
-    line = [*RUN, "--output", str(tmp_path / "out.png")]
-    for more, told in [
-        (["--coordinator", "nowhere"], "--coordinator is 'nowhere': give HOST:PORT of process 0"),
-        (["--coordinator", "here:5000"], "--coordinator comes with --process-id, from 0, and --process-count"),
-        (["--process-id", "1"], "come with --coordinator HOST:PORT"),
-        (["--coordinator", "a:1", "--process-id", "2", "--process-count", "2"], "--process-id is 2 of 2: give 0 to 1"),
-        (["--devices", "64"], "--devices is 64 and there "),
-        (["--devices", "0"], "--devices is 0"),
-    ]:
-        done = (
-            subprocess.run(
-                [sys.executable, str(ROOT / "scripts" / "stylize.py"), *line, *more], capture_output=True, text=True
-            )
-            if "--coordinator" in more or "--process-id" in more
-            else None
-        )
-        status, err = (
-            (done.returncode, done.stderr) if done else (stylize.main([*line, *more]), capsys.readouterr().err)
-        )
-        assert (status, len(err.splitlines())) == (2, 1), err
-        assert told in err
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("nowhere", 0, 2), "--coordinator is 'nowhere': give HOST:PORT of process 0"),
+        (("here:99999", 0, 2), "--coordinator is 'here:99999': give HOST:PORT"),
+        (("here:5000", None, None), "--coordinator comes with --process-id, from 0, and --process-count"),
+        ((None, 1, 2), "come with --coordinator HOST:PORT"),
+        (("here:5000", 2, 2), "--process-id is 2 of 2: give 0 to 1"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(given, told):
+    with pytest.raises(NSTError, match=re.escape(told)):
+        processes.start(*given, 1)
 
 
 def test_a_coordinator_that_does_not_answer_gets_one_line_within_its_time(tmp_path):
@@ -120,6 +111,8 @@ def test_more_devices_than_there_are_are_refused():
     with pytest.raises(NSTError, match="--devices is 1000 and there"):
         here(1000)
     assert here(1).shards == here().shards == ()
+    with pytest.raises(NSTError, match="--devices is 0"):
+        stylize.Stylize(content=Path("a"), style=(Path("b"),), devices=0)
 
 
 def test_tasks_that_were_started_together_are_known(monkeypatch):
