@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 
 #: What asks a process to end, where the system has it.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: What the runtime beneath Python gives itself where it gives up.
+ABORT = signal.SIGABRT
 #: Where standard error is: ``together.hush`` moves it.
 console = 2
 

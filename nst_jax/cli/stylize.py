@@ -77,7 +77,7 @@ class Stylize(Config):
     """which of them this is, from 0, which writes"""
     process_count: int | None = None
     """how many they are"""
-    coordinator_timeout: int = 60
+    coordinator_timeout: int = 300
     """seconds to wait for all of them"""
 
     def __post_init__(self) -> None:

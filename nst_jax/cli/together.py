@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
 import time
 import traceback
@@ -38,7 +37,7 @@ class Aborts:
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)  # kept: C holds no reference
         handlers: Any = ctypes.CDLL(None).signal
         handlers.argtypes, handlers.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-        handlers(signal.SIGABRT, ctypes.cast(self._handler, ctypes.c_void_p))
+        handlers(signals.ABORT, ctypes.cast(self._handler, ctypes.c_void_p))
 
     def _aborted(self, _: int) -> None:
         """Does not come back: then the process would end."""
@@ -51,7 +50,7 @@ class Aborts:
             self._end("error: another process has ended", 1)
 
     def _end(self, line: str, status: int) -> None:
-        print(f"{self.program}: {line}", file=sys.stderr, flush=True)
+        os.write(signals.console, f"{self.program}: {line}\n".encode())
         os._exit(status)
 
 
@@ -88,8 +87,8 @@ def leaving(command: Callable[[], int]) -> int:
     """The exit status of a command; where one of several processes failed it ends at once, and waits for no other."""
     try:
         status = command()
-    except Exception:
-        if not _several():
+    except BaseException as error:
+        if not _several() or isinstance(error, SystemExit):
             raise
         os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
         os._exit(1)

@@ -182,5 +182,5 @@ def _by_windows(image: Array) -> Array:
 
 def _spread(by: Callable[[Array], Array], slope: Array) -> Array:
     *batch, height, width, channels = slope.shape
-    (found,) = jax.vjp(by, jnp.zeros((*batch, 2 * height, 2 * width, channels), slope.dtype))[1](slope)
+    found: Array = jax.vjp(by, jnp.zeros((*batch, 2 * height, 2 * width, channels), slope.dtype))[1](slope)[0]
     return found

@@ -270,6 +270,7 @@ def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, par
 
 @functools.partial(jax.jit, donate_argnums=0)
 def together(sums: Any, lost: Any) -> Any:
+    """The sums with what their rounding has lost."""
     return jax.tree.map(jnp.add, sums, lost)
 
 

@@ -239,6 +239,7 @@ def footprint(
         contents=tuple(config.content_layer_weights),
         wraps=config.padding == "wrap",
         tile=config.tile if isinstance(config.tile, int) else 0,
+        shards=max(1, len(machine.shards)),
     )
 
 

@@ -68,7 +68,6 @@ def start(coordinator: str | None, number: int | None, count: int | None, second
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=WRITING,
         )
-        jax.devices()  # all wait for all, and find the others' devices
     except (RuntimeError, ValueError) as error:
         raise NSTError(f"the processes did not come together: {short(error)}") from None
 
