@@ -18,7 +18,7 @@ Padding = Literal["zeros", "replicate", "reflect", "wrap", "replicate-first"]
 Precision = Literal["float32", "bfloat16"]
 PrecisionWish = Literal["auto", "float32", "bfloat16"]
 #: How convolutions are done: by XLA's own, or at each layer in the way that is fastest on a CPU.
-Lowering = Literal["xla", "cpu"]
+Lowering = Literal["xla", "cpu", "tpu"]
 TvKind = Literal["squares", "absolute", "isotropic", "neighbours"]
 PixelRange = Literal["free", "bounded"]
 KeptColors = Literal["none", "luminance", "cholesky", "pca", "histogram"]

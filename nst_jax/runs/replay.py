@@ -12,6 +12,7 @@ import numpy as np
 
 from nst_jax.errors import NSTError
 from nst_jax.pictures import images
+from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.plan import Prepared, prepare
 from nst_jax.runs.progress import Progress, Stop
 from nst_jax.runs.recipe import Recipe
@@ -26,8 +27,17 @@ def prepare_again(recipe: Recipe) -> Prepared:
         raise NSTError(
             f"{recipe.picture} was made by a program with terms of its own, which are not in its metadata: run that"
         )
-    run = prepare(recipe.content, recipe.styles, recipe.config, weights=recipe.weights)
+    machine = sharing_machine(recipe.way.get("shards", 1))
+    run = prepare(recipe.content, recipe.styles, recipe.config, weights=recipe.weights, machine=machine)
     return run.in_way(recipe.way)
+
+
+def sharing_machine(shards: int) -> Machine:
+    """The machine with so many devices that share a picture, or where it has not so many, with one."""
+    try:
+        return here(max(1, shards))
+    except NSTError:
+        return here()
 
 
 def paint_again(run: Prepared, recipe: Recipe, on_progress: Callable[[Progress], None]) -> Result:
