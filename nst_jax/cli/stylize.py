@@ -129,7 +129,7 @@ def command(arguments: Sequence[str]) -> int:
             watch = watching(show, interrupted, *lines)
 
             def on_progress(progress: Progress) -> None:
-                if options.save_every and progress.step % options.save_every == 0 and progress.step < progress.steps:
+                if options.save_every and progress.step % options.save_every == 0:
                     save_preview(options, prepared, progress)
                 if filmed:
                     filmed.show(progress)

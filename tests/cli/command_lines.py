@@ -130,7 +130,7 @@ OPTIONS = {
     "freeze": MASKS,
     "mask-colors": several(values("red", "white", odd=("no", "#12"))),
     "report": values("report.json", "told.json", odd=("photo.png", "out.png", "both", "nowhere/report.json")),
-    "timelapse": values("film.gif", "film.webp", "film.mp4", odd=("film.avi", "out.png", "photo.png", "nowhere/film.gif")),
+    "timelapse": values("film.gif", "film.webp", "film.mp4", odd=("film.avi", "out.png", "photo.png", "no/film.gif")),
     "checkpoint": values("points", odd=("photo.png", "both", "photo.png/points")),
     "checkpoint-every": values("1", "2", "1s", odd=("0", "-1", "1m", "x")),
     "resume": values("points", odd=("photo.png", "both", "photo.png/points")),

@@ -46,6 +46,7 @@ def told(path):
     return json.loads(images.read_metadata(path)["nst_jax"])
 
 
+@pytest.mark.exact
 def test_every_format_is_the_same_again(made, tmp_path, capsys):
     names = [f"out.{name}" for name in FORMATS]
     made(*names)
@@ -138,6 +139,7 @@ def test_a_run_that_was_stopped_is_made_up_to_there(made):
     assert replay.main([str(out)]) == 0
 
 
+@pytest.mark.exact
 def test_lanes_of_a_sweep_are_the_same_again(tmp_path, pictures, tiny, capsys):
     save_weights(tmp_path / "tiny.h5", random_filters(tiny))
     line = ["--content", pictures[0], "--style", *pictures, "--network", tiny, "--weights", tmp_path / "tiny.h5"]
