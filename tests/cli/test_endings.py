@@ -373,6 +373,19 @@ def test_an_unknown_option_is_named_though_another_is_missing():
         parse(stylize.Stylize, ["--content", "a", "--styel", "b"], "nst-stylize")
 
 
+def test_a_tiny_painting_is_told_what_helps(line, pictures, capsys):
+    """It is never enlarged to ``--size``, but by ``--style-scale``."""
+    images.save_image(pictures[1], smooth_picture(8, 8, 1))
+    words = [word if word != "32" else "2048" for word in line]
+    words[words.index("--style-layers") + 1] = "conv5_1"
+    assert stylize.main(words) == 2
+    assert (
+        "is 8 x 8 pixels at this size; the layers in use need 16 on the shorter side: give a larger --style-scale"
+        in (capsys.readouterr().err)
+    )
+    assert stylize.main([*words, "--style-scale", "2", "--dry-run"]) == 0
+
+
 @pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
 def test_a_device_that_is_not_there_gets_one_line(line, name):
     done = subprocess.run([*RUN, *line], capture_output=True, text=True, env={**os.environ, name: "tpu"})
