@@ -220,6 +220,9 @@ def run(count, start):
     """So many different command lines, drawn from a seed; how often each status came."""
     import jax
 
+    from nst_jax.pictures import transport
+
+    transport.SAMPLE = 4096  # a picture of 64 pixels has fewer; more take a third of a run's time
     found, seen = collections.Counter(), set()
 
     @seed(start)
