@@ -143,7 +143,7 @@ def by_the_command(limit, *words):
 @LINUX
 @pytest.mark.slow
 def test_the_command_takes_what_it_has_planned(tmp_path):
-    """With freed memory kept, as the command does: at this size it took half as much again, at larger ones twice as much."""
+    """With freed memory kept, as the command does: it took half as much again, and at 2048 pixels twice as much."""
     words = ["--size", "1024", "--steps", "2", "--output", str(tmp_path / "out.png")]
     told = by_the_command(0, *words, "--dry-run")
     planned = float(re.search(r"memory: about ([\d.]+) GiB", told.stdout)[1])
