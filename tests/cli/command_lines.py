@@ -2,7 +2,8 @@
 
 All in one process, and no two alike. Each ends with status 0 and a picture, 1 and a line that says why, or 2 and one
 line, with nothing written. None has a traceback, a warning, a NaN, a black picture, or hangs. One that kept checkpoints
-is resumed from them, to the same picture. Prints how many ended how, and the seconds.
+is resumed from them, to the same picture. Prints how many ended how, and the seconds. A fault is printed to standard
+error, the others go on, and the exit status is 1.
 """
 
 import collections
@@ -11,10 +12,12 @@ import faulthandler
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -164,19 +167,16 @@ def word_after(words, option, default=None):
     return words[words.index(option) + 1] if option in words else default
 
 
-def check(words):
-    """Runs a command line in the present folder, which is then as before; returns its status.
+def check(words, before):
+    """Runs a command line in the present folder, where ``before`` are the files; returns its status.
 
     AssertionError where it ends as it should not.
     """
-    before = {path: path.stat().st_mtime_ns for path in Path(".").iterdir()}
     status, picture = ending(words, before)
     if status == 0 and "--checkpoint" in words and picture is not None:
         again = ["--resume" if word == "--checkpoint" else word for word in words]
         resumed = ending(again, before, gone_on=True)
         assert resumed[0] == 0 and (resumed[1] == picture).all(), again
-    for path in changed_since(before):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return status
 
 
@@ -216,8 +216,14 @@ def ending(words, before, gone_on=False):
     return status, picture
 
 
+def tidy(before):
+    """Leaves the present folder as it was."""
+    for path in changed_since(before):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def run(count, start):
-    """So many different command lines, drawn from a seed; how often each status came."""
+    """So many different command lines, drawn from a seed; how often each status came, or "fault"."""
     import jax
 
     from nst_jax.pictures import transport
@@ -237,7 +243,13 @@ def run(count, start):
     def one(words):
         assume(tuple(words) not in seen)  # those that are given up do not count
         seen.add(tuple(words))
-        found[check(words)] += 1
+        before = {path: path.stat().st_mtime_ns for path in Path(".").iterdir()}
+        try:
+            found[check(words, before)] += 1
+        except Exception:  # hypothesis would try it again, and stop
+            found["fault"] += 1
+            print(f"{shlex.join(words)}\n{traceback.format_exc()}", file=sys.stderr)
+        tidy(before)
         maps = Path("/proc/self/maps")
         if (maps.read_text().count("\n") > REGIONS) if maps.exists() else len(seen) % 50 == 0:
             jax.clear_caches()
@@ -256,3 +268,4 @@ if __name__ == "__main__":
         endings = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
         os.chdir("/")
     print(json.dumps({"endings": endings, "seconds": round(time.monotonic() - begun)}))
+    sys.exit("fault" in endings)
