@@ -23,14 +23,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from quick_programs import QUICK_PROGRAMS  # noqa: E402
-
-os.environ["XLA_FLAGS"] = QUICK_PROGRAMS
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as the command sets it, before it loads JAX
-
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from quick_programs import QUICK_PROGRAMS  # noqa: E402
 
 from nst_jax.options.preset_table import PRESET_CHANGES  # noqa: E402
 
@@ -262,8 +257,13 @@ if __name__ == "__main__":
     warnings.simplefilter("always")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
+        os.environ |= {
+            "NST_JAX_WEIGHTS": str(Path(place) / "no weights"),
+            "XLA_FLAGS": QUICK_PROGRAMS,
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            "TF_CPP_MIN_LOG_LEVEL": "3",  # as the command sets it, before it loads JAX
+        }
         make_pictures(Path(place))
-        os.environ["NST_JAX_WEIGHTS"] = str(Path(place) / "no weights")
         os.chdir(place)
         endings = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
         os.chdir("/")
