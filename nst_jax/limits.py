@@ -1,4 +1,5 @@
-"""How much memory the system gives this process: what is free, and the limits of its control groups and its own."""
+"""How much memory the system gives this process: what is free, what there is, the limits of its control groups and its
+own."""
 
 from __future__ import annotations
 
@@ -30,11 +31,17 @@ def free_bytes() -> int:
     return max(0, min([number for number in found if number is not None], default=4 * 2**30))
 
 
-def _system_bytes() -> int | None:
-    """What the whole system has left."""
+def whole_bytes() -> int:
+    """Bytes that there are for this process and all that it shares them with, whatever of it is free."""
+    found = [limit for group, kind in _groups() for limit, _ in _limits(group, kind)]
+    return min([number for number in (_system_bytes("MemTotal"), *found) if number is not None], default=4 * 2**30)
+
+
+def _system_bytes(what: str = "MemAvailable") -> int | None:
+    """What the whole system has left, or has in all ("MemTotal")."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(f"{what}:"):
                 return 1024 * int(line.split()[1])
     except (OSError, ValueError):
         pass
@@ -50,11 +57,11 @@ def _group_bytes(proc: Path = Path("/proc/self")) -> int | None:
     A group lies in others, each with a limit of its own: SLURM, systemd and containers nest them. All on the way up
     count, of version 1 and of version 2. ``proc`` is the folder of the process.
     """
-    found = [left for group, kind in _groups(proc) for left in _left(group, kind)]
+    found = [limit - used for group, kind in _groups(proc) for limit, used in _limits(group, kind)]
     return min(found, default=None)
 
 
-def _groups(proc: Path) -> list[tuple[Path, str]]:
+def _groups(proc: Path = Path("/proc/self")) -> list[tuple[Path, str]]:
     """The folders of a process's memory control groups, from its own on upwards, each with its file system's type."""
     try:
         lines = (proc / "cgroup").read_text().splitlines()
@@ -82,8 +89,8 @@ def _groups(proc: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _left(group: Path, kind: str) -> list[int]:
-    """What is left of a group's limits, one or none for each."""
+def _limits(group: Path, kind: str) -> list[tuple[int, int]]:
+    """A group's limits, each with what is taken of it and cannot go."""
     limits, current, reclaimable = GROUP_FILES[kind]
     found = []
     for name in limits:
@@ -93,7 +100,7 @@ def _left(group: Path, kind: str) -> list[int]:
                 told = (line.split() for line in (group / "memory.stat").read_text().splitlines())
                 used -= next(int(words[1]) for words in told if words[0] == reclaimable)
             if limit < NO_LIMIT:
-                found.append(limit - max(0, used))
+                found.append((limit, max(0, used)))
     return found
 
 

@@ -1,6 +1,7 @@
 """Kills runs at random moments (-9), has each go on from its checkpoints, and compares its picture, by hand.
 
     python tests/killed_runs.py --kills 10 --sizes 64 256 --optimizers lbfgs adam
+    python tests/killed_runs.py --kills 10 --sizes 160 --options "--tile 64"
 
 A run is killed three times at moments drawn by ``--seed``, unless it has ended before, and may then end; that is
 repeated until so many have been killed. The processes are the command's own. Prints one line for each size and
@@ -41,17 +42,17 @@ def killed(words, seconds):
         return False, said
 
 
-def trial(place, size, optimizer, kills, steps, chance):
+def trial(place, size, optimizer, kills, steps, chance, further):
     """Runs, kills and resumes at one size by one optimiser; gives a line on it, and whether all pictures were alike."""
     begun = time.monotonic()
-    killed(command(place, "whole.png", size, optimizer, steps), None)
+    killed(command(place, "whole.png", size, optimizer, steps, *further), None)
     whole, taken = (place / "whole.png").read_bytes(), time.monotonic() - begun
     count, alike, runs, points, others = 0, True, 0, [], set()
     while count < kills:
         shutil.rmtree(place / "kept", ignore_errors=True)
         (place / "again.png").unlink(missing_ok=True)
         going, runs, most = True, runs + 1, min(kills, count + 3)
-        more = "--checkpoint-every", 3
+        more = *further, "--checkpoint-every", 3
         while going:
             words = command(place, "again.png", size, optimizer, steps, "--resume", place / "kept", *more)
             going, said = killed(words, chance.uniform(0, 1.1 * taken) if count < most else None)
@@ -71,13 +72,15 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--optimizers", nargs="+", default=["lbfgs", "adam"])
     parser.add_argument("--steps", type=int, default=100, help="at the full size")
+    parser.add_argument("--options", default="", help="further options of nst-stylize, as one argument")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, alike = random.Random(options.seed), True
     for size in options.sizes:
         for optimizer in options.optimizers:
             with tempfile.TemporaryDirectory() as place:
-                line, same = trial(Path(place), size, optimizer, options.kills, options.steps, chance)
+                further = options.options.split()
+                line, same = trial(Path(place), size, optimizer, options.kills, options.steps, chance, further)
             alike &= same
             print(line, flush=True)
     return 0 if alike else 1

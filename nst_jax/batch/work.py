@@ -56,7 +56,7 @@ class Worker:
 
     def __init__(self, folder: Folder, stopping: Callable[[], bool] = lambda: False) -> None:
         self.folder, self.stopping = folder, stopping
-        self.networks, self.machine = Networks(), here()
+        self.networks, self.machine = Networks(), here(of_all=True)  # no picture depends on what is free just now
         self.readers = ThreadPoolExecutor(READERS)
         self.writers = ThreadPoolExecutor(WRITERS)
 

@@ -65,8 +65,10 @@ class Machine:
         return {"platform": self.platform, "kind": kind, "count": len(self.devices)}
 
 
-def here() -> Machine:
+def here(of_all: bool = False) -> Machine:
     """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured.
+
+    With ``of_all`` its ``free`` is all the memory that there is: so plans do not depend on what else runs.
 
     Raises NSTError where JAX finds no device of the kind that the environment asks for.
     """
@@ -84,7 +86,7 @@ def here() -> Machine:
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
     cores = usable_cores() if device.platform == "cpu" else 0
-    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device), devices, cores)
+    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device, of_all), devices, cores)
 
 
 def usable_cores() -> int:
@@ -119,9 +121,12 @@ def processor_gains_by_bfloat16() -> bool:
     return re.search(rf"\b({fast})\b", told) is not None
 
 
-def free_bytes(device: jax.Device) -> int:
-    """Bytes that are free: on an accelerator, what its allocator has left; else what the system gives this process."""
+def free_bytes(device: jax.Device, of_all: bool = False) -> int:
+    """Bytes that are free: on an accelerator, what its allocator has left; else what the system gives this process.
+
+    With ``of_all`` it is what there is, whatever of it is free just now.
+    """
     told = device.memory_stats() if device.platform != "cpu" else None
     if told and "bytes_limit" in told:
-        return int(told["bytes_limit"] - told.get("bytes_in_use", 0))
-    return limits.free_bytes()
+        return int(told["bytes_limit"] - (0 if of_all else told.get("bytes_in_use", 0)))
+    return limits.whole_bytes() if of_all else limits.free_bytes()

@@ -201,13 +201,16 @@ def way_at(footprint: Footprint, plan: Plan, size: tuple[int, int], steps: int) 
 
 
 def fitting_whole(footprint: Footprint, plan: Plan) -> int:
-    """The longest side of those sizes that fit at once where the largest goes by tiles; 0 for none."""
+    """The longest side of those sizes that go at once where the largest goes by tiles; 0 for none.
+
+    They are those that take no more than the largest: so coarse sizes do not decide how much memory a run takes.
+    """
     found = 0
     for size in footprint.sizes if plan.tile and not footprint.tile else ():
         part = max(size) / max(footprint.sizes[-1])
         paintings = tuple((math.ceil(height * part), math.ceil(width * part)) for height, width in footprint.paintings)
         here = dataclasses.replace(footprint, sizes=(size,), paintings=paintings, precision=plan.precision, remat=False)
-        found = max(found, max(size)) if run_bytes(here) <= plan.free else found
+        found = max(found, max(size)) if run_bytes(here) <= min(plan.needed, plan.free) else found
     return found
 
 

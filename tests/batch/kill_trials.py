@@ -96,11 +96,24 @@ def kill_one(mark: str) -> bool:
     return True
 
 
-def disturbed(manifest: Path, output: Path, options: list[str], kills: int, longest: float, workers: int) -> int:
-    """Runs the batch with so many kills, each within ``longest`` seconds; returns its last exit status."""
+def results(output: Path) -> int:
+    """How many results there are."""
+    return len(list((output / "results").glob("[!.]*"))) if output.exists() else 0
+
+
+def disturbed(
+    manifest: Path, output: Path, options: list[str], kills: int, results_in_all: int, longest: float, workers: int
+) -> int:
+    """Runs the batch with so many kills; returns its last exit status.
+
+    Each comes once a random number of results is there, the smallest number first, and then within ``longest`` seconds:
+    so they are spread over the whole of the work, however long the command takes to start.
+    """
     mark = secrets.token_hex(8)
-    for number in range(kills):
+    for number, wanted in enumerate(sorted(random.randrange(results_in_all) for _ in range(kills))):
         process = start(manifest, output, options, mark)
+        while process.poll() is None and results(output) < wanted:
+            time.sleep(0.05)
         moment = random.uniform(0, longest)
         if workers > 1 and number % 2:
             time.sleep(moment / 2)
@@ -109,11 +122,8 @@ def disturbed(manifest: Path, output: Path, options: list[str], kills: int, long
         else:
             time.sleep(moment)
         ended = process.poll()
-        done = len(list((output / "results").glob("[!.]*"))) if output.exists() else 0
-        print(
-            f"kill {number + 1} after {moment:.1f} s: {done} results{'' if ended is None else ', had ended'}",
-            flush=True,
-        )
+        told = "" if ended is None else ", had ended"
+        print(f"kill {number + 1} at {wanted} results and {moment:.1f} s: {results(output)} results{told}", flush=True)
         kill_all(mark)
         process.wait()
     process = start(manifest, output, options, mark)
@@ -168,14 +178,13 @@ def trial(folder: Path, options: argparse.Namespace) -> None:
     status = start(manifest, whole, common, "").wait()
     seconds = time.monotonic() - began
     print(f"undisturbed: {seconds:.0f} s, status {status}", flush=True)
-    longest = options.longest or seconds / options.kills * 2
-    last = disturbed(manifest, other, common, options.kills, longest, options.workers)
+    longest = options.longest or seconds / options.kills
+    made = options.jobs - options.broken
+    last = disturbed(manifest, other, common, options.kills, made, longest, options.workers)
     if (status, last) != (1 if options.broken else 0,) * 2:
         raise SystemExit(f"the exit statuses are {status} and {last}; see {whole}.log and {other}.log")
     compare(whole, other, options.jobs, options.broken)
-    print(
-        f"{options.jobs - options.broken} pictures byte-equal, {options.broken} errors, nothing left over", flush=True
-    )
+    print(f"{made} pictures byte-equal, {options.broken} errors, nothing left over", flush=True)
 
 
 def main() -> None:
@@ -188,7 +197,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--cluster", action="store_true", help="by Ray, which is started here")
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--longest", type=float, default=0, help="seconds from start to kill at most")
+    parser.add_argument("--longest", type=float, default=0, help="seconds at most from a number of results to the kill")
     parser.add_argument(
         "--options", default="--steps 4 --coarse-steps 2", help="further options of nst-batch, as one argument"
     )

@@ -64,7 +64,7 @@ def test_free_memory_of_an_accelerator_is_its_allocator_s():
 
     device = Accelerator()
     device.told = {"bytes_limit": 1000, "bytes_in_use": 300}
-    assert free_bytes(device) == 700
+    assert (free_bytes(device), free_bytes(device, of_all=True)) == (700, 1000)
     device.told = None  # as some tell nothing: then it is the system's
     assert free_bytes(device) > 2**20
 
@@ -75,6 +75,17 @@ def test_free_memory_of_a_cpu_is_the_least_that_is_told(monkeypatch):
         monkeypatch.setattr(limits, "_system_bytes", lambda system=system: system)
         monkeypatch.setattr(limits, "_group_bytes", lambda group=group: group)
         assert free_bytes(device) == expected
+
+
+def test_all_memory_does_not_depend_on_what_is_free(monkeypatch):
+    """It is the system's, or a group's where that may have less."""
+    told = {"MemAvailable": 5, "MemTotal": 5000}
+    monkeypatch.setattr(limits, "_system_bytes", lambda what="MemAvailable": told[what])
+    monkeypatch.setattr(limits, "_groups", lambda: [])
+    assert here(of_all=True).free == 5000
+    monkeypatch.setattr(limits, "_groups", lambda: [(None, "cgroup2"), (None, "cgroup2")])
+    monkeypatch.setattr(limits, "_limits", lambda group, kind: [(1000, 900), (2**70, 5)])
+    assert here(of_all=True).free == 1000
 
 
 @pytest.mark.slow

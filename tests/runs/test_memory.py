@@ -175,6 +175,15 @@ def test_only_the_sizes_that_do_not_fit_go_by_tiles():
     assert memory.leaner(memory.Way(64, 1), (384, 512)) == (64, 1)
 
 
+def test_a_coarse_size_never_decides_how_much_a_run_takes():
+    """One that would fit at once goes by tiles where that takes more than the full size by tiles does."""
+    given = footprint(4096, "vgg19", sizes=((384, 512), (1536, 2048), (3072, 4096)), steps=3)
+    coarse = dataclasses.replace(given, sizes=given.sizes[1:2], precision="float32")
+    planned = memory.plan(given, int(0.9 * memory.run_bytes(coarse)), ("float32",))
+    assert planned.tile and planned.needed < memory.run_bytes(coarse) < 2**40
+    assert memory.fitting_whole(given, planned._replace(free=2**40)) == 512
+
+
 def test_where_nothing_fits_that_is_said():
     with pytest.raises(NSTError, match="0.0 are free: no size would fit"):
         plan_with(1000, 512)
