@@ -211,14 +211,19 @@ def ending(words, before, gone_on=False):
     return status, picture
 
 
-def tidy(before):
-    """Leaves the present folder as it was."""
+def tidy(before, copies):
+    """Leaves the present folder as it was: a picture that is no input may have been written over."""
     for path in changed_since(before):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path in before:
+            shutil.copy2(copies / path, path)
 
 
-def run(count, start):
-    """So many different command lines, drawn from a seed; how often each status came, or "fault"."""
+def run(count, start, copies):
+    """So many different command lines, drawn from a seed; how often each status came, or "fault".
+
+    ``copies`` is a folder with what is in the present one.
+    """
     import jax
 
     from nst_jax.pictures import transport
@@ -244,7 +249,7 @@ def run(count, start):
         except Exception:  # hypothesis would try it again, and stop
             found["fault"] += 1
             print(f"{shlex.join(words)}\n{traceback.format_exc()}", file=sys.stderr)
-        tidy(before)
+        tidy(before, copies)
         maps = Path("/proc/self/maps")
         if (maps.read_text().count("\n") > REGIONS) if maps.exists() else len(seen) % 50 == 0:
             jax.clear_caches()
@@ -263,9 +268,12 @@ if __name__ == "__main__":
             "JAX_ENABLE_COMPILATION_CACHE": "false",
             "TF_CPP_MIN_LOG_LEVEL": "3",  # as the command sets it, before it loads JAX
         }
-        make_pictures(Path(place))
-        os.chdir(place)
-        endings = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+        copies, here = Path(place) / "copies", Path(place) / "here"
+        copies.mkdir()
+        make_pictures(copies)
+        shutil.copytree(copies, here)
+        os.chdir(here)
+        endings = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0, copies)
         os.chdir("/")
     print(json.dumps({"endings": endings, "seconds": round(time.monotonic() - begun)}))
     sys.exit("fault" in endings)
