@@ -49,7 +49,6 @@ def test_a_lane_is_what_a_run_alone_makes(whole):
         assert told["losses"]["total"] == pytest.approx(alone.losses["total"], rel=1e-3)
 
 
-@pytest.mark.exact
 def test_what_is_done_before_changes_no_picture(whole, tmp_path):
     inputs, folder, jobs = whole
     options = options_of(*inputs, tmp_path / "out")

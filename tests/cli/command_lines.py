@@ -169,7 +169,7 @@ def check(words, before):
     """
     status, picture = ending(words, before)
     if status == 0 and "--checkpoint" in words and picture is not None:
-        again = ["--resume" if word == "--checkpoint" else word for word in words]
+        again = ["--resume" if word == "--checkpoint" and "--resume" not in words else word for word in words]
         resumed = ending(again, before, gone_on=True)
         assert resumed[0] == 0 and (resumed[1] == picture).all(), again
     return status

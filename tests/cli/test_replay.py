@@ -152,7 +152,6 @@ def test_a_run_that_was_stopped_is_made_up_to_there(made):
     assert replay.main([str(out)]) == 0
 
 
-@pytest.mark.exact
 def test_lanes_of_a_sweep_are_the_same_again(tmp_path, pictures, tiny, capsys):
     save_weights(tmp_path / "tiny.h5", random_filters(tiny))
     line = ["--content", pictures[0], "--style", *pictures, "--network", tiny, "--weights", tmp_path / "tiny.h5"]

@@ -836,7 +836,6 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, arguments, capsys, monkeypatch)
     assert "1 x 2 lanes at once" in told.err
 
 
-@pytest.mark.exact
 def test_a_damaged_lane_is_run_anew_and_is_the_same(tmp_path, arguments):
     """In the batch in which it was, though the others of it are finished."""
     more = ["--ratios", "0.1", "1", "2", "4", "8", "--lanes-at-once", "3"]
