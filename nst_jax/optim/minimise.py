@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
-from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, value_and_gradient
+from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, taken, value_and_gradient
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
 RECOVERIES = 3
@@ -242,8 +242,11 @@ def minimise(
     if inner is not None:
         state = state._replace(inner=inner)
     none = np.zeros(runs, int)
-    point = Point(state, x, x, lowest, x, none, none.copy(), none.copy(), rates)
-    del state  # with a point of another run, it would be there twice
+    # L-BFGS's last point is finite and its best: where pictures are so large that they go by parts, it is not copied
+    keeps = method.name == "lbfgs" and in_python(function)
+    first = taken(method, state) if keeps else x
+    point = Point(state, first, first, lowest, first, none, none.copy(), none.copy(), rates)
+    del x, first, state  # with a point of another run, it would be there twice
     if leaves is not None:
         point = _placed(leaves, point)
     state, good, best, lowest, shown, done, evaluations, recoveries, rates = point
@@ -257,12 +260,14 @@ def minimise(
         failed = active & ~advanced
         evaluations += length * active
         done += length * advanced
+        last = taken(method, state)
         # the next step gives the state's buffers up; of lanes the choice is a copy
-        good = _choose(advanced, state.x if runs else jnp.copy(state.x), good)
+        good = last if keeps else _choose(advanced, last if lanes else jnp.copy(last), good)
         shown = _choose(advanced, result(method, state), shown) if method.averaging else good
         better = advanced & (value <= lowest)
         lowest = np.where(better, value, lowest)
-        best = _choose(better, good, best)
+        best = good if keeps else _choose(better, good, best)
+        del last
         note = ""
         if failed.any():
             recoveries += failed

@@ -54,10 +54,10 @@ class State(NamedTuple):
     """Where a run is; a pytree of arrays alone.
 
     Attributes:
-      x: the last point taken; Adam takes every one.
+      x: the last point taken by Adam, which takes every one; L-BFGS's is in ``inner``, and here is 0. See ``taken``.
       value: the function there; infinite before the first evaluation.
       trial: the point that the next step evaluates.
-      slope: the gradient along L-BFGS's step from ``x`` at full length.
+      slope: the gradient along L-BFGS's step from the last point taken, at full length.
       length: the part of that step which the trial point is away, at most ``rate``.
       scale: what gradients are multiplied with, so that L-BFGS's first step has norm 1 whatever the loss's unit.
       rate: Adam's learning rate, or L-BFGS's longest step; smaller after a recovery.
@@ -83,9 +83,16 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
     zero = jnp.float32(0)
     inner = _transform(method).init(x)
     mean = jnp.zeros_like(x) if method.averaging else zero
-    state = State(x, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
+    first = zero if method.name == "lbfgs" else x
+    state = State(first, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
     apart: State = jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
     return apart
+
+
+def taken(method: Method, state: State) -> Array:
+    """The last point taken, one of the state's own buffers. L-BFGS's is one whose value was finite, if any was."""
+    point: Array = state.inner.params if method.name == "lbfgs" else state.x
+    return point
 
 
 def _transform(method: Method) -> optax.GradientTransformation:
@@ -113,7 +120,7 @@ def advance(method: Method, state: State, value: Array, gradient: Array) -> Stat
         _adam(method, state, value, gradient) if method.name == "adam" else _lbfgs(method, state, value, gradient)
     )
     if decay := method.averaging:
-        mean = decay * state.mean + (1 - decay) * following.x
+        mean = decay * state.mean + (1 - decay) * taken(method, following)
         following = following._replace(mean=mean, share=decay * state.share + (1 - decay))
     return following
 
@@ -136,16 +143,15 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
     first = jnp.isinf(state.value)
     fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
     norm = jnp.linalg.norm(gradient)
-    taken = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
-    scale = jnp.where(first & taken, 1 / (norm + 1e-30), state.scale)
+    takes = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
+    scale = jnp.where(first & takes, 1 / (norm + 1e-30), state.scale)
     # From a point that is not taken nothing is learnt: the last one, seen again, gives the same direction again.
-    x = jnp.where(taken, state.trial, state.x)
-    seen = jnp.where(taken, scale * gradient, state.inner.updates)
+    x = jnp.where(takes, state.trial, state.inner.params)
+    seen = jnp.where(takes, scale * gradient, state.inner.updates)
     preconditioned, inner = _transform(method).update(seen, state.inner, x)
-    length = jnp.where(taken, state.rate, BACKTRACK * state.length)
+    length = jnp.where(takes, state.rate, BACKTRACK * state.length)
     return state._replace(
-        x=x,
-        value=jnp.where(taken, value, state.value),
+        value=jnp.where(takes, value, state.value),
         trial=x - length * preconditioned,
         slope=-jnp.vdot(preconditioned, seen),
         length=length,
@@ -157,10 +163,11 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
 @functools.partial(jax.jit, static_argnames="method")
 def result(method: Method, state: State) -> Array:
     """What a run has come to: the last point taken, or the mean of those taken, free of the bias to 0 of its start."""
+    last = taken(method, state)
     if not method.averaging:
-        return state.x
+        return last
     share = state.share.reshape(state.share.shape + (1,) * (state.mean.ndim - state.share.ndim))
-    return jnp.where(share > 0, state.mean / share, state.x)
+    return jnp.where(share > 0, state.mean / share, last)
 
 
 @functools.partial(jax.jit, static_argnames=("height", "width"))
