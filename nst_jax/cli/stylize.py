@@ -163,12 +163,7 @@ def command(arguments: Sequence[str]) -> int:
             watch = watching(show, interrupted, *(lines if writes else ()))
 
             def on_progress(progress: Progress) -> None:
-                if (
-                    writes
-                    and options.save_every
-                    and progress.step % options.save_every == 0
-                    and progress.step < progress.steps
-                ):
+                if writes and options.save_every and progress.step % options.save_every == 0:
                     save_preview(options, prepared, progress)
                 if filmed:
                     filmed.show(progress)

@@ -84,6 +84,7 @@ def test_it_writes_a_picture_and_a_report(arguments, tmp_path, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.exact
 def test_the_same_command_gives_the_same_bytes(arguments, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
