@@ -176,7 +176,7 @@ def command(arguments: Sequence[str]) -> int:
                     looks=options.looks,
                     position=kept.position if kept else None,
                     keep=kept.keep if kept else None,
-                    on_scale=functools.partial(at_hand, aborts, options.output) if aborts else None,
+                    on_scale=functools.partial(at_hand, aborts, options) if aborts else None,
                 )
                 if filmed:
                     filmed.end(result)
@@ -192,11 +192,11 @@ def command(arguments: Sequence[str]) -> int:
     return 128 + interrupted() if result.ended == "stopped" else 0
 
 
-def at_hand(aborts: Aborts, output: Path, image: np.ndarray) -> None:
+def at_hand(aborts: Aborts, options: Stylize, image: np.ndarray) -> None:
     """Has the picture of a scale written where another process is lost and this one cannot notice."""
     from nst_jax.pictures import images
 
-    aborts.last = functools.partial(images.save_image, output, image)
+    aborts.last = functools.partial(images.save_image, options.output, image, depth=options.depth)
 
 
 def note(line: str) -> None:
