@@ -63,9 +63,9 @@ def cache_at(folder: Path) -> dict[str, str]:
     return {"JAX_COMPILATION_CACHE_DIR": str(folder)}
 
 
-def in_child(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def in_child(command: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """``python -m benchmarks command arguments`` in a process of its own, whose last line of output is JSON."""
-    return json.loads(finish(["-m", "benchmarks", command, *arguments]).told.splitlines()[-1])
+    return json.loads(finish(["-m", "benchmarks", command, *arguments], variables).told.splitlines()[-1])
 
 
 def peak_bytes() -> int:

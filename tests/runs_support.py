@@ -3,7 +3,10 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from nst_jax.pictures.images import Picture
+from nst_jax.pictures.masks import Masks
 from nst_jax.runs.goals import Goals
 
 #: What every report tells.
@@ -31,3 +34,13 @@ def objective_of(net, photograph, paintings, config, given=None):
     size = next(one for one in pictures if one is not None).pixels.shape[:2]
     config = dataclasses.replace(config.for_network(net.name), size=max(size))
     return Goals(net, pictures[0], pictures[1:], size, config, [given]).objective(config)
+
+
+def two_regions(size, paintings):
+    """Two regions of a picture, a hidden part, and a part of each painting."""
+    height, width = size
+    left = np.broadcast_to(np.linspace(1, 0, width, dtype="f4"), size)
+    visible = np.ones(size, "f4")
+    visible[: height // 5, : width // 4] = 0.3
+    parts = [np.ones((2, *painting.shape[:2]), "f4") for painting in paintings]
+    return Masks(np.stack([left, 1 - left]) * visible, parts, visible, None, [])

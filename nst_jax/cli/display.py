@@ -44,7 +44,7 @@ def watching(
 
     def on_progress(progress: Progress) -> None:
         nonlocal first
-        if first:
+        if first and lines:
             print(*lines, sep="\n", file=sys.stderr)
         first = False
         show(progress)

@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterator
 
 #: What asks a process to end, where the system has it.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: What the runtime beneath Python gives itself where it gives up.
+ABORT = signal.SIGABRT
+#: Where standard error is: ``together.hush`` moves it.
+console = 2
 
 
 def ends_at_once(program: str) -> None:
@@ -26,10 +30,10 @@ def ends_at_once(program: str) -> None:
         files = sys.modules.get("nst_jax.files")
         if files is not None and hasattr(files, "remove_unfinished"):
             files.remove_unfinished()
-        cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
+        cursor = "\x1b[?25h" if os.isatty(console) else ""  # a progress bar hides it
         told = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         with contextlib.suppress(OSError):  # nobody may listen any more
-            os.write(2, f"{cursor}{program}: {told}\n".encode())
+            os.write(console, f"{cursor}{program}: {told}\n".encode())
         os._exit(128 + number)
 
     for number in SIGNALS:

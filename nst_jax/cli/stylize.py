@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro import MISSING
 
@@ -17,8 +18,9 @@ from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
-from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
+from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
+from nst_jax.cli.together import join, leaving
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
 from nst_jax.options.config import Config
@@ -26,6 +28,9 @@ from nst_jax.options.folders import pictures_of
 from nst_jax.options.preset_table import is_preset_file
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from nst_jax.cli.together import Aborts
     from nst_jax.runs.plan import Prepared
     from nst_jax.runs.progress import Progress
     from nst_jax.runs.result import Result
@@ -63,12 +68,26 @@ class Stylize(Config):
     """only say what the run would be: sizes, steps, network, memory; nothing is written but the preset"""
     no_cache: bool = False
     """do not keep compiled programs for the next run"""
+    devices: int | Literal["all"] = 1
+    """on how many devices the rows of the picture lie, or all"""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where several processes on one or more hosts make the picture; a TPU slice and SLURM need
+    none, but --devices all"""
+    process_id: int | None = None
+    """which of them this is, from 0, which writes"""
+    process_count: int | None = None
+    """how many they are"""
+    coordinator_timeout: int = 300
+    """seconds to wait for all of them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("save_every", self.save_every, 0)
         if self.checkpoint and self.resume and os.path.realpath(self.checkpoint) != os.path.realpath(self.resume):
             raise NSTError(f"--resume goes on in its own folder, {self.resume}: leave --checkpoint out")
+        if self.devices != "all":
+            check_whole("devices", self.devices, 1)
+        check_whole("coordinator_timeout", self.coordinator_timeout, 1, 86400)
 
     @property
     def looks(self) -> int:
@@ -86,8 +105,12 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.pictures.encoding import check_output
     from nst_jax.pictures.film import check_film
+    from nst_jax.runs import processes
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
+    from nst_jax.runs.identity import difference, identity
+    from nst_jax.runs.machine import here
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.stylize import paint
     from nst_jax.runs.timelapse import Timelapse
@@ -98,7 +121,17 @@ def command(arguments: Sequence[str]) -> int:
     folder = options.resume or options.checkpoint
     if folder:
         check_folder(folder, bool(options.resume))
-    prepared = prepare(options.content, options.style, options.config())
+    alone = options.coordinator is None and options.process_id is None and options.process_count is None
+    aborts = None
+    if not alone or (options.devices == "all" and processes.by_itself()):
+        given = options.coordinator, options.process_id, options.process_count
+        aborts = join(PROGRAM, *given, options.coordinator_timeout)
+    writes = processes.first()
+    prepared = prepare(options.content, options.style, options.config(), machine=here(options.devices))
+    processes.same(identity(prepared, options.looks), difference)
+    check_output(options.output, prepared.sizes[-1], options.depth)
+    if writes:
+        check_disk(to_be_written(prepared, options.output, options.save_every, folder))
     kept = None
     if folder and not options.dry_run:
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception
@@ -113,23 +146,24 @@ def command(arguments: Sequence[str]) -> int:
         prepared = kept.run
         resumed = f"going on after step {len(kept.position.trace)}" if kept.position else "starting at the beginning"
         notes = [*kept.notes, *([f"{folder}: {resumed}"] if options.resume else [])]
-        for line in notes:
+        for line in notes if writes else ():
             note(line)
     stay_within_group()
     if options.dry_run:
-        print(plan_lines(prepared))
-        save_preset(options)
+        if writes:
+            print(plan_lines(prepared))
+            save_preset(options)
         return 0
 
-    filmed = Timelapse(options.timelapse, prepared, note) if options.timelapse else None
+    filmed = Timelapse(options.timelapse, prepared, note) if options.timelapse and writes else None
     stopping = "stopping after this step, and writing the picture so far"
     lines = device_line(prepared.machine), network_line(prepared.config.network)
     with interruptible(stopping) as interrupted:
-        with display(prepared.schedule) as show:
-            watch = watching(show, interrupted, *lines)
+        with display(prepared.schedule) if writes else contextlib.nullcontext(lambda progress: None) as show:
+            watch = watching(show, interrupted, *(lines if writes else ()))
 
             def on_progress(progress: Progress) -> None:
-                if options.save_every and progress.step % options.save_every == 0:
+                if writes and options.save_every and progress.step % options.save_every == 0:
                     save_preview(options, prepared, progress)
                 if filmed:
                     filmed.show(progress)
@@ -142,17 +176,27 @@ def command(arguments: Sequence[str]) -> int:
                     looks=options.looks,
                     position=kept.position if kept else None,
                     keep=kept.keep if kept else None,
+                    on_scale=functools.partial(at_hand, aborts, options.output) if aborts else None,
                 )
                 if filmed:
                     filmed.end(result)
+        if not writes and result.ended != "lost":
+            return 128 + interrupted() if result.ended == "stopped" else 0
         for line in result.notes:
             note(line)
         complete = save_all(options, result)
     if result.ended == "not finite":
         print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
-    if not complete or result.ended in ("not finite", "out of memory"):
+    if not complete or result.ended in ("not finite", "out of memory", "lost"):
         return 1
     return 128 + interrupted() if result.ended == "stopped" else 0
+
+
+def at_hand(aborts: Aborts, output: Path, image: np.ndarray) -> None:
+    """Has the picture of a scale written where another process is lost and this one cannot notice."""
+    from nst_jax.pictures import images
+
+    aborts.last = functools.partial(images.save_image, output, image)
 
 
 def note(line: str) -> None:
@@ -169,7 +213,7 @@ def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> No
         None if photograph is None or photograph.alpha is None else images.resize(photograph.alpha, *image.shape[:2])
     )
     try:
-        images.save_image(preview_path(options.output, progress.step), image, alpha)
+        images.save_image(preview_path(options.output, progress.step), image, alpha, depth=options.depth)
     except NSTError as error:
         print(f"{PROGRAM}: note: {error}; the run goes on", file=sys.stderr)
 
@@ -213,9 +257,9 @@ def defaults(arguments: Sequence[str]) -> Stylize:
 
 def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
-    from nst_jax.pictures.images import check_output
+    from nst_jax.pictures.encoding import check_output
 
-    check_output(options.output, (options.size, options.size))
+    check_output(options.output, (options.size, options.size), options.depth)
     start = None if options.init in STARTS else Path(options.init)
     if start and not (is_there(start) and start.is_file()):
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")
@@ -277,4 +321,4 @@ def plan_lines(prepared: Prepared) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of ``nst-stylize``; returns the exit status."""
-    return run(command, PROGRAM, arguments)
+    return leaving(functools.partial(run, command, PROGRAM, arguments))

@@ -32,6 +32,7 @@ distance of mapped responses is dᵀ M d, and that of their Gram matrices tr(M D
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import flax.struct
 import jax
@@ -72,20 +73,43 @@ def guided_gram(features: Float[Array, "h w n"], guides: Float[Array, "r h w"]) 
 
 
 def _correlated(rows: Float[Array, "*b m n"]) -> Float[Array, "*b n n"]:
-    """G_ij = Σ_k F_ik F_jk of responses at M positions, in full float32."""
-    exact = _exact(rows)
-    return _product("...ki,...kj->...ij", exact, exact)
+    """G_ij = Σ_k F_ik F_jk of responses at M positions, in full float32.
+
+    Products of bfloat16 numbers are exact in float32. So an accelerator takes them as they are, and no copy of the
+    responses in float32 is written; a CPU is faster with the copy.
+    """
+    if rows.dtype != jnp.bfloat16:
+        return _product("...ki,...kj->...ij", _exact(rows), _exact(rows))
+    found: Array = jax.lax.platform_dependent(
+        rows,
+        cpu=lambda rows: _product("...ki,...kj->...ij", _exact(rows), _exact(rows)),
+        default=lambda rows: _summed("...ki,...kj->...ij", rows, rows, jnp.float32),
+    )
+    return found
 
 
 def _correlated_backward(rows: Array, slope: Array) -> tuple[Array]:
     """F (S + Sᵀ): one product, where JAX's own takes two, of numbers of the responses' type, summed in float32."""
     both = (slope + slope.swapaxes(-1, -2)).astype(rows.dtype)
-    return (_product("...ki,...ij->...kj", rows, both).astype(rows.dtype),)
+    if rows.dtype != jnp.bfloat16:
+        return (_product("...ki,...ij->...kj", rows, both).astype(rows.dtype),)
+    found: Array = jax.lax.platform_dependent(
+        rows,
+        both,
+        cpu=lambda rows, both: _product("...ki,...ij->...kj", rows, both).astype(rows.dtype),
+        default=lambda rows, both: _summed("...ki,...ij->...kj", rows, both, rows.dtype),  # rounded as it is written
+    )
+    return (found,)
 
 
 def _product(which: str, left: Array, right: Array) -> Array:
     highest = jax.lax.Precision.HIGHEST
     return jnp.einsum(which, left, right, precision=highest, preferred_element_type=_exact_type(left))
+
+
+def _summed(which: str, left: Array, right: Array, kind: Any) -> Array:
+    """A product of bfloat16 numbers as accelerators take it: its sums are float32, and then of ``kind``."""
+    return jnp.einsum(which, left, right, preferred_element_type=kind)
 
 
 _correlations = jax.custom_vjp(_correlated)

@@ -7,6 +7,7 @@ leaf is a sweep.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
-from nst_jax.losses.parts import Seen, halved
+from nst_jax.losses.parts import Put, Seen, halved
 from nst_jax.losses.terms import Term
 from nst_jax.networks.vgg import Network, prepared, responses
 
@@ -48,6 +49,11 @@ class Objective:
     def of(self, seen: Sequence[Seen]) -> tuple[Any, ...]:
         """Of each term its statistics of what is seen of an image, or of a part of it."""
         return tuple(term.statistics(seen) for _, term in self.terms)
+
+    def along(self, put: Put) -> Objective:
+        """The same with what ``put`` makes of the arrays of the picture's shape, of those terms that tell them."""
+        told = ((weight, term.along(put) if hasattr(term, "along") else term) for weight, term in self.terms)
+        return dataclasses.replace(self, terms=tuple(told))
 
     @property
     def taps(self) -> list[tuple[str, ...]]:

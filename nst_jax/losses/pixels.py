@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.choices import TV_KINDS, TvKind, check_choice
-from nst_jax.losses.parts import Part, Seen
+from nst_jax.losses.parts import Part, Put, Seen
 
 #: Differences between neighbours that are much smaller than this count as squares where others count as they are.
 SMALL_STEP = 1 / 255
@@ -148,6 +149,10 @@ class Smoothness:
         image = strong_chroma(seen[0].image, self.chroma)
         return variation_sums(image, self.kind, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
 
+    def along(self, put: Put) -> Smoothness:
+        """The same with what ``put`` makes of ``visible``."""
+        return self if self.visible is None else dataclasses.replace(self, visible=put(self.visible, 0, None, 0))
+
     def value(self, sums: Variation) -> Array:
         """The total variation."""
         return variation_value(sums)
@@ -188,6 +193,10 @@ class Excess:
         """The differences of light, and those of colour."""
         parts, visible = light_and_colour(seen[0].image), seen_of(self.visible, seen[0])
         return [variation_sums(part, "neighbours", self.wrap, visible, seen[0].part) for part in parts]
+
+    def along(self, put: Put) -> Excess:
+        """The same with what ``put`` makes of ``visible``."""
+        return self if self.visible is None else dataclasses.replace(self, visible=put(self.visible, 0, None, 0))
 
     def value(self, sums: list[Variation]) -> Array:
         """How far both are beyond their limits."""

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from nst_jax.choices import Convention
 from nst_jax.losses import formulas, statistics, wasserstein
 from nst_jax.losses.formulas import Metric
-from nst_jax.losses.parts import Seen
+from nst_jax.losses.parts import Put, Seen
 from nst_jax.losses.statistics import Statistics, StyleTargets, Sums
 from nst_jax.losses.terms import as_scalars, unit_of
 from nst_jax.losses.wasserstein import EPSILON, Target
@@ -29,10 +29,11 @@ class Few(NamedTuple):
     """What is known of a layer with fewer positions than filters, where distributions count: all its responses.
 
     They are less than the sums over them, and a matrix over the positions is smaller than one over the filters. Of the
-    parts of a picture they stand side by side instead of being added.
+    parts of a picture they stand side by side instead of being added, and so do the guides there, [R, H', W'].
     """
 
     responses: Array
+    guides: Array | None
 
 
 @flax.struct.dataclass
@@ -129,7 +130,11 @@ class Style:
         """What is known of one layer."""
         height, width, filters = seen.whole(tap)
         if self.convention == "wasserstein" and height * width < filters:
-            return Few(seen.placed(tap))
+            laid = seen.laid(seen.responses[tap], tap)
+            if guides is None:
+                return Few(laid, None)
+            shown = jnp.moveaxis(seen.cut(guides, tap, axis=1), 0, -1)
+            return Few(laid, jnp.moveaxis(seen.laid(shown, tap), -1, 0))
         return statistics.seen_sums(seen, tap, guides, moments)
 
     def value(self, sums: tuple[dict[str, Sums | Few], ...]) -> Array:
@@ -148,14 +153,17 @@ class Style:
         """How far a layer is from the painting's: E_l; of regions Σ_r λ_r E_lr."""
         wanted = self.targets[octave][tap]
         gaussian = self.gaussians[octave][tap] if self.gaussians else None
-        guides = self.guides[octave].get(tap)
         if self.regions is None:
             return self.distance(tap, found, wanted, gaussian)
         each = []
         for region in range(len(self.regions)):
-            own, other, third = jax.tree.map(lambda array: array[region], (guides, wanted, gaussian))  # noqa: B023
-            seen = found if isinstance(found, Few) else jax.tree.map(lambda array: array[region], found)  # noqa: B023
-            each.append(self.distance(tap, seen, other, third, own))
+            other, third = jax.tree.map(lambda array: array[region], (wanted, gaussian))  # noqa: B023
+            if isinstance(found, Few):
+                assert found.guides is not None, "regions have guides"
+                seen: Statistics | Few = Few(found.responses, found.guides[region])
+            else:
+                seen = jax.tree.map(lambda array: array[region], found)  # noqa: B023
+            each.append(self.distance(tap, seen, other, third))
         mean: Array = jnp.vdot(self.regions, jnp.stack(each))
         return mean
 
@@ -165,12 +173,11 @@ class Style:
         found: Statistics | Few,
         wanted: Statistics,
         gaussian: Target | None,
-        guide: Array | None = None,
     ) -> Array:
         """How far one style is from another at a layer."""
         if gaussian is not None:
             if isinstance(found, Few):
-                return wasserstein.distance_of_few(found.responses, gaussian, guide)
+                return wasserstein.distance_of_few(found.responses, gaussian, found.guides)
             assert found.mean is not None, "a distribution has a mean"
             return wasserstein.distance(found.mean, found.gram, gaussian)
         assert isinstance(found, Statistics), "few positions are for distributions"
@@ -178,6 +185,13 @@ class Style:
         if found.moments is not None and wanted.moments is not None:
             loss += self.moments * formulas.moments_loss(found.moments, wanted.moments, self.convention)
         return loss
+
+    def along(self, put: Put) -> Style:
+        """The same with what ``put`` makes of the guides."""
+        guides = tuple(
+            {tap: put(guide, octave, tap, 1) for tap, guide in each.items()} for octave, each in enumerate(self.guides)
+        )
+        return dataclasses.replace(self, guides=guides)
 
     def silent_value(self) -> Array:
         """The term, without deviations, at the full size, for an image to which no filter responds."""

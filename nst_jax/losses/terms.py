@@ -6,11 +6,14 @@ A term is a pytree, so that all its numbers may vary under ``vmap`` and compile 
   are the whole picture's. Whatever holds a picture in parts needs no more of it than these sums;
 - ``value``, a function of the statistics alone: how far they are from what is wanted, a scalar.
 
-Another term is one more class like these; the objective, runs, lanes and the memory plan take it as it is.
+Another term is one more class like these; the objective, runs, lanes and the memory plan take it as it is. One that
+holds arrays of the picture's shape may have ``along(put)``, the same term with ``put(array, octave, tap, axis)`` in
+their place: then devices that share a picture each hold their rows of them, where they would hold the whole.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -21,6 +24,7 @@ from jaxtyping import Array, Float
 from nst_jax.choices import CONVENTIONS, Convention, check_choice
 from nst_jax.losses import formulas, statistics
 from nst_jax.losses.formulas import Metric
+from nst_jax.losses.parts import Put
 from nst_jax.losses.parts import Seen as Seen
 from nst_jax.losses.tiles import Tiles
 from nst_jax.networks.vgg import Network
@@ -120,6 +124,13 @@ class Content:
         return formulas.sum_of(
             weight * formulas.content_value(sums[tap], self.scales[tap]) for tap, weight in self.weights.items()
         )
+
+    def along(self, put: Put) -> Content:
+        """The same with what ``put`` makes of the targets and the guides."""
+        targets, guides = (
+            {tap: put(array, 0, tap, 0) for tap, array in each.items()} for each in (self.targets, self.guides)
+        )
+        return dataclasses.replace(self, targets=targets, guides=guides)
 
     def silent_value(self) -> Array:
         """The term for an image to which no filter responds, where all positions count alike."""

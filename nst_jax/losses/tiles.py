@@ -127,27 +127,27 @@ class Tiles:
     def statistics(self, what: Summed, image: Float[Array, "h w 3"]) -> Any:
         """The sums of the whole image."""
         size = image.shape[0], image.shape[1]
-        total = _nothing(what, size, image.dtype)
+        total = nothing(what, size, image.dtype)
         for octave, (own, parts) in enumerate(self._octaves(what, image)):
-            add = functools.partial(_add, what, octave, size, own)
+            add = functools.partial(add_sums, what, octave, size, own)
             total = self._over(parts, add, total)
-        return _together(*total)
+        return together(*total)
 
     def gradient(self, what: Summed, image: Float[Array, "h w 3"], slopes: Any) -> Float[Array, "h w 3"]:
         """The gradient by the image of the sums, weighed by their ``slopes``."""
         size = image.shape[0], image.shape[1]
         found: list[Array] = []
         for octave, (own, parts) in enumerate(self._octaves(what, image)):
-            add = functools.partial(_add_gradient, what, octave, size, own, slopes)
+            add = functools.partial(add_gradient, what, octave, size, own, slopes)
             found.append(self._over(parts, add, jnp.zeros_like(own)))
         gradient = found.pop()
         while found:
-            gradient = _add_spread(found.pop(), gradient)
+            gradient = add_spread(found.pop(), gradient)
         return gradient
 
     def responses(self, net: Network, image: Float[Array, "h w 3"], taps: tuple[str, ...]) -> dict[str, Array]:
         """The whole image's responses at layers, [H', W', n] each."""
-        strides, channels = _strides(net.name, taps), {row.name: row.channels for row in layers.table(net.name)}
+        strides, channels = strides_of(net.name, taps), {row.name: row.channels for row in layers.table(net.name)}
         whole = {
             tap: jnp.zeros(
                 (image.shape[0] // strides[tap], image.shape[1] // strides[tap], channels[tap]), net.precision
@@ -162,7 +162,7 @@ class Tiles:
         """The tiles of a picture of (height, width) ``size``, row by row."""
         rows, wraps = layers.until(net.name, taps), net.padding == "wrap"
         (height, down), (width, across) = (spans(length, self.side, rows, wraps) for length in size)
-        strides = tuple(_strides(net.name, taps).items())
+        strides = tuple(strides_of(net.name, taps).items())
 
         def part(row: Span, column: Span) -> Part:
             start, first, end = (jnp.asarray(each, jnp.int32) for each in zip(row, column, strict=True))
@@ -186,7 +186,7 @@ class Tiles:
         return total
 
 
-def _strides(network: str, taps: Sequence[str]) -> dict[str, int]:
+def strides_of(network: str, taps: Sequence[str]) -> dict[str, int]:
     """Pixels from one position of each layer to the next."""
     return {tap: reach(layers.until(network, [tap]))[1] for tap in taps}
 
@@ -201,7 +201,7 @@ def _slopes(goal: Any, sums: Any) -> tuple[tuple[Array, Any], Any]:
     return jax.value_and_grad(goal.total, has_aux=True)(sums)
 
 
-def _sums(what: Summed, octave: int, size: tuple[int, int], window: Array, part: Part) -> Any:
+def sums_of_part(what: Summed, octave: int, size: tuple[int, int], window: Array, part: Part) -> Any:
     """The sums of a window on the image at one of its sizes, whose full one is (height, width) ``size``.
 
     At the other sizes nothing is seen, so that the sums of all tiles can be added.
@@ -218,7 +218,7 @@ def _sums(what: Summed, octave: int, size: tuple[int, int], window: Array, part:
 def _unseen(net: Network, taps: tuple[str, ...], size: tuple[int, int], kind: Any) -> Seen:
     """A window of a few pixels none of which is its own."""
     rows = layers.until(net.name, taps)
-    stride, strides = reach(rows)[1], _strides(net.name, taps)
+    stride, strides = reach(rows)[1], strides_of(net.name, taps)
     window = min(stride, size[0]), min(stride, size[1])
     none = jnp.zeros(2, jnp.int32)
     part = Part(none, none, none, size, window, net.padding == "wrap", tuple(strides.items()))
@@ -237,7 +237,7 @@ class _Total(NamedTuple):
     lost: Any
 
 
-def _nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
+def nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
     """The sums of no tile."""
 
     def unseen(what: Summed) -> Any:
@@ -255,9 +255,9 @@ def _nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2), donate_argnums=5)
-def _add(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part, total: _Total) -> _Total:
+def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part, total: _Total) -> _Total:
     """The sums with those of one more tile; what rounding loses is kept apart (Knuth's exact sum of two)."""
-    more = _sums(what, octave, size, part.cut(image), part)
+    more = sums_of_part(what, octave, size, part.cut(image), part)
 
     def rounded(before: Array, new: Array, lost: Array) -> Array:
         both = before + new
@@ -269,22 +269,23 @@ def _add(what: Summed, octave: int, size: tuple[int, int], image: Array, part: P
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _together(sums: Any, lost: Any) -> Any:
+def together(sums: Any, lost: Any) -> Any:
+    """The sums with what their rounding has lost."""
     return jax.tree.map(jnp.add, sums, lost)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2), donate_argnums=6)
-def _add_gradient(
+def add_gradient(
     what: Summed, octave: int, size: tuple[int, int], image: Array, slopes: Any, part: Part, gradient: Array
 ) -> Array:
     """The gradient with that of one more tile."""
     window = part.cut(image)
-    (more,) = jax.vjp(lambda window: _sums(what, octave, size, window, part), window)[1](slopes)
+    (more,) = jax.vjp(lambda window: sums_of_part(what, octave, size, window, part), window)[1](slopes)
     return part.added(gradient, more)
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _add_spread(gradient: Array, coarse: Array) -> Array:
+def add_spread(gradient: Array, coarse: Array) -> Array:
     """The gradient with one by the image halved."""
     (fine,) = jax.vjp(halved, gradient)[1](coarse)
     both: Array = gradient + fine

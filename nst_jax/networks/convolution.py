@@ -7,6 +7,8 @@
     ``nst_jax.networks.winograd`` for its error.
 ``strides``
     XLA's own, with neighbours in a row made channels: for the few channels of a picture, on a CPU.
+``bands``
+    XLA's own, of a picture that lies in bands of rows, on a TPU; see ``nst_jax.networks.bands``.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.choices import LOWERINGS, PADDINGS, Lowering, Padding, check_choice
+from nst_jax.networks import bands
+from nst_jax.networks.bands import BEYOND
 from nst_jax.networks.winograd import transformed, winograd
 
-Way = Literal["xla", "winograd", "strides"]
+Way = Literal["xla", "winograd", "strides", "bands"]
 WAYS: tuple[Way, ...] = get_args(Way)
-#: NumPy's names of the ways a picture can go on beyond its border.
-BEYOND = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 #: The fewest channels, in times out, and the fewest products over all positions, for which Winograd's transforms are
 #: worth their time on a CPU, and the seconds that it takes to compile them.
 WINOGRAD_CHANNELS = {"float32": 64 * 128, "bfloat16": 64 * 64}
@@ -47,9 +49,11 @@ def fastest_on_cpu(height: int, width: int, inputs: int, outputs: int, precision
 def way_of(lowering: Lowering, size: tuple[int, int], inputs: int, outputs: int, precision: str) -> Way:
     """How a layer's convolution at (height, width) is done: XLA's way, or with the lowering "cpu" the fastest there.
 
-    Raises NSTError for an unknown lowering.
+    With the lowering "tpu" the picture lies in bands. Raises NSTError for an unknown lowering.
     """
     check_choice("lowering", lowering, LOWERINGS)
+    if lowering == "tpu":
+        return "bands"
     return fastest_on_cpu(*size, inputs, outputs, precision) if lowering == "cpu" else "xla"
 
 
@@ -63,7 +67,7 @@ def convolve(
     """Σ kernel[r, s] · x[y + r − 1, x + s − 1], the size kept.
 
     Args:
-      x: responses, in the type that the result has.
+      x: responses, in the type that the result has; for "bands" those of one picture, from the top.
       kernel: the filters.
       padding: "zeros", "replicate", "reflect" or "wrap": what lies beyond the border.
       way: one of ``WAYS``.
@@ -73,6 +77,8 @@ def convolve(
     """
     check_choice("way of a convolution", way, WAYS)
     check_choice("padding", padding, tuple(each for each in PADDINGS if each != "replicate-first"))
+    if way == "bands":
+        return bands.convolve(x, kernel.astype(x.dtype), padding)
     convolved: Any = {"xla": _xla, "winograd": winograd, "strides": _strides}[way]
     if way != "winograd":
         kernel = kernel.astype(x.dtype)
@@ -81,8 +87,7 @@ def convolve(
     if padding == "zeros":
         same: Array = convolved(x, kernel)
         return same
-    beyond: Any = BEYOND[padding]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), beyond)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), BEYOND[padding])
     return _xla(x, kernel, edges="VALID") if way == "xla" else convolved(x, kernel)[:, 1:-1, 1:-1]
 
 

@@ -32,6 +32,7 @@ from nst_jax.choices import (
     check_kind,
 )
 from nst_jax.errors import NSTError
+from nst_jax.networks import bands
 from nst_jax.networks.convolution import convolve, way_of
 from nst_jax.networks.pooling import pool
 from nst_jax.networks.weights import Preprocessing, Weights
@@ -64,7 +65,7 @@ class VGG(nn.Module):
       padding: what the convolutions see beyond the border, one of ``choices.PADDINGS``: "replicate-first" is replicate
         for the picture, and zeros for responses.
       precision: "float32" or "bfloat16", that of products and responses; sums over channels are float32.
-      lowering: of the convolutions: "xla", or "cpu" for what is fastest on a CPU at each layer.
+      lowering: of the convolutions: "xla"; "cpu" for what is fastest on a CPU at each layer; "tpu" for bands of rows.
     """
 
     rows: tuple[layers.Layer, ...]
@@ -78,16 +79,19 @@ class VGG(nn.Module):
     def __call__(self, x: Float[Array, "b h w i"]) -> dict[str, Float[Array, "b _h _w _c"]]:
         taps = {}
         x = x.astype(self.precision)
+        number = bands.number_of(x.shape[0], x.shape[1]) if self.lowering == "tpu" else 1
+        x = bands.apart(x, number)
         for row in self.rows:
             if row.kind == "conv":
                 padding = self.padding
                 if padding == "replicate-first":
                     padding = "replicate" if row.name == "conv1_1" else "zeros"
-                x = nn.relu(Convolution(row.channels, padding, self.lowering, name=row.name)(x))
+                lowering = "xla" if self.lowering == "tpu" and number == 1 else self.lowering
+                x = nn.relu(Convolution(row.channels, padding, lowering, name=row.name)(x))
             else:
-                x = pool(x, self.pooling)
+                x, number = bands.pooled(x, number, functools.partial(pool, pooling=self.pooling))
             if row.name in self.taps:
-                taps[row.name] = x
+                taps[row.name] = bands.together(x, number)
         return taps
 
 
@@ -214,9 +218,17 @@ def once(net: Network) -> Network:
 
 
 def prepared(net: Network, taps: Iterable[str], height: int, width: int) -> Network:
-    """The network with the filters that images of one size need on their way to ``taps``, see ``Network.filters``."""
+    """The network with what is made of its numbers once and not at every step, for images of one size.
+
+    On a CPU those are the filters on their way to ``taps`` that tiles take, see ``Network.filters``. Elsewhere they are
+    filters and biases in the network's precision.
+    """
     if net.lowering != "cpu":
-        return net
+        rounded = {
+            name: {part: each if part == "map" else each.astype(net.precision) for part, each in parts.items()}
+            for name, parts in net.params.items()
+        }
+        return dataclasses.replace(net, params=rounded)
     filters = {}
     for row, size in layers.walk(layers.until(net.name, taps), height, width):
         if row.kind == "conv" and way_of("cpu", size, row.inputs, row.channels, net.precision) == "winograd":

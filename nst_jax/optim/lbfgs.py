@@ -78,14 +78,14 @@ def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
             raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
         params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
         pairs = _learn(state, params, updates)
-        gradient = jax.tree.map(jnp.ravel, updates)
+        gradient = jax.tree.map(flat, updates)
         of_changes = _dot(pairs.inverse, _over_all(pairs.steps, gradient))
         inner = _dot(pairs.squares, of_changes) - _over_all(pairs.changes, gradient)
         of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
 
         def direction(gradient: Array, steps: Array, changes: Array, update: Array) -> Array:
             found = _dot(of_steps, steps) + pairs.scale * (gradient - _dot(of_changes, changes))
-            return found.reshape(update.shape).astype(update.dtype)
+            return shaped(found, update.shape).astype(update.dtype)
 
         return jax.tree.map(direction, gradient, pairs.steps, pairs.changes, updates), pairs
 
@@ -143,7 +143,40 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree) -> Pairs:
 
 
 def _moved(after: Array, before: Array) -> Array:
-    return (after - before).ravel()
+    return flat(after - before)
+
+
+def flat(array: Array) -> Array:
+    """An array's values as a vector: in their order, but on a TPU as ``by_channels`` has them."""
+    if array.ndim < 3:
+        return array.ravel()
+    found: Array = jax.lax.platform_dependent(array, tpu=by_channels, default=jnp.ravel)
+    return found
+
+
+def shaped(vector: Array, shape: tuple[int, ...]) -> Array:
+    """The array of this shape of which ``flat`` makes the vector."""
+    if len(shape) < 3:
+        return vector.reshape(shape)
+    found: Array = jax.lax.platform_dependent(
+        vector,
+        tpu=functools.partial(by_channels_back, shape=shape),
+        default=lambda vector: vector.reshape(shape),
+    )
+    return found
+
+
+def by_channels(array: Array) -> Array:
+    """An image [H, W, C] as a vector, row by row and in each row channel by channel.
+
+    On a TPU the few channels of a pixel stand among zeros, 128 for each pixel, wherever they are put side by side.
+    """
+    return array.swapaxes(-1, -2).ravel()
+
+
+def by_channels_back(vector: Array, shape: tuple[int, ...]) -> Array:
+    """The image of which ``by_channels`` makes the vector."""
+    return vector.reshape(*shape[:-2], shape[-1], shape[-2]).swapaxes(-1, -2)
 
 
 def _over_all(left: PyTree, right: PyTree) -> Array:

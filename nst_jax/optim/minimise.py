@@ -10,16 +10,19 @@ state with the lanes' axis in front. Then ``argument`` is a pair (shared, own), 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
+from nst_jax.meshes import on_mesh
 from nst_jax.optim.steps import Function, Method, State, advance, init, result, step, taken, value_and_gradient
 
 #: How often a run recovers from a value that is not finite, and how much smaller its steps are then.
@@ -32,12 +35,34 @@ PerRun = Any
 
 def _start(method: Method, x: Array, rate: PerRun, lanes: bool) -> State:
     """``init``, for each lane where there are lanes; then placed on the devices as ``x`` is."""
+    if not lanes and isinstance(x.sharding, NamedSharding):
+        where = jax.tree.map(lambda leaf: leaf.sharding, shapes_of_state(method, x))
+        spread: State = jax.jit(functools.partial(init, method), out_shardings=where)(x, jnp.float32(rate))
+        return spread
     if not lanes:
         return init(method, x, float(rate))
     state: State = jax.device_put(
         jax.vmap(functools.partial(init, method))(x, jnp.asarray(rate, jnp.float32)), x.sharding
     )
     return state
+
+
+def shapes_of_state(method: Method, x: Array | jax.ShapeDtypeStruct) -> State:
+    """The shapes of the state of a single run at ``x``; where that lies on a mesh, with where they lie.
+
+    What is of the shape of ``x`` lies as it does, and so do L-BFGS's pairs, which are flat; the others are everywhere.
+    """
+    state: State = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
+    if not isinstance(x.sharding, NamedSharding):
+        return state
+    mesh, spec, size = x.sharding.mesh, x.sharding.spec, math.prod(x.shape)
+
+    def placed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        own = spec if leaf.shape == x.shape else PartitionSpec(None, *spec) if leaf.shape[1:] == (size,) else ()
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, PartitionSpec(*own)))
+
+    found: State = jax.tree.map(placed, state)
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("method", "function", "length", "lanes"), donate_argnames="state")
@@ -99,14 +124,23 @@ def compile_chunks(
     before: int = 0,
 ) -> None:
     """Compiles the programs that ``minimise`` runs for so many steps; of ``argument`` and ``x`` only shapes count."""
-    state = jax.eval_shape(functools.partial(init, method, rate=1.0), x)
     lengths, done = set(), 0
     while done < steps:
         length = next_length(done, steps, chunk, looks, before)
         lengths.add(length)
         done += length
     for length in lengths:
-        run_chunk.lower(method, function, argument, state, length, False).compile()  # as minimise calls it
+        lowered(method, function, argument, x, length).compile()
+
+
+def lowered(
+    method: Method, function: Function, argument: Any, x: jax.ShapeDtypeStruct, length: int
+) -> jax.stages.Lowered:
+    """The program of so many steps of a single run, as ``minimise`` calls it; of ``argument`` and ``x`` shapes count.
+
+    They may lie on a mesh of devices that are not there.
+    """
+    return run_chunk.lower(method, function, argument, shapes_of_state(method, x), length, False)
 
 
 def in_python(function: Function) -> bool:
@@ -305,7 +339,9 @@ def _placed(leaves: list[Any], like: Point) -> Point:
     if shapes[0] != shapes[1]:
         raise ValueError("the point is of another run: its arrays have other shapes or types")
     there = [
-        jnp.copy(jax.device_put(leaves.pop(0), one.sharding)) if isinstance(one, jax.Array) else np.array(leaves.pop(0))
+        jnp.copy(on_mesh(np.asarray(leaves.pop(0)), one.sharding))
+        if isinstance(one, jax.Array)
+        else np.array(leaves.pop(0))
         for one in wanted
     ]
     point: Point = jax.tree.unflatten(structure, there)

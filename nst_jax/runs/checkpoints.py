@@ -6,6 +6,7 @@ are kept. Each carries a checksum, and what the run is; one that is damaged is p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from nst_jax.errors import NSTError, named
+from nst_jax.meshes import whole
+from nst_jax.runs import memory, processes
 from nst_jax.runs.identity import as_read, difference, identity
 from nst_jax.runs.plan import Prepared
 from nst_jax.runs.pyramid import Position
@@ -26,6 +29,8 @@ from nst_jax.runs.report import versions
 
 #: How many are kept.
 KEPT = 2
+#: Arrays of the picture's shape in one, besides L-BFGS's pairs.
+PICTURES = 10
 #: What of a position is told in words; the rest of it are arrays.
 WHERE = ("stage", "leaner", "steps", "evaluations", "trace")
 #: The folder of a checkpoint, by its number, and what orbax calls one that is being written.
@@ -60,6 +65,16 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise NSTError(f"{folder} holds other files than checkpoints, such as {named(foreign[0])}: give another folder")
     if complete and not resume:
         raise NSTError(f"{folder} holds a run's checkpoints already: continue it with --resume, or give another folder")
+
+
+def most_bytes(run: Prepared, folder: Path) -> int:
+    """As many bytes as a run may still write to its folder: the checkpoints that are kept, and one more meanwhile."""
+    height, width = run.sizes[-1]
+    pairs = memory.way_at(run.footprint, run.plan, run.sizes[-1], run.passes[-1].counts[-1]).pairs
+    most = (KEPT + 1) * 12 * height * width * (PICTURES + 2 * pairs)
+    with contextlib.suppress(OSError):
+        most -= sum(path.stat().st_size for path in folder.rglob("*"))
+    return max(0, most)
 
 
 class Checkpoints:
@@ -109,18 +124,25 @@ class Checkpoints:
         self.position: Position | None = None
         self.broken = False
         self.args = ocp.args
+        self.manager: ocp.CheckpointManager | None = None
+        if processes.first():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+                options = ocp.CheckpointManagerOptions(
+                    max_to_keep=KEPT,
+                    cleanup_tmp_directories=True,
+                    **({"multiprocessing_options": alone} if processes.several() else {}),
+                )
+                self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
+            except OSError as error:
+                raise NSTError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
-            self.manager = ocp.CheckpointManager(folder.resolve(), options=options)
-        except OSError as error:
-            raise NSTError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
-        try:
-            self._open()
+            self._go_on(*self._open())
         except BaseException:
-            self.manager.close()
+            self._close()
             raise
-        self.number = max(self.manager.all_steps(), default=0)
+        self.number = max(self.manager.all_steps(), default=0) if self.manager else 0
         self.last_step, self.last_time = len(self.position.trace) if self.position else 0, time.monotonic()
 
     def __enter__(self) -> Checkpoints:
@@ -129,32 +151,55 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._attempt(self.manager.close)
+        self._attempt(self._close)
 
-    def _open(self) -> None:
-        """Finds the latest whole checkpoint, and removes the damaged ones after it."""
+    def _close(self) -> None:
+        if self.manager:
+            self.manager.close()
+
+    def _open(self) -> tuple[dict[str, Any] | None, np.ndarray]:
+        """What the latest whole checkpoint tells, or None, and its bytes; the damaged ones after it are removed.
+
+        Of several processes the first one reads, and gives it to the others.
+        """
+        told, packed = self._latest() if self.manager else (None, np.empty(0, np.uint8))
+        if processes.several():
+            told = json.loads(processes.from_first(json.dumps(told).encode()))
+            packed = np.frombuffer(processes.from_first(packed.tobytes()), np.uint8)
+        return told, packed
+
+    def _latest(self) -> tuple[dict[str, Any] | None, np.ndarray]:
+        """``_open`` of the process that reads."""
+        assert self.manager is not None, "it reads"
         numbers = sorted(self.manager.all_steps(), reverse=True)
         for number in numbers:
             try:
-                told, arrays = self._read(number)
+                return self._read(number)
             except Exception:  # orbax raises nearly anything on damaged files
                 self.notes.append(f"checkpoint {number} in {self.folder} is damaged: it is removed")
                 self.manager.delete(number)
-                continue
-            differs = difference(told["run"], self.told["run"])
-            if differs:
-                raise NSTError(
-                    f"{self.folder} holds checkpoints of another run: {differs}; give the same inputs and options, or"
-                    " another folder"
-                )
-            self.run = self.run.in_way(told["way"])
-            self.told["way"] |= self.run.plan.way()
-            image = arrays.pop("image")
-            self.position = Position(**{name: told[name] for name in WHERE}, image=image, leaves=arrays)
-            self._compare(told)
-            return
         if numbers:
             self.notes.append(f"no checkpoint in {self.folder} is whole: the run starts at its beginning")
+        return None, np.empty(0, np.uint8)
+
+    def _go_on(self, told: dict[str, Any] | None, packed: np.ndarray) -> None:
+        """Takes the position and the way of a checkpoint. Raises NSTError for one of another run."""
+        if told is None:
+            return
+        differs = difference(told["run"], self.told["run"])
+        shared, shares = (way.get("shards", 1) for way in (told["way"], self.told["way"]))
+        if differs or shared != shares:
+            differs = differs or f"{shared} devices shared its picture, not {shares}"
+            raise NSTError(
+                f"{self.folder} holds checkpoints of another run: {differs}; give the same inputs and options, or"
+                " another folder"
+            )
+        self.run = self.run.in_way(told["way"])
+        self.told["way"] |= self.run.plan.way()
+        arrays = unpacked(packed, told["layout"])
+        image = arrays.pop("image")
+        self.position = Position(**{name: told[name] for name in WHERE}, image=image, leaves=arrays)
+        self._compare(told)
 
     def _compare(self, told: Mapping[str, Any]) -> None:
         """Notes where versions or device are not those of the checkpoint: then the last bits may differ."""
@@ -167,8 +212,9 @@ class Checkpoints:
             if changed:
                 self.notes.append(f"{'; '.join(changed)}: the picture may differ from that of a run in one go")
 
-    def _read(self, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What a checkpoint tells, and its arrays. Raises whatever comes up where it is damaged."""
+    def _read(self, number: int) -> tuple[dict[str, Any], np.ndarray]:
+        """What a checkpoint tells, and its bytes. Raises whatever comes up where it is damaged."""
+        assert self.manager is not None, "it reads"
         args = self.args
         found = self.manager.restore(
             number, args=args.Composite(arrays=args.StandardRestore(), told=args.JsonRestore())
@@ -176,24 +222,32 @@ class Checkpoints:
         told, packed = dict(found.told), np.asarray(found.arrays["packed"])
         if told.pop("checksum") != _checksum(told, packed):
             raise ValueError("its checksum is another")
-        return told, unpacked(packed, told["layout"])
+        unpacked(packed, told["layout"])
+        return told, packed
 
     def keep(self, position: Position, ending: bool) -> None:
         """Writes a checkpoint where one is due, or the run ends there; what goes wrong is told, and the run goes on.
 
         The arrays are copied, and written while the run goes on. Where one is still being written, the next waits for
-        its turn; where the run ends, the run waits for it.
+        its turn; where the run ends, the run waits for it. Of several processes the first one decides and writes.
         """
         step, now = len(position.trace), time.monotonic()
         # a stage that has started anew is at a smaller step
         due = not 0 <= step - self.last_step < self.steps if self.steps else now - self.last_time >= self.seconds
-        if self.broken or not (ending or (due and not self.manager.is_saving_in_progress())):
+        free = self.manager is not None and not self.broken
+        if not processes.any_of(free and (ending or (due and not self._saving()))):
             return
         self.last_step, self.last_time = step, now
-        self._attempt(lambda: self._write(position, ending))
+        arrays = {name: whole(array) for name, array in position.leaves.items()}  # of all processes, in turn
+        if self.manager:
+            self._attempt(lambda: self._write(position, arrays, ending))
 
-    def _write(self, position: Position, wait: bool) -> None:
-        packed, layout = pack({"image": position.image} | position.leaves)
+    def _saving(self) -> bool:
+        return self.manager is not None and bool(self.manager.is_saving_in_progress())
+
+    def _write(self, position: Position, arrays: Mapping[str, np.ndarray], wait: bool) -> None:
+        assert self.manager is not None, "it writes"
+        packed, layout = pack({"image": position.image, **arrays})
         told = as_read(
             self.told
             | {
@@ -203,8 +257,8 @@ class Checkpoints:
         )
         told["checksum"] = _checksum(told, packed)
         self.number += 1
-        arrays, words = self.args.StandardSave({"packed": packed}), self.args.JsonSave(told)
-        self.manager.save(self.number, args=self.args.Composite(arrays=arrays, told=words), force=True)
+        saved, words = self.args.StandardSave({"packed": packed}), self.args.JsonSave(told)
+        self.manager.save(self.number, args=self.args.Composite(arrays=saved, told=words), force=True)
         if wait:
             self.manager.wait_until_finished()
 

@@ -10,6 +10,7 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ class Machine:
       gains_by_bfloat16: whether a CPU multiplies bfloat16 faster than float32; accelerators do.
       free: bytes of memory that the device has free.
       devices: those that lanes are spread over; a single run takes the first.
+      shards: those that share the rows of a single picture; () where it is on the first alone.
       cores: of a CPU, those that this process may take, by which it parts its sums; 0 of others.
     """
 
@@ -44,11 +46,12 @@ class Machine:
     free: int = 0
     devices: tuple[jax.Device, ...] = ()
     cores: int = 0
+    shards: tuple[jax.Device, ...] = ()
 
     @property
     def lowering(self) -> Lowering:
         """How convolutions are done."""
-        return "cpu" if self.platform == "cpu" else "xla"
+        return "cpu" if self.platform == "cpu" else "tpu" if self.platform == "tpu" else "xla"
 
     @property
     def chunk(self) -> int:
@@ -62,15 +65,17 @@ class Machine:
     def words(self) -> dict[str, object]:
         """Platform, kind and count of the devices, for a report."""
         kind = self.devices[0].device_kind if self.devices else self.platform
-        return {"platform": self.platform, "kind": kind, "count": len(self.devices)}
+        told = {"platform": self.platform, "kind": kind, "count": len(self.devices)}
+        return told | ({"shards": len(self.shards)} if self.shards else {})
 
 
-def here(of_all: bool = False) -> Machine:
+def here(shared: int | Literal["all"] = 1, of_all: bool = False) -> Machine:
     """The machine of JAX's default device, as it is now: ``jax.default_device`` is honoured.
 
+    A single picture's rows lie on so many ``shared`` devices. Where JAX has several processes they are all of them.
     With ``of_all`` its ``free`` is all the memory that there is: so plans do not depend on what else runs.
 
-    Raises NSTError where JAX finds no device of the kind that the environment asks for.
+    Raises NSTError where JAX finds no device of the kind that the environment asks for, or not so many.
     """
     try:
         with jax.ensure_compile_time_eval():  # also while something is traced
@@ -85,8 +90,29 @@ def here(of_all: bool = False) -> Machine:
         ) from None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = (device,) if chosen is not None else tuple(jax.local_devices(backend=device.platform))
-    cores = usable_cores() if device.platform == "cpu" else 0
-    return Machine(device.platform, processor_gains_by_bfloat16(), free_bytes(device, of_all), devices, cores)
+    cores, free = usable_cores() if device.platform == "cpu" else 0, free_bytes(device, of_all)
+    shards = sharing(devices, shared)
+    if shards and device.platform == "cpu":  # they are one memory
+        free //= len(devices) if jax.process_count() > 1 else len(shards)
+    return Machine(device.platform, processor_gains_by_bfloat16(), free, devices, cores, shards)
+
+
+def sharing(devices: tuple[jax.Device, ...], wanted: int | Literal["all"]) -> tuple[jax.Device, ...]:
+    """Of a process's ``devices`` those that share a picture, or () for the first alone; of several processes all.
+
+    Raises NSTError where there are not so many.
+    """
+    everywhere = tuple(jax.devices(devices[0].platform)) if jax.process_count() > 1 else devices
+    if jax.process_count() > 1 and wanted not in (1, "all", len(everywhere)):
+        raise NSTError(
+            f"--devices is {wanted}, and {jax.process_count()} processes share their {len(everywhere)} devices: leave"
+            " it out"
+        )
+    if wanted != "all" and wanted > len(everywhere):
+        there = "there is one device" if len(everywhere) == 1 else f"there are {len(everywhere)} devices"
+        raise NSTError(f"--devices is {wanted} and {there}: give a smaller number, or all")
+    count = len(everywhere) if wanted == "all" or jax.process_count() > 1 else wanted
+    return everywhere[:count] if count > 1 else ()
 
 
 def usable_cores() -> int:

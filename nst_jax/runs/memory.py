@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from nst_jax import layers
 from nst_jax.choices import Lowering, Precision
 from nst_jax.errors import NSTError
-from nst_jax.losses.tiles import spans
+from nst_jax.losses.tiles import margin, spans
 from nst_jax.networks.convolution import way_of
 from nst_jax.networks.winograd import SEEN
 from nst_jax.pictures.images import fit_size
@@ -42,7 +42,7 @@ PIXEL_COPIES, WORK_COPIES = 3, 1.5
 #: Bytes of a response, and of a filter in the basis of the tiles.
 BYTES = {"float32": 4, "bfloat16": 2}
 #: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
-FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9}
+FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9, "bands": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
 #: octave of the style after the first, and of each layer by tiles.
 PROGRAMS, SCALE = 215 * 2**20, 50 * 2**20
@@ -79,6 +79,7 @@ class Footprint:
       contents: the layers whose responses to the photograph are kept.
       wraps: whether the picture goes on at its other side.
       tile: the side in pixels of the tiles by which the pictures are gone through; 0 for each at once.
+      shards: the devices that share the rows of the result; bytes are then those of each.
     """
 
     network: str
@@ -99,6 +100,7 @@ class Footprint:
     contents: tuple[str, ...] = ()
     wraps: bool = False
     tile: int = 0
+    shards: int = 1
 
 
 class Way(NamedTuple):
@@ -293,7 +295,18 @@ def run_bytes(footprint: Footprint) -> int:
                 programs += TILES[precision] * min(scales, 2)  # one scale's are compiled while another's are there
     if footprint.platform != "cpu":  # the device has no part in them
         programs = 0
-    return programs + filters + work + max(lane_bytes(footprint), painting_bytes(footprint))
+    return programs + filters + work + max(lane_bytes(footprint), painting_bytes(footprint), target_bytes(footprint))
+
+
+def target_bytes(footprint: Footprint) -> int:
+    """About how many bytes it takes to make the photograph's targets for several devices, which one does by tiles."""
+    if footprint.shards == 1:
+        return 0
+    height, width = footprint.sizes[-1]
+    rows = layers.until(footprint.network, footprint.taps)
+    kept = sum(down * across * row.channels for row, (down, across) in layers.walk(rows, height, width)
+               if row.name in footprint.contents)  # fmt: skip
+    return int(BYTES["float32"] * PIXEL_COPIES * 3 * height * width + BYTES[footprint.precision] * kept)
 
 
 def painting_bytes(footprint: Footprint) -> int:
@@ -312,17 +325,22 @@ def painting_bytes(footprint: Footprint) -> int:
 def seen_at_once(footprint: Footprint, size: tuple[int, int] | None = None) -> tuple[int, int]:
     """(height, width) of what the network sees at once of a picture of such a ``size``, or of the result: a window."""
     height, width = size or footprint.sizes[-1]
-    if not footprint.tile:
+    rows, tile = layers.until(footprint.network, footprint.taps), footprint.tile
+    if footprint.shards > 1 and size is None:
+        height = min(height, -(-height // footprint.shards) + 2 * margin(rows))
+    elif footprint.shards > 1:  # paintings are seen by one device, in tiles
+        tile = tile or SIDES[0]
+    if not tile:
         return height, width
-    rows = layers.until(footprint.network, footprint.taps)
     wraps = footprint.wraps and size is None
-    return spans(height, footprint.tile, rows, wraps)[0], spans(width, footprint.tile, rows, wraps)[0]
+    return spans(height, tile, rows, wraps)[0], spans(width, tile, rows, wraps)[0]
 
 
 def lane_bytes(footprint: Footprint) -> int:
     """About how many bytes one more run in a batch takes at its peak."""
     copies = RESPONSE_COPIES.get(footprint.platform, RESPONSE_COPIES["gpu"])
-    size, taps = footprint.sizes[-1], footprint.taps
+    taps = footprint.taps
+    size = -(-footprint.sizes[-1][0] // footprint.shards), footprint.sizes[-1][1]
     rows = layers.until(footprint.network, taps)
     blocks = [0]  # values of the responses of each block
     kept = grams = regions = 0

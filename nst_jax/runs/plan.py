@@ -86,11 +86,12 @@ class Prepared(NamedTuple):
     def way(self, looks: int = 0) -> dict[str, Any]:
         """What decides the last bits besides options, inputs, versions and device, as values that JSON knows.
 
-        Those are ``memory.Plan.way``; the processor's cores; how often the host looks, see ``stylize``; and how many
-        further terms there are.
+        Those are ``memory.Plan.way``; the processor's cores; how often the host looks, see ``stylize``; how many
+        further terms there are; and the devices that share the picture.
         """
         looks = looks if self.machine.chunk > 1 else 0
-        return self.plan.way() | {"cores": self.machine.cores, "looks": looks, "more": len(self.more)}
+        way = self.plan.way() | {"cores": self.machine.cores, "looks": looks, "more": len(self.more)}
+        return way | ({"shards": len(self.machine.shards)} if self.machine.shards else {})
 
     def in_way(self, way: Mapping[str, Any]) -> Prepared:
         """The same run as another was made, of whose ``way`` this has something, whatever memory is free now."""
@@ -153,6 +154,11 @@ def prepare(
     stages = [*(size for each in drafts for size in each.sizes), *own]
     taken = footprint(complete, stages, found, machine)
     tile = tile_wish(complete, more)
+    if tile == "off" and machine.shards and not all(extra.parts for extra in more):
+        raise NSTError(
+            "devices cannot share a picture of which one of the further terms counts the whole: say"
+            " Extra(..., parts=True) of terms whose statistics count own positions alone"
+        )
     plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network), tile)
     passes = [*drafts, Pass(complete, weights, own, plan.precision)]
     pictures = Pictures(
@@ -233,6 +239,7 @@ def footprint(
         contents=tuple(config.content_layer_weights),
         wraps=config.padding == "wrap",
         tile=config.tile if isinstance(config.tile, int) else 0,
+        shards=max(1, len(machine.shards)),
     )
 
 

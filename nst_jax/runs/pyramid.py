@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from nst_jax.choices import Precision
+from nst_jax.losses.shards import Laid, Shards
 from nst_jax.losses.tiles import Tiles
+from nst_jax.meshes import whole
 from nst_jax.optim import minimise
 from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
-from nst_jax.runs import scales
+from nst_jax.runs import processes, scales
 from nst_jax.runs.allocator import give_back_freed_memory
 from nst_jax.runs.finish import seamless
 from nst_jax.runs.memory import is_exhausted
@@ -33,6 +35,7 @@ class Stage(NamedTuple):
         once. Of lanes a pair (shared, own).
       precision: of the network during the steps.
       tiles: how the goal is evaluated part by part; None for the whole at once.
+      shards: how the image lies on several devices, where it does; then the goal's numbers are laid out so.
       history: pairs that L-BFGS remembers; None for as many as the options say.
       leaner: the same in less memory, for where that ends; None for none.
     """
@@ -44,6 +47,16 @@ class Stage(NamedTuple):
     tiles: Tiles | None = None
     history: int | None = None
     leaner: Callable[[], Stage] | None = None
+    shards: Shards | None = None
+
+    def way(self, function: Function) -> Function:
+        """How ``function`` of the goal and the image is evaluated."""
+        return self.shards or self.tiles or function
+
+    def laid_goal(self, told: bool) -> Any:
+        """The goal, on the devices."""
+        goal = self.goal(told)
+        return self.shards.lay(goal) if self.shards else goal
 
 
 def stages_at(
@@ -106,6 +119,7 @@ def coarse_to_fine(
     place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
     position: Position | None = None,
     keep: Callable[[Position, bool], None] | None = None,
+    on_scale: Callable[[np.ndarray], None] | None = None,
 ) -> Made:
     """Lowers ``function`` of each stage's goal and the image in turn, from ``image`` on.
 
@@ -118,10 +132,12 @@ def coarse_to_fine(
       image: the start, [H, W, 3] or [lanes, H, W, 3].
       config: names the optimiser.
       recorder: takes down the losses; its ``masks`` say what of the image is kept.
-      place: puts an image on the device or the devices.
+      place: puts an image on the device or the devices, where the stage has no shards.
       enlarge: takes the image from one size to the next, (height, width).
       position: where a single run goes on, as an earlier call had it, whose leaves are given up; None for the start.
       keep: of a single run told of the position after every chunk, and whether the run ends there by ``Stop``.
+
+      on_scale: told of the image that each stage gives, as the result would be.
 
     Raises ValueError for a ``position`` of another run.
     """
@@ -145,21 +161,21 @@ def coarse_to_fine(
         stage, goal, exhausted = stages[number], None, False  # the goal before goes first, to save memory
         history = config.history if stage.history is None else stage.history
         method = Method(config.optimizer, history, config.averaging, config.second_decay, bounds)
-        lowered = stage.tiles or function
+        way, put = stage.way(function), stage.shards.place if stage.shards else place
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
-                compile_stage(lowered, method, stage, chunk, looks, int(steps))
-            goal, going = stage.goal(False), np.equal(ended, "")
+                compile_stage(way, method, stage, chunk, looks, int(steps))
+            goal, going = stage.laid_goal(False), np.equal(ended, "")
             outcome = minimise.minimise(
                 method,
-                lowered,
+                way,
                 goal,
-                place(enlarge(image, stage.size)),
+                put(enlarge(image, stage.size)),
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=functools.partial(look, recorder, at, keep),
+                on_chunk=functools.partial(look, recorder, at, keep, stage.shards, bool(looks)),
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
@@ -183,10 +199,14 @@ def coarse_to_fine(
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
-        image = clipped(outcome.x, None)  # what is frozen is painted on: it is put in its place in the end
+        image = clipped(
+            seen(outcome.x, stage.shards), None
+        )  # what is frozen is painted on: it is put in its place in the end
         if method.name == "adam" and number + 1 < len(stages):
-            inner = moments_at(outcome.inner, *stages[number + 1].size)
+            inner = moments(outcome.inner, stage, stages[number + 1])
         del outcome  # with the optimiser's memory, which would be there twice with the next one's
+        if on_scale:
+            on_scale(recorder.masks.keep(image) if recorder.masks else image)
         if np.not_equal(ended, "").all():
             break
         number += 1
@@ -203,8 +223,9 @@ def coarse_to_fine(
     if not compiled:
         goal = None
         give_back_freed_memory()
-        goal = last.goal(True)
-    losses = minimise.evaluate(method, last.tiles or function, goal, place(image), lanes, compiled=compiled)
+        goal = last.laid_goal(True)
+    placed = last.shards.place(image) if last.shards else place(image)
+    losses = minimise.evaluate(method, last.way(function), goal, placed, lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist(), tuple(notes))
 
 
@@ -223,17 +244,41 @@ def look(
     recorder: Recorder,
     at: Callable[[Chunk, Recorder], Position] | None,
     keep: Callable[[Position, bool], None] | None,
+    shards: Shards | None,
+    shown: bool,
     chunk: Chunk,
 ) -> None:
-    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops."""
+    """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops.
+
+    Several processes stop together. They fetch the image together, too, where it may be ``shown``.
+    """
+    image, stopped = seen(chunk.x, shards), False
+    if shown and processes.several():
+        image = np.asarray(image)
     try:
-        recorder.record(chunk)
+        recorder.record(chunk._replace(x=image))
     except Stop:
-        if at and keep:
-            keep(at(chunk, recorder), True)
-        raise
+        stopped = True
+    stopped = processes.any_of(stopped)
     if at and keep:
-        keep(at(chunk, recorder), False)
+        keep(at(chunk, recorder), stopped)
+    if stopped:
+        raise Stop
+
+
+def seen(image: jax.Array, shards: Shards | None) -> Any:
+    """An image on the devices, as what NumPy takes."""
+    return Laid(shards, image) if shards else image
+
+
+def moments(inner: Any, before: Stage, after: Stage) -> Any:
+    """Adam's moments at a stage, from those at the one before, where that is to place them."""
+    if one := before.shards:
+        inner = jax.tree.map(lambda leaf: jnp.asarray(one.taken(leaf) if leaf.ndim else whole(leaf)), inner)
+    larger = moments_at(inner, *after.size)
+    if not (other := after.shards):
+        return larger
+    return jax.tree.map(lambda leaf: other.place(leaf) if leaf.ndim else other.everywhere([leaf])[0], larger)
 
 
 def position_at(
@@ -260,5 +305,7 @@ def compile_stage(
         return
     goal = jax.eval_shape(functools.partial(stage.goal, False))
     start = jax.ShapeDtypeStruct((*stage.size, 3), jnp.float32)
+    if stage.shards:
+        goal, start = stage.shards.abstract(goal), stage.shards.abstract_image()
     minimise.compile_chunks(method, function, goal, start, stage.steps, chunk, looks, before)
     give_back_freed_memory()

@@ -33,7 +33,7 @@ OPTIONS = {
     "freeze": "freeze",
 }
 #: No input is larger.
-MOST_BYTES = 2 << 30
+MOST_BYTES = 2 << 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ def metadata_of(picture: Path) -> dict[str, Any]:
     )
     way, left = told.get("way", {}), told.get("left", [])
     known = isinstance(way, dict) and way.get("precision", "float32") in PRECISIONS
-    known = known and all(_is_count(way.get(name, 0)) for name in ("tile", "pairs", "whole"))
+    known = known and all(_is_count(way.get(name, 0)) for name in ("tile", "pairs", "whole", "shards"))
     if not (entries and known and isinstance(way.get("remat", False), bool) and isinstance(left, list)):
         raise NSTError(f"{picture} says how it was made in words that cannot be read: its metadata was changed")
     return told

@@ -37,7 +37,8 @@ class Result:
       device: platform, kind and count of the devices.
       notes: what was wrong with an input but could be passed over, one line each.
       ended: "" after all steps, "stopped" after ``Stop``, "not finite" where the loss did not stay finite, "out of
-        memory" where the memory ended: then ``image`` is that of the scale before.
+        memory" where the memory ended, "lost" where a process or a device was: then ``image`` is that of the scale
+        before.
       left: the options that may be left to the network, of which ``config`` has its own values.
       way: what else decides the last bits, see ``Prepared.way``; of a lane also ``lanes``, the program that it was in.
     """

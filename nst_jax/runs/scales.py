@@ -46,6 +46,11 @@ def pooled_evenly(size: tuple[int, int], config: Complete) -> tuple[int, int]:
     return height, width
 
 
+def evenly_parted(config: Complete) -> int:
+    """Of how many rows, or a multiple, a picture's parts are for no pooling and no octave to part a pair of them."""
+    return int(layers.smallest_side(config.network, config.taps) * 2 ** (config.style_octaves - 1))
+
+
 def scale_sizes(full: tuple[int, int], config: Complete) -> list[tuple[int, int]]:
     """(height, width) of each scale, coarse to fine, each ``scale_factor`` times the one before; the last is ``full``.
 

@@ -7,22 +7,26 @@ import functools
 import numbers
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.losses.objective import Objective
+from nst_jax.losses.shards import Shards
 from nst_jax.losses.tiles import Tiles
+from nst_jax.meshes import mesh_of
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
 from nst_jax.pictures.sources import Source
-from nst_jax.runs import memory
+from nst_jax.runs import memory, processes, scales
 from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
 from nst_jax.runs.plan import Pass, Prepared, prepare, tile_wish
 from nst_jax.runs.progress import Progress, Recorder
-from nst_jax.runs.pyramid import Position, Stage, coarse_to_fine
+from nst_jax.runs.pyramid import Made, Position, Stage, coarse_to_fine
 from nst_jax.runs.result import Result, origin_of, result_of
 from nst_jax.runs.start import start_image
 
@@ -69,11 +73,13 @@ def paint(
     *,
     position: Position | None = None,
     keep: Callable[[Position, bool], None] | None = None,
+    on_scale: Callable[[np.ndarray], None] | None = None,
 ) -> Result:
     """Does what ``prepare`` has prepared; ``on_progress``, ``looks`` and the result are as ``stylize`` has them.
 
-    ``position`` is where the run goes on, and ``keep`` is told of each position: see ``pyramid.coarse_to_fine`` and
-    ``checkpoints.Checkpoints``.
+    ``position`` is where the run goes on, and ``keep`` is told of each position: see ``pyramid.coarse_to_fine``, which
+    has ``on_scale`` too, and ``checkpoints.Checkpoints``. Where several devices share the picture and one is lost, it
+    is that of the scale before.
     """
     config, pictures, machine = run.config, run.pictures, run.machine
     image = start_image(pictures, run.passes[0].sizes[0], config)
@@ -83,6 +89,13 @@ def paint(
     run.clock.loaded()
     stages = [stage for each in run.passes for stage in stages_of(run, each)]
     enlarge = functools.partial(enlarged, config=config, toned=pictures.toned, share=config.detail_share)
+    latest: list[np.ndarray] = []
+
+    def scale_done(image: np.ndarray) -> None:
+        latest[:] = [image]
+        if on_scale:
+            on_scale(finish(image))
+
     keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
     try:
         made = coarse_to_fine(
@@ -96,11 +109,15 @@ def paint(
             enlarge=enlarge,
             position=position,
             keep=keep,
+            on_scale=scale_done,
         )
     except Exception as error:
-        if not memory.is_exhausted(error):
+        if machine.shards and processes.is_lost(error) and not memory.is_exhausted(error):
+            made = without(latest, len(recorder.traces[0]), error)
+        elif not memory.is_exhausted(error):
             raise
-        raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
+        else:
+            raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
     result = dataclasses.replace(result, left=run.left, way=run.way(looks))
@@ -111,6 +128,19 @@ def paint(
         note = f"the memory ended; this is the picture of the scale before, {width} x {height} pixels: {smaller(run)}"
         result.notes.append(note)
     return result
+
+
+def without(latest: Sequence[np.ndarray], steps: int, error: Exception) -> Made:
+    """The ``latest`` picture of a scale, if there is one, after so many steps where a process or a device was lost.
+
+    Raises ``processes.Lost`` where there is none.
+    """
+    lost = f"a process or a device was lost ({processes.short(error)})"
+    if not latest:
+        raise processes.Lost(f"{lost}, and there is no picture yet") from None
+    height, width = latest[0].shape[:2]
+    note = f"{lost}; this is the picture of the scale before, {width} x {height} pixels"
+    return Made(latest[0], {}, steps, steps, "lost", (note,))
 
 
 def smaller(run: Prepared) -> str:
@@ -141,11 +171,13 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
         return goals.objective(config)
 
     def stage(size: tuple[int, int], steps: int, way: memory.Way, again: bool = True) -> Stage:
-        tiles = Tiles(way.tile, loop=run.machine.platform == "cpu") if way.tile else None
+        shared, loop = run.machine.shards, run.machine.platform == "cpu"
+        tiles = Tiles(way.tile, loop) if way.tile else Tiles(memory.SIDES[0], loop) if shared else None
+        shards = Shards(mesh_of(shared), size, scales.evenly_parted(config), way.tile) if shared else None
         leaner = functools.partial(stage, size, steps, memory.leaner(way, size), False)
         goal = functools.partial(goal_at, size, tiles)
         retry = leaner if again and tile_wish(config, run.more) != "off" else None
-        return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry)
+        return Stage(size, steps, goal, each.precision, tiles, way.pairs, retry, shards)
 
     return [
         stage(size, steps, memory.way_at(run.footprint, run.plan, size, steps))

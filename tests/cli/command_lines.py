@@ -114,6 +114,7 @@ OPTIONS = {
     "padding": values("zeros", "replicate", "reflect", "wrap", "replicate-first", odd=("x",)),
     "pixel-range": values("free", "bounded", odd=("x",)),
     "precision": values("float32", "bfloat16", "auto", odd=("half",)),
+    "depth": values(8, 16, odd=(0, 12, "x")),
     "tile": values("auto", "off", 32, odd=(0, 1, "x")),
     "network": values("slim", "auto", odd=("vgg16", "vgg19", "resnet")),
     "weights": values("random.h5", odd=("text.png", "none.h5")),
@@ -136,6 +137,8 @@ OPTIONS = {
     "save-every": values(0, 1, 2, odd=(-1,)),
     "metadata": values("full", "short", "none", odd=("all",)),
     "save-preset": values("own.toml", odd=("own.txt",)),
+    "devices": values(1, "all", odd=(0, 9, "x")),
+    "coordinator-timeout": values(1, 60, odd=(0, "x")),
 }  # fmt: skip
 SWITCHES = ("tileable", "refine", "dry-run", "no-cache", "unknown")
 #: Three lines in four look at layers that are near the picture, whose programs are compiled sooner.

@@ -249,10 +249,10 @@ def test_a_run_on_a_full_disk_ends_with_its_picture(line, tmp_path, capsys, monk
     """A preview that cannot be written is a note, and the run goes on."""
     save_image = images.save_image
 
-    def full(path, *rest):
+    def full(path, *rest, **more):
         if Path(path).parent == tmp_path:
             raise NSTError(f"cannot write {path}: No space left on device")
-        save_image(path, *rest)
+        save_image(path, *rest, **more)
 
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(report.tempfile, "tempdir", str(tmp_path / "temporary"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from runs_support import objective_of
+from runs_support import objective_of, two_regions
 from support import random_filters, simple_config, smooth_picture
 
 from nst_jax import layers
@@ -20,7 +20,6 @@ from nst_jax.losses.tiles import Tiles, margin, reach, spans
 from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
-from nst_jax.pictures.masks import Masks
 
 SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
 WHOLE = jax.jit(jax.value_and_grad(lambda goal, image: goal(image), argnums=1, has_aux=True))
@@ -51,16 +50,6 @@ def compared(goal, image, way):
     assert set(found) == set(wanted) and len(errors) > 2
     np.testing.assert_allclose(way(goal, image)[0], wanted["total"], rtol=1e-4)
     return max(errors), float(jnp.abs(gradient - slope).max() / jnp.abs(slope).max())
-
-
-def regions(size, paintings):
-    """Two regions of a picture, a hidden part, and a part of each painting."""
-    height, width = size
-    left = np.broadcast_to(np.linspace(1, 0, width, dtype="f4"), size)
-    visible = np.ones(size, "f4")
-    visible[: height // 5, : width // 4] = 0.3
-    parts = [np.ones((2, *painting.shape[:2]), "f4") for painting in paintings]
-    return Masks(np.stack([left, 1 - left]) * visible, parts, visible, None, [])
 
 
 # ---------------------------------------------------------------- the grid
@@ -115,7 +104,7 @@ def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tin
     with jax.enable_x64(True):
         net = doubled(vgg.network(random_filters(tiny), config.pooling, padding))
         paintings = [smooth_picture(23, 19, 1), smooth_picture(18, 25, 3)]
-        given = regions(size, paintings) if masked else None
+        given = two_regions(size, paintings) if masked else None
         goal = in_double(objective_of(net, smooth_picture(*size, 0), paintings, config, given))
         image = 1.2 * jnp.asarray(smooth_picture(*size, 2), jnp.float64) - 0.1
         value, gradient = compared(goal, image, way)
@@ -185,5 +174,5 @@ def test_many_sums_lose_nothing(tiny):
     part = Tiles(8).parts(Ones.network, (), (4, 4))[0]
     one = Ones()
     for _ in range(1000):
-        total = tiles._add(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
-    assert float(tiles._together(*total)) == 2**24 + 250
+        total = tiles.add_sums(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
+    assert float(tiles.together(*total)) == 2**24 + 250

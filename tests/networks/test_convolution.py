@@ -11,6 +11,9 @@ from nst_jax.errors import NSTError
 from nst_jax.networks import winograd
 from nst_jax.networks.convolution import WAYS, convolve, fastest_on_cpu, way_of
 
+#: The ways in which a batch is several pictures; ``test_bands`` has the other.
+OF_SEVERAL = [way for way in WAYS if way != "bands"]
+
 
 def arrays(*shapes, seed=0):
     rng = np.random.default_rng(seed)
@@ -36,7 +39,7 @@ def off(found, wanted):
     return float(jnp.abs(found - wanted).max() / jnp.abs(wanted).max())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", OF_SEVERAL)
 @pytest.mark.parametrize("shape", [(1, 16, 16), (2, 13, 22), (1, 4, 4), (1, 3, 9), (3, 1, 1), (1, 40, 7)])
 def test_value_and_gradients_are_those_of_the_plain_convolution(way, shape):
     x, kernel, slope = arrays((*shape, 5), (3, 3, 5, 7), (*shape, 7))
@@ -102,7 +105,7 @@ def test_the_turned_bases_give_the_correlation_with_the_kernel_turned_around():
     np.testing.assert_allclose(found, np.correlate(line, kernel[::-1], "valid"), rtol=1e-12)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", OF_SEVERAL)
 def test_lanes(way):
     x, kernels = arrays((3, 1, 9, 10, 4), (3, 3, 3, 4, 2))
     shared = jax.jit(jax.vmap(lambda x: convolve(x, kernels[0], way=way)))(x)
@@ -112,7 +115,7 @@ def test_lanes(way):
         assert off(own[lane], plain(x[lane], kernels[lane], "SAME")) < winograd.ERROR["float32"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", OF_SEVERAL)
 @pytest.mark.parametrize(
     ("padding", "numpy_mode"), [("zeros", "constant"), ("replicate", "edge"), ("reflect", "reflect"), ("wrap", "wrap")]
 )
@@ -141,6 +144,7 @@ def test_the_choice():
     for layer in ((128, 128, "float32"), (3, 16, "float32"), (64, 64, "bfloat16"), (3, 64, "float32")):
         assert way_of("cpu", (384, 512), *layer) == fastest_on_cpu(384, 512, *layer)
         assert way_of("xla", (384, 512), *layer) == "xla"
+        assert way_of("tpu", (384, 512), *layer) == "bands"
 
 
 def test_unknown_ways_paddings_and_lowerings_are_refused():
@@ -150,5 +154,5 @@ def test_unknown_ways_paddings_and_lowerings_are_refused():
     for padding in ("mirror", "replicate-first"):  # which is for a network, and not for one convolution
         with pytest.raises(NSTError, match=f"unknown padding '{padding}': choose one of zeros, replicate, reflect, w"):
             convolve(x, kernel, padding)
-    with pytest.raises(NSTError, match="unknown lowering 'gpu': choose one of xla, cpu"):
+    with pytest.raises(NSTError, match="unknown lowering 'gpu': choose one of xla, cpu, tpu"):
         way_of("gpu", (384, 512), 128, 128, "float32")

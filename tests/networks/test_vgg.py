@@ -257,7 +257,9 @@ def test_any_device_but_a_cpu_takes_xlas_convolutions():
     """So does a network of which nothing is told; nothing asks which device there is."""
     weights = vgg.random_weights("vgg19")
     for net in (vgg.network(weights), vgg.network(weights, lowering="xla")):
-        assert vgg.prepared(net, TAPS_19, 64, 96).filters == {}
+        ready = vgg.prepared(dataclasses.replace(net, precision="bfloat16"), TAPS_19, 64, 96)
+        assert ready.filters == {}
+        assert {leaf.dtype for leaf in jax.tree.leaves(ready.params)} == {jnp.dtype("bfloat16")}  # not at every step
         program = str(jax.make_jaxpr(lambda x, net=net: vgg.responses(net, x, TAPS_19))(jnp.zeros((64, 96, 3))))
         assert program.count("conv_general_dilated[") == 9
         assert "dot_general" not in program
@@ -277,7 +279,7 @@ REFUSED = {
     "pooling": ("median", "unknown pooling 'median': choose one of avg, max"),
     "padding": ("mirror", "unknown padding 'mirror': choose one of zeros, replicate, reflect, wrap, replicate-first"),
     "precision": ("half", "unknown precision 'half': choose one of float32, bfloat16"),
-    "lowering": ("gpu", "unknown lowering 'gpu': choose one of xla, cpu"),
+    "lowering": ("gpu", "unknown lowering 'gpu': choose one of xla, cpu, tpu"),
 }
 
 

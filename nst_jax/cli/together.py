@@ -1,0 +1,102 @@
+"""The command as one of several processes: what the runtime beneath says is not shown, and its abort gets one line.
+
+JAX's runtime aborts a process that has lost another one, from a thread of its own and with a stack trace. Here what it
+writes goes nowhere, and the abort is caught: the main thread, which mostly sees the loss first, has some time to write
+what there is; where it waits for a device in vain, the picture of the last scale is written instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from nst_jax.cli import signals
+from nst_jax.cli.streams import Lasting
+
+#: Seconds that the main thread has to notice that a process has gone, and to write the picture.
+GRACE = 60
+
+
+class Aborts:
+    """What is done where the runtime aborts this process.
+
+    Attributes:
+      program: its name.
+      early: what is told while the processes come together; "" once they have.
+      last: writes what there is, where the main thread does not.
+    """
+
+    def __init__(self, program: str, early: str) -> None:
+        self.program, self.early = program, early
+        self.last: Callable[[], object] = lambda: None
+        self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)  # kept: C holds no reference
+        handlers: Any = ctypes.CDLL(None).signal
+        handlers.argtypes, handlers.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+        handlers(signals.ABORT, ctypes.cast(self._handler, ctypes.c_void_p))
+
+    def _aborted(self, _: int) -> None:
+        """Does not come back: then the process would end."""
+        if self.early:
+            self._end(f"error: {self.early}", 2)
+        time.sleep(GRACE)
+        try:
+            self.last()
+        finally:
+            self._end("error: another process has ended", 1)
+
+    def _end(self, line: str, status: int) -> None:
+        os.write(signals.console, f"{self.program}: {line}\n".encode())
+        os._exit(status)
+
+
+def hush() -> None:
+    """From now on what libraries write to standard output and error goes nowhere; what Python prints still comes."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            continue
+        stream.flush()
+        own = os.dup(number)
+        encoding, errors = stream.encoding or "utf-8", stream.errors or "strict"
+        setattr(sys, name, Lasting(os.fdopen(own, "w", 1, encoding=encoding, errors=errors)))
+        os.dup2(nowhere, number)
+        if number == 2:
+            signals.console = own
+    os.close(nowhere)
+
+
+def join(program: str, coordinator: str | None, number: int | None, count: int | None, seconds: int) -> Aborts:
+    """Makes this process one of several: see ``runs.processes.start``, which takes the same and raises the same."""
+    from nst_jax.runs import processes
+
+    where = "" if coordinator is None else f" at {coordinator}"
+    hush()
+    aborts = Aborts(program, f"the processes did not come together{where} within {seconds} s: start all of them")
+    processes.start(coordinator, number, count, seconds)
+    aborts.early = ""
+    return aborts
+
+
+def leaving(command: Callable[[], int]) -> int:
+    """The exit status of a command; where one of several processes failed it ends at once, and waits for no other."""
+    try:
+        status = command()
+    except BaseException as error:
+        if not _several() or isinstance(error, SystemExit):
+            raise
+        os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
+        os._exit(1)
+    if _several() and status not in (0, *(128 + number for number in signals.SIGNALS)):
+        os._exit(status)
+    return status
+
+
+def _several() -> bool:
+    processes = sys.modules.get("nst_jax.runs.processes")
+    return processes is not None and bool(processes.several())
