@@ -38,6 +38,8 @@ PIXEL_RANGES: tuple[PixelRange, ...] = get_args(PixelRange)
 CONTENT_COLORS: tuple[ContentColors, ...] = get_args(ContentColors)
 KEPT_COLORS: tuple[KeptColors, ...] = get_args(KeptColors)
 METADATA: tuple[Metadata, ...] = get_args(Metadata)
+#: Bits of a channel that a result can have.
+DEPTHS = (8, 16)
 #: The starts that are no picture's file.
 STARTS = ("content", "palette", "style", "noise", "gray")
 #: A hundredth of the largest number of single precision, which is what ``strength`` makes of a weight at most.
@@ -55,6 +57,12 @@ def check_whole(option: str, value: int, low: int, high: int | None = None) -> N
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
         limit = f"from {low} to {high}" if high is not None else f"of {low} or more"
         raise NSTError(f"{flag(option)} is {value}: give a whole number {limit}")
+
+
+def check_depth(depth: int) -> None:
+    """Raises NSTError unless a result can have so many bits a channel."""
+    if depth not in DEPTHS:
+        raise NSTError(f"--depth is {depth}: give {' or '.join(map(str, DEPTHS))} bits a channel")
 
 
 def check_kind(name: str, value: object, kind: Any, wanted: str) -> None:

@@ -2,6 +2,10 @@
 
 Every call of a function of the modules ``CHECKED`` is checked against its annotations, shapes of arrays included,
 by jaxtyping and beartype.
+
+XLA compiles sooner than it does for users (``quick_programs``), which is most of what the tests take. With
+``XLA_FLAGS=`` before the command they take the programs that users do. So ``.ci/run`` has it for the slow ones, and for
+those that are marked exact.
 """
 
 import dataclasses
@@ -9,10 +13,14 @@ import os
 import signal
 from pathlib import Path
 
-import jax
-import jaxtyping
-import pytest
-from jaxtyping import install_import_hook
+from quick_programs import QUICK_PROGRAMS
+
+os.environ.setdefault("XLA_FLAGS", QUICK_PROGRAMS)  # before JAX is loaded
+
+import jax  # noqa: E402
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
 
 CHECKED = ("losses", "networks.vgg", "optim")
 install_import_hook([f"nst_jax.{module}" for module in CHECKED], "type_checks.checked")

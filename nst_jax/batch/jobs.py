@@ -22,7 +22,7 @@ from nst_jax.options.config import Config, kinds
 from nst_jax.options.folders import pictures_of
 from nst_jax.options.preset_table import is_preset_file
 from nst_jax.options.presets import preset, read_value
-from nst_jax.pictures.images import WRITABLE
+from nst_jax.pictures.encoding import WRITABLE, check_bits
 from nst_jax.version import __version__
 
 #: What of a manifest is no option.
@@ -58,6 +58,7 @@ class Job(NamedTuple):
 
 def product(contents: Sequence[str], styles: Sequence[str], config: Config, suffix: str) -> list[Wish]:
     """A wish for each of the contents with each of the styles: files, folders and patterns. Raises NSTError."""
+    check_bits(suffix, config.depth)
     paintings = list(_files("--style", styles))
     return [
         Wish(content, (style,), config, "", suffix) for content in _files("--content", contents) for style in paintings
@@ -145,9 +146,9 @@ def _wish(row: Mapping[str, Any], folder: Path, config: Config, suffix: str, kno
     if key not in known:
         known[key] = _options(given, folder, config)
     files = tuple(str(path) for style in styles for path in pictures_of(folder / style))
-    return Wish(
-        str(folder / content) if content else "", files, known[key], output, Path(output).suffix.lower() or suffix
-    )
+    suffix = Path(output).suffix.lower() or suffix
+    check_bits(suffix, known[key].depth)
+    return Wish(str(folder / content) if content else "", files, known[key], output, suffix)
 
 
 def _options(given: Mapping[str, Any], folder: Path, config: Config) -> Config:

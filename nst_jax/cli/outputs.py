@@ -1,15 +1,22 @@
-"""The files that a run may write, checked before it starts: none of them is an input, another output or a device."""
+"""The files that a run may write, checked before it starts: none of them is an input, another output or a device, and
+there is room for them."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
+
+if TYPE_CHECKING:
+    from nst_jax.runs.plan import Prepared
 
 
 def check_outputs(
@@ -63,3 +70,65 @@ def check_previews(output: Path, every: int, others: dict[str, Sequence[Path | N
                     f"{option} has {path}, whose name --save-every {every} needs for a preview: give --output another"
                     " name"
                 )
+
+
+class Room(NamedTuple):
+    """What is to be written, in words; into which folder, which need not be there yet; and its bytes at most."""
+
+    what: str
+    folder: Path
+    most: int
+
+
+def to_be_written(prepared: Prepared, output: Path, every: int, kept: Path | None) -> list[Room]:
+    """What a run writes at most: its picture, previews every so many steps, and checkpoints in the folder ``kept``.
+
+    A film is not among it, as nobody knows how many frames it will have.
+    """
+    from nst_jax.pictures.encoding import WRITABLE, most_bytes
+    from nst_jax.runs import checkpoints
+
+    photograph = prepared.pictures.photograph
+    transparent = photograph is not None and photograph.alpha is not None
+
+    def picture(size: tuple[int, int]) -> int:
+        return most_bytes(WRITABLE[output.suffix.lower()], size, transparent, prepared.config.depth)
+
+    found = [Room("the picture", output.parent, picture(prepared.sizes[-1]))]
+    if every:
+        before = previews = 0
+        for size, steps in prepared.schedule:
+            previews += ((before + steps) // every - before // every) * picture(size)
+            before += steps
+        found.append(Room("its previews", output.parent, previews))
+    if kept:
+        found.append(Room("its checkpoints", kept, checkpoints.most_bytes(prepared, kept)))
+    return found
+
+
+def check_disk(wanted: Iterable[Room]) -> None:
+    """Raises NSTError, before any work, where a disk has no room for all that is to be written to it.
+
+    A system that cannot say what is free is passed over.
+    """
+    disks: dict[int, tuple[Path, list[Room]]] = {}
+    for each in wanted:
+        folder = each.folder.absolute()
+        while not folder.is_dir() and folder != folder.parent:
+            folder = folder.parent
+        with contextlib.suppress(OSError):
+            disks.setdefault(os.stat(folder).st_dev, (folder, []))[1].append(each)
+    for folder, there in disks.values():
+        with contextlib.suppress(OSError):
+            disk, needed = shutil.disk_usage(folder), sum(each.most for each in there)
+            if disk.total and needed > disk.free:
+                parts = " and ".join(f"{each.what} {size(each.most)}" for each in there)
+                raise NSTError(
+                    f"{folder} has {size(disk.free)} free, and this run may need {size(needed)} there ({parts}): make"
+                    " room, or choose a folder on another disk"
+                )
+
+
+def size(count: int) -> str:
+    """Bytes as people say them, in decimal units as disks have them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

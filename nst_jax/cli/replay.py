@@ -63,13 +63,13 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Replay, arguments, PROGRAM)
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax.pictures.images import check_output  # JAX is loaded only for a command line that holds
+    from nst_jax.pictures.encoding import check_output  # JAX is loaded only for a command line that holds
     from nst_jax.runs.recipe import read_recipe
 
     recipe = read_recipe(options.picture, options.search)
     config = changed(recipe.config, options.set)
     if options.output:
-        check_output(options.output, (config.size, config.size))
+        check_output(options.output, (config.size, config.size), config.depth)
     outputs = {"--output": options.output, "--to": options.to}
     check_outputs(outputs, {"picture": [options.picture], "inputs": recipe.inputs})
     if options.to:
@@ -136,7 +136,7 @@ def replay(options: Replay, recipe: Recipe) -> int:
         print(f"{options.picture}: made again it has {width} x {height} pixels: the file has been changed since")
         return 1
     if found.differing:
-        much = f"{found.differing:,} of {found.pixels:,} pixels, by up to {found.most} of 255"
+        much = f"{found.differing:,} of {found.pixels:,} pixels, by up to {found.most} of {found.white}"
         print(f"{options.picture}: made again it differs in {much}: {why}")
         return 1
     print(f"{options.picture}: made again, the same bit for bit" + (f", although {why}" if told else ""))

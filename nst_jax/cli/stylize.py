@@ -18,7 +18,7 @@ from nst_jax.choices import STARTS, Metadata, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
-from nst_jax.cli.outputs import check_outputs, check_previews, preview_path
+from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
 from nst_jax.cli.together import join, leaving
 from nst_jax.errors import NSTError
@@ -105,6 +105,7 @@ def command(arguments: Sequence[str]) -> int:
     check_files(options)
     keep_programs(not (options.no_cache or options.dry_run), PROGRAM)
     from nst_jax.limits import stay_within_group
+    from nst_jax.pictures.encoding import check_output
     from nst_jax.pictures.film import check_film
     from nst_jax.runs import processes
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
@@ -128,6 +129,9 @@ def command(arguments: Sequence[str]) -> int:
     writes = processes.first()
     prepared = prepare(options.content, options.style, options.config(), machine=here(options.devices))
     processes.same(identity(prepared, options.looks), difference)
+    check_output(options.output, prepared.sizes[-1], options.depth)
+    if writes:
+        check_disk(to_be_written(prepared, options.output, options.save_every, folder))
     kept = None
     if folder and not options.dry_run:
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax's: what goes wrong comes as an exception
@@ -159,12 +163,7 @@ def command(arguments: Sequence[str]) -> int:
             watch = watching(show, interrupted, *(lines if writes else ()))
 
             def on_progress(progress: Progress) -> None:
-                if (
-                    writes
-                    and options.save_every
-                    and progress.step % options.save_every == 0
-                    and progress.step < progress.steps
-                ):
+                if writes and options.save_every and progress.step % options.save_every == 0:
                     save_preview(options, prepared, progress)
                 if filmed:
                     filmed.show(progress)
@@ -214,7 +213,7 @@ def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> No
         None if photograph is None or photograph.alpha is None else images.resize(photograph.alpha, *image.shape[:2])
     )
     try:
-        images.save_image(preview_path(options.output, progress.step), image, alpha)
+        images.save_image(preview_path(options.output, progress.step), image, alpha, depth=options.depth)
     except NSTError as error:
         print(f"{PROGRAM}: note: {error}; the run goes on", file=sys.stderr)
 
@@ -258,9 +257,9 @@ def defaults(arguments: Sequence[str]) -> Stylize:
 
 def check_files(options: Stylize) -> None:
     """Raises NSTError, before any work, for an output that cannot be written or that would overwrite an input."""
-    from nst_jax.pictures.images import check_output
+    from nst_jax.pictures.encoding import check_output
 
-    check_output(options.output, (options.size, options.size))
+    check_output(options.output, (options.size, options.size), options.depth)
     start = None if options.init in STARTS else Path(options.init)
     if start and not (is_there(start) and start.is_file()):
         raise NSTError(f"no start image {options.init!r}: give {', '.join(STARTS)} or a picture's file")

@@ -35,6 +35,7 @@ from nst_jax.choices import (
     PrecisionWish,
     TvKind,
     check_choice,
+    check_depth,
     check_weight,
     check_whole,
     flag,
@@ -162,6 +163,8 @@ class Config(metaclass=_FromPreset):
     tile: int | Literal["auto", "off"] = "auto"
     """side in pixels of the tiles by which the loss and its gradient are computed, exactly, in little memory; auto:
     where the whole picture does not fit; off: never"""
+    depth: int = 8
+    """bits of a channel of the file: 8, or 16 for PNG and TIFF"""
     style_size: int = 0
     """longest side of the style pictures; 0 for that of the result; they are never enlarged"""
     style_scale: tuple[float, ...] = (1.0,)
@@ -212,6 +215,7 @@ class Config(metaclass=_FromPreset):
             object.__setattr__(self, "keep_colors", "pca")
         check_whole("size", self.size, 1, LARGEST_SIZE)
         check_whole("style_size", self.style_size, 0, LARGEST_SIZE)
+        check_depth(self.depth)
         check_whole("history", self.history, 1, LONGEST_HISTORY)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         for name in ("coarsest", "style_octaves"):

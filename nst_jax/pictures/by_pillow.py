@@ -118,8 +118,8 @@ def description(origin: Origin) -> str | dict[str, str]:
     with contextlib.suppress(Exception):  # pixels were read well; what Pillow thinks of the words does not matter
         origin.file.seek(0)
         image = Image.OPEN[PILLOW.get(origin.kind, origin.kind)][0](origin.file, "")
-        texts = getattr(image, "text", None) if origin.kind == "PNG" else None
-        if isinstance(texts, dict):
+        if origin.kind == "PNG":  # what stands before the pixels: ``text`` would decode them all
+            texts = getattr(image, "png").im_text  # noqa: B009 (the type does not know it)
             return {str(key): str(value) for key, value in texts.items()}
         return str(image.getexif().get(270, ""))
     return ""

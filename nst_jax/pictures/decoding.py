@@ -1,4 +1,4 @@
-"""A picture file as upright sRGB samples, at its own size or reduced strip by strip to one near the size wanted.
+"""A picture file as strips of sRGB, at its own size or reduced to one near the size wanted.
 
 A large file is never in memory as a whole where its format allows that. Whatever is wrong with a file becomes one
 :class:`~nst_jax.errors.NSTError`. ``images`` is the door; nothing else should need this module.
@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -23,14 +23,16 @@ from nst_jax.pictures.kinds import READABLE_NAMES, kind_of, reason, unreadable
 from nst_jax.pictures.plain import read_bmp, read_qoi
 from nst_jax.pictures.png import read_png
 from nst_jax.pictures.raw import read_raw
-from nst_jax.pictures.samples import Origin, Samples, check_size
+from nst_jax.pictures.samples import STRIP, Origin, Samples, check_size
 from nst_jax.pictures.srgb import converter, unit
 from nst_jax.pictures.tiff import read_tiff
 
+#: Bytes of a file of a kind that its decoder takes into memory; of the others there is no limit.
 MAX_FILE_BYTES = 2 << 30
+FROM_THE_FILE = ("PNG", "TIFF", "JPEG")
 WHOLE = 2**25  # a picture of up to so many pixels is decoded at its own size
 GAP = 4  # a larger one is reduced by averaging to this many times the size wanted or more, and from there by Lanczos
-STRIP = 2**20  # pixels at a time
+WIDEST = 4 * STRIP  # pixels that are averaged at a time, at most
 READERS: dict[str, Callable[[Origin, int], Samples]] = {
     "PNG": read_png, "TIFF": read_tiff, "BMP": read_bmp, "AVIF": read_avif, "HEIC": read_heic, "QOI": read_qoi,
     "JPEG 2000": read_jpeg_2000, "camera raw": read_raw,
@@ -39,22 +41,21 @@ READERS: dict[str, Callable[[Origin, int], Samples]] = {
 _ORIENTATIONS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
 
-class Decoded(NamedTuple):
-    """A picture, upright, in sRGB.
+class Decoding(NamedTuple):
+    """A picture that is being decoded.
 
     Attributes:
-      colour: [h, w, 1 or 3]; uint8 and uint16 are [0, their maximum], float32 is [0, 1].
-      alpha: [h, w] alike, or None.
-      size: (height, width) in the file, as displayed.
-      box: where in ``colour`` the picture lies: left, top, right, bottom.
-      notes: what the user may want to know.
+      size: (height, width) of what comes, as it lies in the file.
+      box: where in that the picture lies: left, top, right, bottom.
+      turns, mirrored: by how many quarters it is turned to the left to be upright, and whether then flipped.
+      strips: its rows from the top down: colour, float32 [rows, W, 1 or 3], and alpha, [rows, W], or None.
     """
 
-    colour: np.ndarray
-    alpha: np.ndarray | None
     size: tuple[int, int]
     box: tuple[float, float, float, float]
-    notes: tuple[str, ...]
+    turns: int
+    mirrored: bool
+    strips: Iterator[tuple[np.ndarray, np.ndarray | None]]
 
 
 @contextlib.contextmanager
@@ -73,6 +74,8 @@ def opened(path: Path, file: BinaryIO | None = None) -> Iterator[tuple[Origin, s
         kind, is_read = kind_of(head)
         if not is_read:
             raise unreadable(path, kind)
+        if kind not in FROM_THE_FILE and (length := stream.seek(0, io.SEEK_END)) > MAX_FILE_BYTES:
+            raise _too_long(path, length, kind)
         yield Origin(path, stream, kind, head), digest
 
 
@@ -84,7 +87,8 @@ def _file_at(path: Path) -> Iterator[BinaryIO]:
             raise NSTError(f"{path} is a directory: name a picture in it ({READABLE_NAMES})")
         if path.exists() and not path.is_file():
             raise NSTError(f"{path} is no ordinary file: name a picture ({READABLE_NAMES})")
-        _check_bytes(path, path.stat().st_size)
+        if not path.stat().st_size:
+            raise _empty(path)
         stream = open(path, "rb")  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         raise NSTError(f"{path} does not exist: check the spelling of the path") from None
@@ -108,16 +112,22 @@ def _in_memory(path: Path, file: BinaryIO) -> io.BytesIO:
         raise NSTError(f"{path} cannot be read: {reason(error)}") from None
     if not isinstance(data, bytes):
         raise NSTError(f"{path} is open as text: open it in binary mode ('rb')")
-    _check_bytes(path, len(data))
+    if not data:
+        raise _empty(path)
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_long(path, len(data), "picture")
     return io.BytesIO(data)
 
 
-def _check_bytes(path: Path, size: int) -> None:
-    """NSTError for a file of nothing, or of too much."""
-    if size == 0:
-        raise NSTError(f"{path} is empty (0 bytes): copy or download the picture again")
-    if size > MAX_FILE_BYTES:
-        raise NSTError(f"{path} has {size / 1e9:.1f} GB: a picture file of at most 2 GB can be read")
+def _empty(path: Path) -> NSTError:
+    return NSTError(f"{path} is empty (0 bytes): copy or download the picture again")
+
+
+def _too_long(path: Path, length: int, kind: str) -> NSTError:
+    return NSTError(
+        f"{path} has {length / 1e9:.1f} GB, and of such a {kind} file at most 2 GB can be read: give the name of a"
+        f" {', '.join(FROM_THE_FILE[:-1])} or {FROM_THE_FILE[-1]} file, which may be larger"
+    )
 
 
 def displayed_size(origin: Origin) -> tuple[int, int]:
@@ -152,10 +162,15 @@ def samples_of(origin: Origin, longest_side: int | None = None) -> Samples:
 def check_room(path: Path, found: Samples, reduction: int, longest_side: int | None) -> None:
     """NSTError where a picture takes more memory than there is."""
     (width, height), free = found.whole, free_bytes()
-    decoded = width * height // reduction**2
-    shown = width * height * min(1, (longest_side or max(width, height)) / max(width, height)) ** 2
-    # samples and a channel of them in float32; what load_image makes of them; strips
-    needed = found.working + 16 * decoded + 40 * shown + 60 * STRIP
+    share = min(1, (longest_side or max(width, height)) / max(width, height))
+    shown = width * height * share**2
+    # across it has the size wanted already while it comes, down not yet; see ``resampling.Resampled``
+    held = width * share * max(height * share, height / reduction if share < 1 else 0)
+    strip = max(STRIP, found.width * reduction)
+    # alpha; what is turned is copied
+    values = (3 if found.alpha is None else 4) * held + (6 if found.alpha is not None else 0) * shown
+    values += 3 * shown if found.orientation in _ORIENTATIONS and share < 1 else 0
+    needed = int(found.working + 4 * values + 60 * strip)
     if needed > free:
         why = f": {found.why}" if found.why and found.working > needed / 4 else ""
         raise NSTError(
@@ -168,46 +183,32 @@ def _reduction(height: int, width: int, longest_side: int | None) -> int:
     """By what whole number a picture is reduced while it is decoded."""
     if longest_side is None or height * width <= WHOLE:
         return 1
-    return max(1, max(height, width) // (GAP * longest_side))
+    return max(1, min(max(height, width) // (GAP * longest_side), WIDEST // width))
 
 
-def decode(origin: Origin, longest_side: int | None = None) -> Decoded:
-    """A file's picture; where it is large, reduced to ``GAP`` times ``longest_side`` or more. Raises NSTError."""
-    return decoded(samples_of(origin, longest_side), longest_side)
+def decoding(found: Samples, longest_side: int | None = None) -> Decoding:
+    """What a reader has found, to be decoded; where it is large, to ``GAP`` times ``longest_side`` or more.
 
-
-def decoded(found: Samples, longest_side: int | None = None) -> Decoded:
-    """What a reader has found as a picture, upright. Raises NSTError."""
+    The strips raise NSTError where the file is damaged.
+    """
     width, height = found.whole
     reduction = max(1, _reduction(height, width, longest_side) // found.scale)
+    return Decoding(
+        (-(-found.height // reduction), -(-found.width // reduction)),
+        (0.0, 0.0, width / found.scale / reduction, height / found.scale / reduction),
+        *_ORIENTATIONS.get(found.orientation, (0, False)),
+        _strips(found, reduction),
+    )
+
+
+def _strips(found: Samples, reduction: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """``Decoding.strips``; before the first one comes, ``found.notes`` has what is to be said of its colours."""
     to_srgb = converter(found.space, found.profile, found.encoding, found.notes)
-    picture: np.ndarray | None = None  # in one piece: small ones would take the freed places of strips
-    rows, top = max(1, STRIP // found.width // reduction) * reduction, 0
+    rows = max(1, STRIP // found.width // reduction) * reduction
     for strip in found.strips(rows):
         colour, alpha = _srgb(strip, found, to_srgb)
-        if reduction > 1:
-            both = _averaged(colour, alpha, reduction)
-        else:
-            both = colour if alpha is None else np.concatenate([colour, _as(alpha, colour.dtype)[..., None]], axis=-1)
-        if picture is None:
-            picture = np.empty((-(-found.height // reduction), *both.shape[1:]), both.dtype)
-        picture[top : top + len(both)] = both
-        top += len(both)
-    assert picture is not None
-    h, w = picture.shape[:2]
-    turns, mirrored = _ORIENTATIONS.get(found.orientation, (0, False))
-    picture, box = (
-        np.rot90(picture, turns),
-        (0.0, 0.0, width / found.scale / reduction, height / found.scale / reduction),
-    )
-    for _ in range(turns):  # a quarter to the left
-        box, h, w = (box[1], w - box[2], box[3], w - box[0]), w, h
-    if mirrored:
-        picture, box = picture[:, ::-1], (w - box[2], box[1], w - box[0], box[3])
-    size = (width, height) if turns % 2 else (height, width)
-    if found.alpha is None:
-        return Decoded(picture, None, size, box, tuple(found.notes))
-    return Decoded(picture[..., :-1], picture[..., -1], size, box, tuple(found.notes))
+        colour, alpha = unit(colour), None if alpha is None else unit(alpha)
+        yield (colour, alpha) if reduction == 1 else _averaged(colour, alpha, reduction)
 
 
 def _srgb(
@@ -224,23 +225,16 @@ def _srgb(
     return to_srgb(colour), alpha
 
 
-def _as(plane: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """A plane in another of the three types of samples."""
-    if plane.dtype == dtype:
-        return plane
-    return unit(plane) if dtype.kind == "f" else np.rint(unit(plane) * np.iinfo(dtype).max).astype(dtype)
-
-
-def _averaged(colour: np.ndarray, alpha: np.ndarray | None, reduction: int) -> np.ndarray:
-    """The means of squares of ``reduction`` pixels, float32 [h, w, C (+ 1)], colour weighted by alpha.
+def _averaged(colour: np.ndarray, alpha: np.ndarray | None, reduction: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The means of squares of ``reduction`` pixels, colour weighted by alpha.
 
     Those at the right and at the bottom may be less than a square.
     """
     if alpha is None:
-        return _means(unit(colour), reduction)
-    weight = unit(alpha)[..., None]
-    shown, visible = _means(unit(colour) * weight, reduction), _means(weight, reduction)
-    return np.concatenate([shown / np.where(visible > 0, visible, 1), visible], axis=-1)
+        return _means(colour, reduction), None
+    weight = alpha[..., None]
+    shown, visible = _means(colour * weight, reduction), _means(weight, reduction)
+    return shown / np.where(visible > 0, visible, 1), visible[..., 0]
 
 
 def _means(planes: np.ndarray, reduction: int) -> np.ndarray:

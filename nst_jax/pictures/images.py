@@ -8,33 +8,30 @@ warnings, which a thread cannot silence for itself alone: whoever calls decides 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms
-from PIL.PngImagePlugin import PngInfo
 
 from nst_jax.choices import check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.limits import free_bytes
 from nst_jax.pictures.by_pillow import description
-from nst_jax.pictures.decoding import STRIP, Decoded, decode, opened, samples_of
+from nst_jax.pictures.decoding import decoding, opened, samples_of
+from nst_jax.pictures.encoding import WRITABLE, check_output, to_levels, write_picture
 from nst_jax.pictures.kinds import reason
-from nst_jax.pictures.srgb import unit
+from nst_jax.pictures.resampling import Resampled
+from nst_jax.pictures.resampling import resize as resize
+from nst_jax.pictures.samples import STRIP, Samples
 
-WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # the formats' own limits
-MAX_EXIF_TEXT = 60_000  # a JPEG's EXIF segment ends at 64 KiB
-READING = 40  # bytes a pixel that making a picture of its size takes
+READING = 16  # bytes a pixel that making a picture of its size takes
 HIDDEN = 1e-4  # less alpha than this is none
 
 
@@ -89,36 +86,51 @@ def load_image(
     if not 0 < scale < math.inf:
         raise NSTError(f"scale is {scale}: give a finite number above 0")
     name = Path(path if isinstance(path, str | os.PathLike) else str(getattr(path, "name", "file")))
-    wanted = None if longest_side is None else max(1, math.ceil(_side(longest_side) * scale))
     with opened(name, file) as (origin, digest):
-        found = decode(origin, wanted)
-    return picture_of(found, name, digest, longest_side, enlarge, scale)
+        found = samples_of(origin, _wanted(longest_side, scale))
+        return picture_of(found, name, digest, longest_side, enlarge, scale)
 
 
 def picture_of(
-    found: Decoded, path: Path, digest: str, longest_side: int | None, enlarge: bool, scale: float
+    found: Samples, path: Path, digest: str, longest_side: int | None, enlarge: bool, scale: float
 ) -> Picture:
-    """What was decoded, as a ``Picture`` at the size that ``load_image`` is asked for. Raises NSTError as that does."""
-    colour, alpha = found.colour, found.alpha
-    size = found.size
-    if longest_side is not None:
-        size = scaled_size(*found.size, longest_side, enlarge=enlarge, scale=scale)
-    if alpha is not None and alpha.min() == (1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max):
-        alpha = None
-    if alpha is not None and alpha.max() == 0:
+    """What a reader has found, as a ``Picture`` at the size that ``load_image`` is asked for. NSTError as there.
+
+    It is never in memory but at that size; where it becomes less high by that, as high as it was.
+    """
+    coming = decoding(found, _wanted(longest_side, scale))
+    size = found.whole if coming.turns % 2 else found.whole[::-1]  # (height, width) as displayed
+    shown = size if longest_side is None else scaled_size(*size, longest_side, enlarge=enlarge, scale=scale)
+    lying = shown[::-1] if coming.turns % 2 else shown
+    colours = weights = None
+    least, most = math.inf, 0.0
+    for colour, alpha in coming.strips:
+        if colours is None:
+            place = (coming.box, coming.turns, coming.mirrored)
+            colours = Resampled(coming.size, lying, colour.shape[2], *place)
+            weights = None if alpha is None else Resampled(coming.size, lying, 1, *place)
+        if alpha is not None and weights is not None:
+            least, most = min(least, float(alpha.min())), max(most, float(alpha.max()))
+            weights.add(alpha[..., None])
+            colour = colour * alpha[..., None]
+        colours.add(colour)
+    assert colours is not None, "a picture has a pixel"
+    if weights is not None and most == 0:
         raise NSTError(f"{path} is wholly transparent: remove its alpha channel or use a picture with something in it")
-    weight = None if alpha is None else unit(alpha)
-    planes = []
-    for channel in range(colour.shape[2]):  # one at a time: a large picture is never float as a whole
-        plane = unit(colour[..., channel])
-        planes.append(_resample(plane if weight is None else plane * weight, *size, found.box))
-    pixels = np.stack(planes * (3 // len(planes)), axis=-1)
-    if weight is not None:
-        weight = np.clip(_resample(weight, *size, found.box), 0, 1)
+    pixels, weight = colours.done(), None
+    if weights is not None and least < 1:
+        weight = weights.done()[..., 0]
+        np.clip(weight, 0, 1, out=weight)
         pixels /= np.where(weight < HIDDEN, 1, weight)[..., None]
         pixels = fill_hidden(pixels, weight)
-    pixels = np.clip(pixels, 0, 1)
-    return Picture(pixels, weight, path, digest, (found.size[1], found.size[0]), found.notes)
+    np.clip(pixels, 0, 1, out=pixels)
+    pixels = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+    return Picture(pixels, weight, path, digest, (size[1], size[0]), tuple(found.notes))
+
+
+def _wanted(longest_side: int | None, scale: float) -> int | None:
+    """The longest side of what is made of a picture, in pixels; None for its own size."""
+    return None if longest_side is None else max(1, math.ceil(_side(longest_side) * scale))
 
 
 def scaled_size(height: int, width: int, longest_side: int, *, enlarge: bool, scale: float = 1.0) -> tuple[int, int]:
@@ -134,7 +146,10 @@ def fill_hidden(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     hidden = alpha < HIDDEN
     if hidden.all():
         raise NSTError("a picture is wholly transparent: use one with something in it")
-    mean = np.average(pixels.reshape(-1, 3), axis=0, weights=np.where(hidden, 0, alpha).ravel())
+    if not hidden.any():
+        return pixels
+    visible = np.where(hidden, 0, alpha)
+    mean = np.einsum("hwc,hw->c", pixels, visible, dtype=np.float64) / visible.sum(dtype=np.float64)
     return np.where(hidden[..., None], mean.astype(pixels.dtype), pixels)
 
 
@@ -166,22 +181,9 @@ def _side(longest_side: int) -> int:
     return side
 
 
-def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[H, W, C] or [H, W] in [0, 1] → float32 [height, width(, C)] in [0, 1]: antialiased Lanczos, in float."""
-    pixels = np.asarray(pixels, np.float32)
-    if pixels.ndim == 2:
-        plane: np.ndarray = np.clip(_resample(pixels, height, width), 0, 1)
-        return plane
-    return np.stack([resize(pixels[..., channel], height, width) for channel in range(pixels.shape[-1])], axis=-1)
-
-
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """[...] in [0, 1] → uint8, clipped and rounded to nearest; ValueError where a value is NaN or infinite."""
-    pixels = np.asarray(pixels)
-    if not np.isfinite(pixels).all():
-        raise ValueError("the picture has values that are not finite")
-    steps: np.ndarray = np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return steps
+    """[...] in [0, 1] → uint8, see ``encoding.to_levels``."""
+    return to_levels(pixels)
 
 
 def _floats(name: str, values: np.ndarray) -> np.ndarray:
@@ -191,43 +193,9 @@ def _floats(name: str, values: np.ndarray) -> np.ndarray:
         raise NSTError(f"{name} are of type {values.dtype}: give floats in [0, 1]")
     if values.dtype.kind in "iu" and values.size and values.max() > 1:
         raise NSTError(f"{name} are whole numbers up to {values.max()}: give floats in [0, 1], here divided by 255")
-    if not np.isfinite(values).all():
+    if values.size and not np.isfinite([values.min(), values.max()]).all():  # one that is no number is both
         raise NSTError(f"{name} have values that are not finite")
     return values
-
-
-def check_output(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
-    """Before a run: can a picture be written to ``path``?
-
-    Args:
-        path: the file to write; its extension tells the format. It may exist, and is then replaced by a save.
-        size: (height, width) of the picture, where known; WebP and JPEG have a largest side.
-
-    Raises:
-        NSTError: unknown extension, a directory, a missing or write-protected folder, a side beyond the format's.
-    """
-    path = Path(path)
-    format_name = WRITABLE.get(path.suffix.lower())
-    try:
-        target = Path(os.path.realpath(path))
-        is_directory, has_folder = target.is_dir(), target.parent.is_dir()
-    except (OSError, ValueError) as error:
-        raise NSTError(f"cannot write {str(path)!r}: {reason(error)}") from None
-    if is_directory:
-        raise NSTError(f"output {path} is a directory: name a file in it, such as {path / 'result.png'}")
-    if format_name is None:
-        known = ", ".join(WRITABLE)
-        raise NSTError(f"output {path} has no extension that tells the format: use one of {known}")
-    if not has_folder:
-        raise NSTError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise NSTError(f"cannot write {path}: the folder {path.parent} is not writable; choose another one")
-    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-        raise NSTError(f"cannot write {path}: it exists and is write-protected or no ordinary file; use another name")
-    if size is not None and max(size) > MAX_SIDE.get(format_name, max(size)):
-        raise NSTError(
-            f"cannot write {path}: its format holds {MAX_SIDE[format_name]} pixels a side; use .png or .tiff"
-        )
 
 
 def save_image(
@@ -236,11 +204,13 @@ def save_image(
     alpha: np.ndarray | None = None,
     metadata: Mapping[str, str] | None = None,
     quality: int = 95,
+    depth: int = 8,
 ) -> None:
-    """Write an 8-bit sRGB picture whose format is told by the extension: PNG, JPEG, WebP or TIFF.
+    """Write an sRGB picture whose format is told by the extension: PNG, JPEG, WebP or TIFF.
 
     The file is complete or not there: it is written under a temporary name in the same folder, then moved. The same
-    arguments give the same bytes. An sRGB profile is embedded.
+    arguments give the same bytes. An sRGB profile is embedded. PNG and TIFF are written in strips, and take next to no
+    memory beside the arrays; a TIFF of more than 4 GB is a BigTIFF.
 
     Args:
         path: where to; an existing file is replaced, and a symbolic link is followed.
@@ -249,6 +219,7 @@ def save_image(
         metadata: strings, which :func:`read_metadata` gives back. PNG text chunks, or else one JSON object in the EXIF
             field ImageDescription (there at most ``MAX_EXIF_TEXT`` bytes).
         quality: 1 to 100, for JPEG (never with reduced colour resolution) and WebP.
+        depth: bits of a channel: 8, or 16 in PNG and TIFF.
 
     Raises:
         NSTError: as :func:`check_output`, and when the disk is full or the metadata too long.
@@ -269,16 +240,26 @@ def save_image(
         if not (isinstance(name, str) and name.isascii() and name.isprintable() and 0 < len(name) < 80):
             raise NSTError(f"metadata has {name!r}: give names of up to 79 letters, digits and signs of ASCII")
         check_kind(f"metadata's {name}", text, str, "a string")
-    check_output(path, pixels.shape[:2])
+    check_output(path, pixels.shape[:2], depth)
     target = Path(os.path.realpath(path))
-    encoded = _encode(WRITABLE[target.suffix.lower()], pixels, alpha, dict(metadata), int(quality))
+    format_name = WRITABLE[target.suffix.lower()]
     try:
-        with replacing(target) as temporary, open(temporary, "xb") as file:
-            file.write(encoded)
+        with replacing(target) as temporary, open(temporary, "x+b") as file:
+            write_picture(file, format_name, pixels, alpha, metadata, int(quality), depth)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise NSTError(f"cannot write {path}: {reason(error)}") from None
+
+
+def rows_of(path: str | os.PathLike[str], depth: int = 8) -> Iterator[np.ndarray]:
+    """A file's picture from the top down, as it lies there and in so many bits: [rows, W, 4], with alpha. NSTError."""
+    with opened(Path(path)) as (origin, _):
+        for colour, alpha in decoding(samples_of(origin)).strips:
+            rows = np.ones((*colour.shape[:2], 4), np.float32)
+            rows[..., :3] = colour
+            rows[..., 3] = 1 if alpha is None else alpha
+            yield to_levels(rows, depth)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -295,52 +276,3 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     except ValueError:
         return {}
     return {key: str(value) for key, value in fields.items()} if isinstance(fields, dict) else {}
-
-
-def _resample(
-    plane: np.ndarray, height: int, width: int, box: tuple[float, float, float, float] | None = None
-) -> np.ndarray:
-    """float32 [H, W] → [height, width] by Lanczos; may overshoot [0, 1]. ``box`` is what is seen of it."""
-    if plane.shape == (height, width) and box in (None, (0, 0, width, height)):
-        return plane
-    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
-
-
-def _encode(
-    format_name: str, pixels: np.ndarray, alpha: np.ndarray | None, metadata: dict[str, str], quality: int
-) -> bytes:
-    """A whole picture file in memory."""
-    pixels = np.asarray(pixels, np.float32)
-    if alpha is not None:
-        alpha = np.clip(np.asarray(alpha, np.float32), 0, 1)[..., None]
-        both = [pixels * alpha + (1 - alpha)] if format_name == "JPEG" else [pixels, alpha]
-        pixels = np.concatenate(both, axis=-1)
-    im = Image.fromarray(to_uint8(pixels))
-    options: dict[str, Any] = {"icc_profile": _srgb_profile()}
-    if format_name == "PNG":
-        options["pnginfo"] = info = PngInfo()
-        for key, value in metadata.items():
-            info.add_text(key, value.encode("utf-8", "backslashreplace").decode())
-    elif metadata:
-        text = json.dumps(metadata)
-        if len(text) > MAX_EXIF_TEXT:
-            raise NSTError(f"{len(text)} bytes of metadata do not fit into {format_name}: save as .png")
-        exif = Image.Exif()
-        exif[270] = text
-        options["exif"] = exif
-    if format_name == "JPEG":
-        options |= {"quality": quality, "subsampling": 0, "optimize": True}
-    elif format_name == "WEBP":
-        options |= {"quality": quality, "exact": True}
-    elif format_name == "TIFF":
-        options |= {"compression": "tiff_adobe_deflate"}
-    buffer = io.BytesIO()
-    im.save(buffer, format_name, **options)
-    return buffer.getvalue()
-
-
-def _srgb_profile() -> bytes:
-    """An sRGB ICC profile, without the date that would make every file differ."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile[:24] + bytes((7, 208, 0, 1, 0, 1)) + bytes(6) + profile[36:]

@@ -17,7 +17,10 @@ from nst_jax.errors import NSTError
 from nst_jax.pictures.kinds import translated
 from nst_jax.pictures.srgb import Encoding, Space
 
-MAX_PIXELS = 200_000_000  # of a picture
+#: Of a picture. A header can claim any number, and looking through so many takes an hour; what is less is refused only
+#: where it does not fit into the memory.
+MAX_PIXELS, MAX_SIDE = 100_000_000_000, 10_000_000
+STRIP = 2**20  # pixels at a time
 #: Rows → the picture's samples from the top down, so many rows at a time: uint8, uint16, or float32 in [0, 1].
 Strips = Callable[[int], Iterator[np.ndarray]]
 
@@ -28,6 +31,7 @@ os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips  # noqa: E402 (after the variable)
 
 pyvips._remove_log_handler()
+pyvips.cache_set_max(0)  # what it remembers of its operations would keep whole pictures alive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +87,10 @@ def check_size(path: Path, width: int, height: int) -> None:
     """NSTError for a picture of no pixels, or of too many; libvips does not bear hearing of a size beyond its own."""
     if width < 1 or height < 1:
         raise NSTError(f"{path} is damaged or cut off (it has no pixels): copy or download it again")
-    if width * height > MAX_PIXELS:
-        raise NSTError(f"{path} claims {width} x {height} pixels: at most {limit()} can be read")
-
-
-def limit() -> str:
-    """``MAX_PIXELS`` in words, for messages."""
-    return f"{MAX_PIXELS // 1_000_000} million pixels"
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise NSTError(
+            f"{path} claims {width} x {height} pixels: at most {MAX_PIXELS:,} can be read, and {MAX_SIDE:,} a side"
+        )
 
 
 def exif_orientation(exif: bytes | None) -> int:

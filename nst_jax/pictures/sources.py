@@ -16,7 +16,6 @@ from PIL import Image
 from nst_jax.errors import NSTError
 from nst_jax.pictures import images
 from nst_jax.pictures.by_pillow import of_pillow
-from nst_jax.pictures.decoding import decoded
 from nst_jax.pictures.images import Picture
 from nst_jax.pictures.kinds import reason
 from nst_jax.pictures.samples import Origin, Samples, array_strips
@@ -100,7 +99,7 @@ def _of_array(values: np.ndarray, longest_side: int, enlarge: bool, scale: float
         array_strips(values),
         alpha=channels - 1 if channels in (2, 4) else None,
     )
-    return images.picture_of(decoded(found), Path("array"), digest, longest_side, enlarge, scale)
+    return images.picture_of(found, Path("array"), digest, longest_side, enlarge, scale)
 
 
 def _of_pillow(image: Image.Image, longest_side: int, enlarge: bool, scale: float) -> Picture:
@@ -108,9 +107,9 @@ def _of_pillow(image: Image.Image, longest_side: int, enlarge: bool, scale: floa
     name = Path(str(getattr(image, "filename", "") or "picture"))
     if not image.width or not image.height:
         raise NSTError(f"{name} has no pixels: give a picture with something in it")
-    whole = decoded(of_pillow(image, Origin(name, io.BytesIO(), "picture", b"")))
+    found = of_pillow(image, Origin(name, io.BytesIO(), "picture", b""))
     told = f"{image.mode} {image.size} ".encode() + image.tobytes()
-    return images.picture_of(whole, name, hashlib.sha256(told).hexdigest(), longest_side, enlarge, scale)
+    return images.picture_of(found, name, hashlib.sha256(told).hexdigest(), longest_side, enlarge, scale)
 
 
 def _no_picture(source: Any) -> NSTError:

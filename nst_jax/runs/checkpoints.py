@@ -6,6 +6,7 @@ are kept. Each carries a checksum, and what the run is; one that is damaged is p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import numpy as np
 
 from nst_jax.errors import NSTError, named
 from nst_jax.meshes import whole
-from nst_jax.runs import processes
+from nst_jax.runs import memory, processes
 from nst_jax.runs.identity import as_read, difference, identity
 from nst_jax.runs.plan import Prepared
 from nst_jax.runs.pyramid import Position
@@ -28,6 +29,8 @@ from nst_jax.runs.report import versions
 
 #: How many are kept.
 KEPT = 2
+#: Arrays of the picture's shape in one, besides L-BFGS's pairs.
+PICTURES = 10
 #: What of a position is told in words; the rest of it are arrays.
 WHERE = ("stage", "leaner", "steps", "evaluations", "trace")
 #: The folder of a checkpoint, by its number, and what orbax calls one that is being written.
@@ -62,6 +65,16 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise NSTError(f"{folder} holds other files than checkpoints, such as {named(foreign[0])}: give another folder")
     if complete and not resume:
         raise NSTError(f"{folder} holds a run's checkpoints already: continue it with --resume, or give another folder")
+
+
+def most_bytes(run: Prepared, folder: Path) -> int:
+    """As many bytes as a run may still write to its folder: the checkpoints that are kept, and one more meanwhile."""
+    height, width = run.sizes[-1]
+    pairs = memory.way_at(run.footprint, run.plan, run.sizes[-1], run.passes[-1].counts[-1]).pairs
+    most = (KEPT + 1) * 12 * height * width * (PICTURES + 2 * pairs)
+    with contextlib.suppress(OSError):
+        most -= sum(path.stat().st_size for path in folder.rglob("*"))
+    return max(0, most)
 
 
 class Checkpoints:

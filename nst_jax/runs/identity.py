@@ -16,7 +16,7 @@ def identity(run: Prepared, looks: int = 0) -> dict[str, Any]:
     What of that decides no pixel is left out: the names of files, and the preset by which options were given.
     ``looks`` is as ``stylize`` takes it.
     """
-    left_out = ("preset", *run.config.files)
+    left_out = ("preset", "depth", *run.config.files)
     return {
         "options": {name: value for name, value in run.config.to_json().items() if name not in left_out},
         "inputs": [[role, picture.sha256] for role, picture in roles_of(run.pictures)],

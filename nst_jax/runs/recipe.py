@@ -33,7 +33,7 @@ OPTIONS = {
     "freeze": "freeze",
 }
 #: No input is larger.
-MOST_BYTES = 2 << 30
+MOST_BYTES = 2 << 40
 
 
 @dataclasses.dataclass(frozen=True)

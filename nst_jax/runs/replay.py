@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,11 +61,17 @@ def _whole(value: object) -> int:
 
 
 class Comparison(NamedTuple):
-    """How a picture made again compares with the first: pixels that differ, of how many, by how much of 255 at most."""
+    """How a picture made again compares with the first.
+
+    Attributes:
+      differing, pixels: how many pixels differ, of how many.
+      most, white: by how much at most, of how much.
+    """
 
     differing: int
     pixels: int
     most: int
+    white: int
 
 
 def compare(picture: Path, result: Result) -> Comparison | None:
@@ -75,18 +82,15 @@ def compare(picture: Path, result: Result) -> Comparison | None:
     with tempfile.TemporaryDirectory(prefix="nst-") as place:
         again = Path(place) / f"again{picture.suffix}"
         save(again, result, "none")
-        first, second = (_with_alpha(path) for path in (picture, again))
-    if first.shape != second.shape:
-        return None
-    apart = np.abs(first.astype(int) - second.astype(int)).max(-1)
-    return Comparison(int((apart > 0).sum()), apart.size, int(apart.max()))
-
-
-def _with_alpha(path: Path) -> np.ndarray:
-    """A file's picture as it is in it, uint8 [H, W, 4]."""
-    found = images.load_image(path)
-    alpha = np.ones(found.pixels.shape[:2], np.float32) if found.alpha is None else found.alpha
-    return images.to_uint8(np.concatenate([found.pixels, alpha[..., None]], axis=-1))
+        depth = result.config.depth
+        differing = pixels = most = 0
+        for first, second in itertools.zip_longest(*(images.rows_of(path, depth) for path in (picture, again))):
+            if first is None or second is None or first.shape != second.shape:
+                return None
+            apart = np.abs(first.astype(int) - second).max(-1)
+            differing, pixels = differing + int((apart > 0).sum()), pixels + apart.size
+            most = max(most, int(apart.max()))
+    return Comparison(differing, pixels, most, 2**depth - 1)
 
 
 def changes(told: Mapping[str, Any], result: Result) -> list[str]:

@@ -17,11 +17,12 @@ from nst_jax.choices import METADATA, Metadata, check_choice, check_kind
 from nst_jax.errors import NSTError
 from nst_jax.files import replacing
 from nst_jax.pictures import images
+from nst_jax.pictures.encoding import MAX_EXIF_TEXT
 from nst_jax.runs.result import Result
 from nst_jax.version import __version__
 
 #: Bytes that the metadata may take in a format that has no chunks of text, such as JPEG.
-ROOM = images.MAX_EXIF_TEXT
+ROOM = MAX_EXIF_TEXT
 #: The packages whose versions decide what a picture looks like.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 #: Lists in the metadata that are longer are told by their number and their hash where the format has no room for them.
@@ -77,7 +78,7 @@ def save(path: str | os.PathLike[str], result: Result, metadata: Metadata = "ful
     fits = (number for number, text in enumerate(texts) if png or len(json.dumps({"nst_jax": text})) < ROOM)
     number = next(fits, None)
     kept = {} if number is None else {"nst_jax": texts[number]}
-    images.save_image(path, result.image, result.alpha, kept)
+    images.save_image(path, result.image, result.alpha, kept, depth=result.config.depth)
     if not texts or number == 0:
         return ""
     return f"{path}: its format has no room for all of the metadata, which is shortened"

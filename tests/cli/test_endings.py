@@ -94,22 +94,26 @@ def test_each_signal_has_its_status(line, tmp_path, monkeypatch, capsys, name):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_before_the_first_step_a_signal_gets_one_line(name):
+@pytest.mark.parametrize(
+    ("name", "loading"),
+    [("SIGINT", "tyro"), ("SIGTERM", "jax"), ("SIGHUP", "h5py"), ("SIGINT", "nst_jax.runs.stylize")],
+)
+def test_before_the_first_step_a_signal_gets_one_line(line, tmp_path, name, loading):
     """In the middle of the imports, wherever that is."""
     code = (
         "import os, signal, sys\n"
         "from nst_jax.cli import start\n"
         "class Loading:\n"
         "    def find_spec(self, name, *rest):\n"
-        f"        if name == 'tyro': os.kill(os.getpid(), signal.{name})\n"
+        f"        if name == {loading!r}: os.kill(os.getpid(), signal.{name})\n"
         "sys.meta_path.insert(0, Loading())\n"
         "sys.exit(start.stylize())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *line], capture_output=True, text=True)
     assert done.returncode == 128 + getattr(signal, name)
     told = "interrupted" if name == "SIGINT" else f"ended by {name}"
     assert (done.stdout, done.stderr) == ("", f"nst-stylize: {told}\n")
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
@@ -245,10 +249,10 @@ def test_a_run_on_a_full_disk_ends_with_its_picture(line, tmp_path, capsys, monk
     """A preview that cannot be written is a note, and the run goes on."""
     save_image = images.save_image
 
-    def full(path, *rest):
+    def full(path, *rest, **more):
         if Path(path).parent == tmp_path:
             raise NSTError(f"cannot write {path}: No space left on device")
-        save_image(path, *rest)
+        save_image(path, *rest, **more)
 
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(report.tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -369,6 +373,19 @@ def test_an_unknown_option_is_named_though_another_is_missing():
         parse(stylize.Stylize, ["--content", "a", "--styel", "b"], "nst-stylize")
 
 
+def test_a_tiny_painting_is_told_what_helps(line, pictures, capsys):
+    """It is never enlarged to ``--size``, but by ``--style-scale``."""
+    images.save_image(pictures[1], smooth_picture(8, 8, 1))
+    words = [word if word != "32" else "2048" for word in line]
+    words[words.index("--style-layers") + 1] = "conv5_1"
+    assert stylize.main(words) == 2
+    assert (
+        "is 8 x 8 pixels at this size; the layers in use need 16 on the shorter side: give a larger --style-scale"
+        in (capsys.readouterr().err)
+    )
+    assert stylize.main([*words, "--style-scale", "2", "--dry-run"]) == 0
+
+
 @pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
 def test_a_device_that_is_not_there_gets_one_line(line, name):
     done = subprocess.run([*RUN, *line], capture_output=True, text=True, env={**os.environ, name: "tpu"})
@@ -409,6 +426,19 @@ def test_there_is_a_look_at_every_nth_step_of_a_chunk(monkeypatch):
     )  # fmt: skip
     assert {4, 8, 12, 16, 20} <= set(seen)
     assert len(seen) < 20
+
+
+def test_the_command_writes_each_preview_on_an_accelerator_s_schedule(line, tmp_path, monkeypatch):
+    """Where a chunk is of 50 steps, and 20 leaves no rest in the number of steps."""
+    from nst_jax.runs import machine
+
+    monkeypatch.setattr(machine.Machine, "chunk", machine.CHUNK)
+    assert machine.here().chunk == 50
+    assert stylize.main([*line, "--steps", "120", "--save-every", "20"]) == 0
+    previews = sorted(tmp_path.glob("out-*.png"))
+    assert [path.name for path in previews] == [f"out-{step:06}.png" for step in range(20, 121, 20)]
+    pixels = [images.load_image(path).pixels for path in (*previews, tmp_path / "out.png")]
+    assert [(one == other).all() for one, other in zip(pixels, pixels[1:], strict=False)] == [False] * 5 + [True]
 
 
 def test_the_time_left_is_of_each_stage_s_own_steps(monkeypatch):

@@ -53,6 +53,14 @@ def test_a_console_that_lacks_a_character(keras, tmp_path, monkeypatch):
     assert b"\\xfc.h5 (" in console.buffer.getvalue()
 
 
+def test_a_name_that_is_no_utf_8(keras, tmp_path, capsys):
+    source = keras.rename(keras.with_name("caf\udce9.h5"))
+    assert main([str(source), "--output", str(tmp_path / "out.h5")]) == 0
+    assert load_weights(tmp_path / "out.h5").metadata["source_file"] == r"caf\xe9.h5"
+    assert main([str(tmp_path / "out.h5"), "--output", str(tmp_path / "b\udcff.h5")]) == 0
+    assert r"b\xff.h5" in capsys.readouterr().out
+
+
 def test_a_failure_leaves_the_old_result(keras, tmp_path, capsys):
     output = tmp_path / "out.h5"
     assert main([str(keras), "--output", str(output)]) == 0

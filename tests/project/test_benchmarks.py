@@ -254,3 +254,15 @@ def test_batch_tells_pictures_an_hour_of_both_ways(tmp_path, pictures):
     assert (loop["way"], loop["times as fast"], loop["difference"]) == ("loop over nst-stylize", 1, 0)
     assert loop["pictures"] == batch["pictures"] == 2 and batch["difference"] < 1e-2
     assert batch["pictures an hour"] == 7200 / batch["seconds"]
+
+
+def test_a_large_picture_s_file_is_written_and_read_again(tmp_path, capsys):
+    path = tmp_path / "a.png"
+    told = []
+    for what in ("write", "100", "0"):
+        command.main(["files", "--megapixels", "0.05", "--depths", "16", "--here", what, str(path)])
+        told.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert [row["what"] for row in told] == ["write", "read at 100", "read at 258"]
+    assert {row["pixels"] for row in told} == {"258 x 194"}
+    assert path.read_bytes()[24] == 16
+    assert all(row["peak MiB"] >= 0 and row["file MB"] > 0.1 for row in told)

@@ -72,7 +72,7 @@ def test_the_sheet_of_controls_has_every_option_that_changes_a_picture(tmp_path)
     sheet = importlib.import_module("controls")
     shown = sheet.controls(tmp_path)
     used = {option for control in shown for option in control.options} | {"style"}
-    of_a_run = {"size", "network", "weights", "refine", "precision", "tile"}
+    of_a_run = {"size", "network", "weights", "refine", "precision", "tile", "depth"}
     of_the_way = {"seed", "history", "learning_rate", "second_decay"}
     of_the_losses = {"content_weight", "style_weight", "loss"}  # strength and the presets show them
     assert (

@@ -65,6 +65,7 @@ def same(one, other):
     return np.array_equal(one.image, other.image) and traces[0] == traces[1] and counts[0] == counts[1]
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "averaging": 0.5, "pixel_range": "bounded"}])
 def test_a_run_goes_on_to_the_same_picture(tmp_path, pictures, tiny, changes):
     """Ended between its scales, and twice in a row."""
@@ -225,6 +226,7 @@ def test_minimise_goes_on_from_a_point_after_a_recovery(name):
         minimise(method, **given | {"x": jnp.zeros(6)}, leaves=list(points[0].values()))
 
 
+@pytest.mark.exact
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
 def test_a_killed_command_goes_on(tmp_path):
     """``kill -9``, and then the same command once more."""

@@ -1,5 +1,8 @@
 """How much memory the system gives: control groups of both versions, on the whole way up; and the end of memory."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +118,46 @@ def test_where_it_ends_at_once_that_is_one_line(config, monkeypatch):
     ending_at(monkeypatch, 24)
     with pytest.raises(NSTError, match="the memory ended, though it was planned with: .* would fit"):
         stylize.stylize(CONTENT, STYLE, config, weights=random_filters("slim"))
+
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The project's own example, by a command that is followed by its size and more, which prints its peak in KiB.
+COMMAND = f"""
+import resource, sys
+if sys.argv[1] != "0":
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+from nst_jax.cli.stylize import main
+line = "--content {ROOT}/examples/townhouses.jpg --style {ROOT}/examples/swirls.jpg --network slim --scales 1"
+status = main([*line.split(), "--no-cache", *sys.argv[2:]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits and peaks are as Linux has them")
+
+
+def by_the_command(limit, *words):
+    """The command in a process of its own, with a limit of its addresses in bytes or 0 for none."""
+    return subprocess.run([sys.executable, "-c", COMMAND, str(limit), *words], capture_output=True, text=True)
+
+
+@LINUX
+@pytest.mark.slow
+def test_the_command_takes_what_it_has_planned(tmp_path):
+    """With freed memory kept, as the command does: it took half as much again, and at 2048 pixels twice as much."""
+    words = ["--size", "1024", "--steps", "2", "--output", str(tmp_path / "out.png")]
+    told = by_the_command(0, *words, "--dry-run")
+    planned = float(re.search(r"memory: about ([\d.]+) GiB", told.stdout)[1])
+    before = int(told.stdout.split()[-1]) / 2**20  # of the interpreter and its libraries
+    done = by_the_command(0, *words)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split()[-1]) / 2**20
+    assert 0.8 * planned < peak - before < 1.2 * planned
+
+
+@LINUX
+@pytest.mark.parametrize(("limit", "told"), [(1300, "no size would fit"), (1700, r"--size \d+ would fit.*")])
+def test_a_limit_of_addresses_gets_one_line_with_what_would_fit(tmp_path, limit, told):
+    done = by_the_command(limit * 10**6, "--size", "2048", "--output", str(tmp_path / "out.png"))
+    assert done.returncode == 2
+    assert re.fullmatch(rf"nst-stylize: error: .* take about .* are free: {told}\n", done.stderr), done.stderr
+    assert list(tmp_path.iterdir()) == []
