@@ -9,7 +9,7 @@ too, as only their shapes count. A picture is 4:3 and as many pixels wide as ``-
 has as many of its rows. How the memory is used is what the run's own plan takes on such a device.
 
 "arguments" and "temporaries" are GiB a device, GFLOP and GB (read and written) those of a step on each device; "bound
-ms" is what follows from these and the maker's figures: no step that moves so much can be faster, most are slower.
+ms" is what follows from these and the maker's figures, with all bytes taken for the main memory's.
 Compilers count what is in a loop once or for each turn. So operations and bytes are told of a step alone, and by tiles,
 which are a loop, of none. "kernels" are those that a step starts. Collectives and host calls are those in the text.
 """
