@@ -151,7 +151,7 @@ def run_at(size: tuple[int, int], config: Config, target: Target, devices: Seque
     shards = tuple(devices) if len(devices) > 1 else ()
     machine = Machine(target.chip.platform, free=int(USABLE * target.chip.memory), shards=shards)
     run = prepare(*pair, config, weights=random_weights(config.network), machine=machine)
-    taken = dataclasses.replace(run.footprint, sizes=((-(-size[0] // len(devices)), size[1]),))
+    taken = dataclasses.replace(run.footprint, sizes=(size,))
     precisions = machine.precisions(run.config.precision, run.config.network)
     plan = memory.plan(taken, machine.free, precisions, run.config.tile)
     return run.in_way(plan.way())._replace(footprint=taken)

@@ -17,7 +17,7 @@ Padding = Literal["zeros", "replicate", "reflect", "wrap", "replicate-first"]
 #: Of products and responses. "auto" is a wish: which of the two it is, the machine decides.
 Precision = Literal["float32", "bfloat16"]
 PrecisionWish = Literal["auto", "float32", "bfloat16"]
-#: How convolutions are done: by XLA's own, or at each layer in the way that is fastest on a CPU.
+#: How convolutions are done: by XLA's own, at each layer in the way that is fastest on a CPU, or as a TPU takes them.
 Lowering = Literal["xla", "cpu", "tpu"]
 TvKind = Literal["squares", "absolute", "isotropic", "neighbours"]
 PixelRange = Literal["free", "bounded"]

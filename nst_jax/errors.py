@@ -11,8 +11,10 @@ class NSTError(ValueError):
     """A mistake of the caller's: a file, shape, option or weight that cannot be used.
 
     The message is one printable line that says what is wrong and what would be right. The command lines print it on
-    standard error and exit with status 2; in the library it is an ordinary ``ValueError``.
+    standard error and exit with its ``status``; in the library it is an ordinary ``ValueError``.
     """
+
+    status = 2
 
     def __init__(self, message: object) -> None:
         super().__init__(printable(message, LONGEST))

@@ -34,7 +34,8 @@ def free_bytes() -> int:
 def whole_bytes() -> int:
     """Bytes that there are for this process and all that it shares them with, whatever of it is free."""
     found = [limit for group, kind in _groups() for limit, _ in _limits(group, kind)]
-    return min([number for number in (_system_bytes("MemTotal"), *found) if number is not None], default=4 * 2**30)
+    own = [share * limit for limit, share, _ in _own_limits()]
+    return min([int(number) for number in (_system_bytes("MemTotal"), *found, *own) if number], default=4 * 2**30)
 
 
 def _system_bytes(what: str = "MemAvailable") -> int | None:
@@ -106,17 +107,24 @@ def _limits(group: Path, kind: str) -> list[tuple[int, int]]:
 
 def _process_bytes() -> int | None:
     """What is left of this process's own limits (``ulimit -v`` and ``-d``); None where it has none."""
-    if resource is None:
-        return None
     found = []
-    for name, key in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
+    for limit, share, key in _own_limits():
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            told = re.search(rf"^{key}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+            found.append(int(share * (limit - 1024 * int(told[1]))))  # type: ignore[index]
+    return min(found, default=None)
+
+
+def _own_limits() -> list[tuple[int, float, str]]:
+    """This process's own limits, each with the part of it that memory can take, and the system's name of its use."""
+    if resource is None:
+        return []
+    found = []
+    for name, share, key in (("RLIMIT_AS", ADDRESSES, "VmSize"), ("RLIMIT_DATA", 1.0, "VmData")):
         limit = resource.getrlimit(getattr(resource, name))[0] if hasattr(resource, name) else resource.RLIM_INFINITY
         if limit != resource.RLIM_INFINITY:
-            with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-                told = re.search(rf"^{key}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-                left = limit - 1024 * int(told[1])  # type: ignore[index]
-                found.append(int(ADDRESSES * left) if name == "RLIMIT_AS" else left)
-    return min(found, default=None)
+            found.append((limit, share, key))
+    return found
 
 
 def stay_within_group() -> None:

@@ -250,10 +250,10 @@ def goals_of(run: Prepared, net: Network, size: tuple[int, int]) -> Goals:
 
 
 def check_room(run: Prepared, lanes: int) -> None:
-    """Raises NSTError where so many lanes surely do not fit into the memory that is free."""
+    """Raises NSTError where so many lanes surely do not fit into the memory that there is."""
     needed = lanes * memory.lane_bytes(run.footprint)
     if memory.SURELY * needed > run.machine.free:
         raise NSTError(
             f"{lanes} lanes of {run.sizes[-1][1]} x {run.sizes[-1][0]} pixels take about {needed / 2**30:.1f} GiB of"
-            f" {run.machine.free / 2**30:.1f} GiB free: give a smaller --lanes"
+            f" {run.machine.free / 2**30:.1f} GiB in all: give a smaller --lanes"
         )

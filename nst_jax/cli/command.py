@@ -88,6 +88,8 @@ def _one_line(box: str, program: str) -> str:
 def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[str] | None = None) -> int:
     """Runs a command and turns what ends it into an exit status: 2 with one line for a mistake, 130 for Ctrl-C.
 
+    Some errors have a status of their own, see ``NSTError``.
+
     What the system refuses, and memory that has ended, get one line, too.
     """
     keep_freed_memory()
@@ -97,7 +99,7 @@ def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[
             return main(sys.argv[1:] if arguments is None else arguments)
         except NSTError as error:
             print(f"{program}: error: {error}", file=sys.stderr)
-            return 2
+            return error.status
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)

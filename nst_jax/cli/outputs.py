@@ -94,7 +94,8 @@ def to_be_written(prepared: Prepared, output: Path, every: int, kept: Path | Non
     def picture(size: tuple[int, int]) -> int:
         return most_bytes(WRITABLE[output.suffix.lower()], size, transparent, prepared.config.depth)
 
-    found = [Room("the picture", output.parent, picture(prepared.sizes[-1]))]
+    place = Path(os.path.realpath(output)).parent  # a link is followed
+    found = [Room("the picture", place, picture(prepared.sizes[-1]))]
     if every:
         before = previews = 0
         for size, steps in prepared.schedule:

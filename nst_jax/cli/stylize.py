@@ -20,7 +20,7 @@ from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
-from nst_jax.cli.together import join, leaving
+from nst_jax.cli.together import agreed, join, leaving
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
 from nst_jax.options.config import Config
@@ -109,7 +109,6 @@ def command(arguments: Sequence[str]) -> int:
     from nst_jax.pictures.film import check_film
     from nst_jax.runs import processes
     from nst_jax.runs.checkpoints import Checkpoints, check_folder, interval
-    from nst_jax.runs.identity import difference, identity
     from nst_jax.runs.machine import here
     from nst_jax.runs.plan import prepare  # JAX is loaded only for a command line that holds
     from nst_jax.runs.stylize import paint
@@ -128,7 +127,10 @@ def command(arguments: Sequence[str]) -> int:
         aborts = join(PROGRAM, *given, options.coordinator_timeout)
     writes = processes.first()
     prepared = prepare(options.content, options.style, options.config(), machine=here(options.devices))
-    processes.same(identity(prepared, options.looks), difference)
+    if aborts:
+        asked: dict[str, object] = {"--checkpoint": bool(options.checkpoint), "--resume": bool(options.resume)}
+        asked |= {"--save-every": options.looks, "--dry-run": options.dry_run}
+        prepared = agreed(prepared, options.looks, asked)
     check_output(options.output, prepared.sizes[-1], options.depth)
     if writes:
         check_disk(to_be_written(prepared, options.output, options.save_every, folder))
@@ -176,12 +178,15 @@ def command(arguments: Sequence[str]) -> int:
                     looks=options.looks,
                     position=kept.position if kept else None,
                     keep=kept.keep if kept else None,
-                    on_scale=functools.partial(at_hand, aborts, options) if aborts else None,
+                    on_scale=functools.partial(at_hand, aborts, options, prepared) if aborts else None,
                 )
+                if aborts:
+                    aborts.last = None
                 if filmed:
                     filmed.end(result)
+        signal = processes.most(interrupted()) if result.ended == "stopped" else 0
         if not writes and result.ended != "lost":
-            return 128 + interrupted() if result.ended == "stopped" else 0
+            return 128 + signal if signal else 0
         for line in result.notes:
             note(line)
         complete = save_all(options, result)
@@ -189,14 +194,25 @@ def command(arguments: Sequence[str]) -> int:
         print(f"{PROGRAM}: the loss did not stay finite; this is the best picture seen", file=sys.stderr)
     if not complete or result.ended in ("not finite", "out of memory", "lost"):
         return 1
-    return 128 + interrupted() if result.ended == "stopped" else 0
+    return 128 + signal if signal else 0
 
 
-def at_hand(aborts: Aborts, options: Stylize, image: np.ndarray) -> None:
+def at_hand(aborts: Aborts, options: Stylize, prepared: Prepared, image: np.ndarray) -> None:
     """Has the picture of a scale written where another process is lost and this one cannot notice."""
     from nst_jax.pictures import images
 
-    aborts.last = functools.partial(images.save_image, options.output, image, depth=options.depth)
+    alpha = alpha_at(prepared, image)
+    aborts.last = functools.partial(images.save_image, options.output, image, alpha, depth=options.depth)
+
+
+def alpha_at(prepared: Prepared, image: np.ndarray) -> np.ndarray | None:
+    """The photograph's alpha at an image's size, or None where it has none."""
+    from nst_jax.pictures import images
+
+    photograph = prepared.pictures.photograph
+    if photograph is None or photograph.alpha is None:
+        return None
+    return images.resize(photograph.alpha, *image.shape[:2])
 
 
 def note(line: str) -> None:
@@ -208,10 +224,8 @@ def save_preview(options: Stylize, prepared: Prepared, progress: Progress) -> No
     """Writes the picture so far, as the result would be; where that fails the run goes on, with a note."""
     from nst_jax.pictures import images
 
-    photograph, image = prepared.pictures.photograph, progress.image()
-    alpha = (
-        None if photograph is None or photograph.alpha is None else images.resize(photograph.alpha, *image.shape[:2])
-    )
+    image = progress.image()
+    alpha = alpha_at(prepared, image)
     try:
         images.save_image(preview_path(options.output, progress.step), image, alpha, depth=options.depth)
     except NSTError as error:

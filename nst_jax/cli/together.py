@@ -7,19 +7,25 @@ what there is; where it waits for a device in vain, the picture of the last scal
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nst_jax.cli import signals
 from nst_jax.cli.streams import Lasting
 
+if TYPE_CHECKING:
+    from nst_jax.runs.plan import Prepared
+
 #: Seconds that the main thread has to notice that a process has gone, and to write the picture.
 GRACE = 60
+#: Seconds more that it has where it writes the result.
+WRITING = 600
 
 
 class Aborts:
@@ -28,12 +34,12 @@ class Aborts:
     Attributes:
       program: its name.
       early: what is told while the processes come together; "" once they have.
-      last: writes what there is, where the main thread does not.
+      last: writes what there is, where the main thread does not; None where that has the picture.
     """
 
     def __init__(self, program: str, early: str) -> None:
         self.program, self.early = program, early
-        self.last: Callable[[], object] = lambda: None
+        self.last: Callable[[], object] | None = lambda: None
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)  # kept: C holds no reference
         handlers: Any = ctypes.CDLL(None).signal
         handlers.argtypes, handlers.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
@@ -44,13 +50,17 @@ class Aborts:
         if self.early:
             self._end(f"error: {self.early}", 2)
         time.sleep(GRACE)
+        if self.last is None:
+            time.sleep(WRITING)
         try:
-            self.last()
+            if self.last is not None:
+                self.last()
         finally:
             self._end("error: another process has ended", 1)
 
     def _end(self, line: str, status: int) -> None:
-        os.write(signals.console, f"{self.program}: {line}\n".encode())
+        with contextlib.suppress(OSError):  # nobody may listen any more
+            os.write(signals.console, f"{self.program}: {line}\n".encode())
         os._exit(status)
 
 
@@ -83,6 +93,23 @@ def join(program: str, coordinator: str | None, number: int | None, count: int |
     return aborts
 
 
+def agreed(prepared: Prepared, looks: int, asked: Mapping[str, Any]) -> Prepared:
+    """A run as all processes make it, by the memory plan of the first.
+
+    ``asked`` is what else decides what they do together, by the names of options. Raises NSTError where this process
+    was asked for another run than the first.
+    """
+    from nst_jax.runs import processes
+    from nst_jax.runs.identity import difference, identity
+
+    def other(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+        return next((f"{name} is {there[name]}, not {here[name]}" for name in here if there[name] != here[name]), "")
+
+    processes.same(asked, other)
+    processes.same(identity(prepared, looks), difference)
+    return prepared.in_way(processes.of_first(prepared.plan.way()))
+
+
 def leaving(command: Callable[[], int]) -> int:
     """The exit status of a command; where one of several processes failed it ends at once, and waits for no other."""
     try:
@@ -90,7 +117,8 @@ def leaving(command: Callable[[], int]) -> int:
     except BaseException as error:
         if not _several() or isinstance(error, SystemExit):
             raise
-        os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
+        with contextlib.suppress(OSError):
+            os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
         os._exit(1)
     if _several() and status not in (0, *(128 + number for number in signals.SIGNALS)):
         os._exit(status)

@@ -19,18 +19,21 @@ from nst_jax.choices import Padding
 
 #: As many bands as a TPU takes at once, or fewer where the rows do not allow so many.
 NUMBERS = (8, 4, 2)
+#: The fewest rows of a band: "reflect" asks for the second one from its border.
+ROWS = 2
 #: NumPy's names of the ways a picture can go on beyond its border.
 BEYOND: dict[Padding, Any] = {"replicate": "edge", "reflect": "reflect", "wrap": "wrap"}
 
 
 def number_of(batch: int, height: int) -> int:
     """How many bands a picture is parted into; 1 for several pictures, which fill a batch themselves."""
-    return next((number for number in NUMBERS if height % number == 0), 1) if batch == 1 else 1
+    whole = (number for number in NUMBERS if height % number == 0 and height // number >= ROWS)
+    return next(whole, 1) if batch == 1 else 1
 
 
 def pooled(x: Float[Array, "n h w c"], number: int, pool: Callable[[Array], Array]) -> tuple[Array, int]:
-    """Bands after a pooling, and how many there are: half as many where it would part a pair of rows."""
-    while number > 1 and x.shape[1] % 2:
+    """Bands after a pooling, and how many there are: half as many where it would part a pair of rows, or leave one."""
+    while number > 1 and (x.shape[1] % 2 or x.shape[1] < 2 * ROWS):
         x, number = apart(together(x, number), number // 2), number // 2
     return pool(x), number
 

@@ -137,7 +137,8 @@ def network(
 
     Args:
       weights: which network, and its numbers.
-      pooling, padding, precision, lowering: see ``VGG``; a CPU wants the lowering "cpu", any other device "xla".
+      pooling, padding, precision, lowering: see ``VGG``; a CPU wants the lowering "cpu", a TPU "tpu", a GPU
+        "xla".
       remat: see ``Network``.
 
     Raises NSTError for an unknown pooling, padding, precision or lowering, and for what is no weights.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +33,8 @@ MAX_EXIF_TEXT = 60_000  # a JPEG's EXIF segment ends at 64 KiB
 ORDINARY_TIFF = 2**32 - 2**24
 #: Bytes of a PNG's mark and header, behind which its words may stand.
 HEADER = 33
+#: Of Pillow's one number for all threads.
+_BLOCK = threading.Lock()
 DOTS = 72 / 25.4  # a millimetre; libvips says something of it in any case, and this is what cameras say
 
 
@@ -144,10 +147,10 @@ def _by_vips(
             resunit="inch",
             keep="icc|other",
         )
-    except pyvips.Error:
+    except pyvips.Error as error:
         if sink.error is not None:
             raise sink.error from None
-        raise
+        raise OSError(f"libvips: {(str(error).strip().splitlines() or ['it says no more'])[-1]}") from None
 
 
 def _vips_array(values: np.ndarray) -> pyvips.Image:
@@ -218,12 +221,13 @@ def _by_pillow(
         options["exif"] = exif
     options |= {"subsampling": 0, "optimize": True} if format_name == "JPEG" else {"exact": True}
     packed = io.BytesIO()  # to a file itself Pillow writes past Python, and does not say what went wrong
-    block = ImageFile.MAXBLOCK
-    try:
-        ImageFile.MAXBLOCK = max(block, 4 * height * width)  # Pillow's own guess is too small for a JPEG of noise
-        image.save(packed, format_name, **options)
-    finally:
-        ImageFile.MAXBLOCK = block
+    with _BLOCK:  # threads write pictures, too
+        block = ImageFile.MAXBLOCK
+        try:
+            ImageFile.MAXBLOCK = max(block, 4 * height * width)  # Pillow's own guess is too small for a JPEG of noise
+            image.save(packed, format_name, **options)
+        finally:
+            ImageFile.MAXBLOCK = block
     file.write(packed.getbuffer())
 
 

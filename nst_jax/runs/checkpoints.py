@@ -6,6 +6,7 @@ are kept. Each carries a checksum, and what the run is; one that is damaged is p
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -27,6 +28,8 @@ from nst_jax.runs.plan import Prepared
 from nst_jax.runs.pyramid import Position
 from nst_jax.runs.report import versions
 
+#: Of what is in one; another number where that changes.
+FORMAT = 2
 #: How many are kept.
 KEPT = 2
 #: Arrays of the picture's shape in one, besides L-BFGS's pairs.
@@ -114,6 +117,7 @@ class Checkpoints:
         self.folder, self.run, self.tell = folder, run, tell
         self.steps, self.seconds = interval(every)
         told = {
+            "format": FORMAT,
             "run": identity(run, looks),
             "versions": versions(),
             "device": run.machine.words(),
@@ -164,7 +168,7 @@ class Checkpoints:
         """
         told, packed = self._latest() if self.manager else (None, np.empty(0, np.uint8))
         if processes.several():
-            told = json.loads(processes.from_first(json.dumps(told).encode()))
+            told = processes.of_first(told)
             packed = np.frombuffer(processes.from_first(packed.tobytes()), np.uint8)
         return told, packed
 
@@ -186,10 +190,16 @@ class Checkpoints:
         """Takes the position and the way of a checkpoint. Raises NSTError for one of another run."""
         if told is None:
             return
+        if told.get("format") != FORMAT:
+            raise NSTError(f"{self.folder} holds checkpoints of another version of nst_jax: give another folder")
         differs = difference(told["run"], self.told["run"])
+        kinds = [words["device"]["platform"] for words in (told, self.told)]
         shared, shares = (way.get("shards", 1) for way in (told["way"], self.told["way"]))
-        if differs or shared != shares:
-            differs = differs or f"{shared} devices shared its picture, not {shares}"
+        if not differs and shared != shares:
+            differs = f"{shared} devices shared its picture, not {shares}"
+        if not differs and "tpu" in kinds and kinds[0] != kinds[1]:  # there L-BFGS's pairs lie in another order
+            differs = f"it was on a {kinds[0]}, not a {kinds[1]}"
+        if differs:
             raise NSTError(
                 f"{self.folder} holds checkpoints of another run: {differs}; give the same inputs and options, or"
                 " another folder"
@@ -238,9 +248,12 @@ class Checkpoints:
         if not processes.any_of(free and (ending or (due and not self._saving()))):
             return
         self.last_step, self.last_time = step, now
-        arrays = {name: whole(array) for name, array in position.leaves.items()}  # of all processes, in turn
+        fetched = ((name, whole(array)) for name, array in position.leaves.items())  # of all processes, in turn
         if self.manager:
+            arrays = dict(fetched)
             self._attempt(lambda: self._write(position, arrays, ending))
+        else:
+            collections.deque(fetched, maxlen=0)  # the first one alone has use for them
 
     def _saving(self) -> bool:
         return self.manager is not None and bool(self.manager.is_saving_in_progress())
@@ -303,6 +316,4 @@ def _checksum(told: Mapping[str, Any], packed: np.ndarray) -> int:
 
 def _short(error: Exception) -> str:
     """The first line of an error, of which orbax's may have many."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return named(next(iter(str(error).splitlines()), "") or type(error).__name__)
+    return error.strerror if isinstance(error, OSError) and error.strerror else processes.short(error)

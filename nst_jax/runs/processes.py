@@ -31,6 +31,8 @@ SLURM_TASKS, TPU_HOSTS = "SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES"
 class Lost(NSTError):
     """Another process, or a device, has gone."""
 
+    status = 1
+
 
 def by_itself() -> bool:
     """Whether the environment says that several processes were started together, and JAX finds out which."""
@@ -59,6 +61,7 @@ def start(coordinator: str | None, number: int | None, count: int | None, second
             raise NSTError(f"--process-id is {number} of {count}: give 0 to {count - 1}")
         if number:
             reach(host, port, seconds)
+    jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from the command
     try:
         jax.distributed.initialize(
             coordinator,
@@ -108,9 +111,7 @@ def first() -> bool:
 
 def any_of(flag: bool) -> bool:
     """Whether any process has the flag; all of them must ask in turn. Raises ``Lost`` where one has gone."""
-    if not several():
-        return flag
-    return bool(_together(lambda: multihost_utils.process_allgather(np.asarray(flag))).any())
+    return bool(most(int(flag)))
 
 
 def from_first(data: bytes) -> bytes:
@@ -122,9 +123,21 @@ def from_first(data: bytes) -> bytes:
     return bytes(np.asarray(_together(lambda: multihost_utils.broadcast_one_to_all(mine)), np.uint8))
 
 
+def of_first(told: Any) -> Any:
+    """Values for JSON of the first process; all of them must ask in turn. Raises ``Lost`` where one has gone."""
+    return json.loads(from_first(json.dumps(told).encode()))
+
+
+def most(number: int) -> int:
+    """The largest of all processes' numbers; all of them must ask in turn. Raises ``Lost`` where one has gone."""
+    if not several():
+        return number
+    return int(_together(lambda: multihost_utils.process_allgather(np.asarray(number))).max())
+
+
 def same(run: Mapping[str, Any], differs: Callable[[Mapping[str, Any], Mapping[str, Any]], str]) -> None:
     """Raises NSTError where this process was asked for another ``run`` than the first, with how it ``differs``."""
-    if several() and (words := differs(json.loads(from_first(json.dumps(run).encode())), run)):
+    if several() and (words := differs(of_first(run), run)):
         raise NSTError(f"process {jax.process_index()} was asked for another run than process 0: {words}")
 
 

@@ -136,7 +136,6 @@ def coarse_to_fine(
       enlarge: takes the image from one size to the next, (height, width).
       position: where a single run goes on, as an earlier call had it, whose leaves are given up; None for the start.
       keep: of a single run told of the position after every chunk, and whether the run ends there by ``Stop``.
-
       on_scale: told of the image that each stage gives, as the result would be.
 
     Raises ValueError for a ``position`` of another run.
@@ -184,7 +183,8 @@ def coarse_to_fine(
             )
             leaves = None
         except Exception as error:
-            if lanes or not is_exhausted(error) or not (number or stage.leaner):
+            alone = not (lanes or processes.several())  # others would not know that this one goes another way
+            if not alone or not is_exhausted(error) or not (number or stage.leaner):
                 raise
             exhausted = True
         if exhausted:  # no more within the except, where the error holds what was in the memory
@@ -199,9 +199,8 @@ def coarse_to_fine(
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
-        image = clipped(
-            seen(outcome.x, stage.shards), None
-        )  # what is frozen is painted on: it is put in its place in the end
+        # what is frozen is painted on: it is put in its place in the end
+        image = clipped(seen(outcome.x, stage.shards), None)
         if method.name == "adam" and number + 1 < len(stages):
             inner = moments(outcome.inner, stage, stages[number + 1])
         del outcome  # with the optimiser's memory, which would be there twice with the next one's

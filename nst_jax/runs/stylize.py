@@ -112,7 +112,7 @@ def paint(
             on_scale=scale_done,
         )
     except Exception as error:
-        if machine.shards and processes.is_lost(error) and not memory.is_exhausted(error):
+        if machine.shards and processes.is_lost(error) and (latest or not memory.is_exhausted(error)):
             made = without(latest, len(recorder.traces[0]), error)
         elif not memory.is_exhausted(error):
             raise

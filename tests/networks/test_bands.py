@@ -49,6 +49,22 @@ def test_bands_are_as_many_as_a_tpu_takes_at_once_and_no_pooling_parts_a_pair_of
     np.testing.assert_array_equal(bands.together(found, number), pooling.pool(x, "max"))
 
 
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("height", [8, 16, 32])
+def test_a_band_never_has_a_single_row(height, padding):
+    """Of which "reflect" would find no second one; down to the last row of a picture of such a height."""
+    kernel, x = numbers(3, 3, 3, 3), numbers(1, height, 8, 3)
+    number = bands.number_of(1, height)
+    parted = bands.apart(x, number)
+    while x.shape[1] > 2:
+        x = pooling.pool(convolve(x, kernel, padding), "avg")
+        parted, number = bands.pooled(
+            convolve(parted, kernel, padding, "bands"), number, lambda each: pooling.pool(each, "avg")
+        )
+        assert parted.shape[1] > 1
+        np.testing.assert_allclose(bands.together(parted, number), x, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(("pool", "remat"), [("avg", False), ("max", True)])
 def test_a_networks_responses_in_bands_are_those_in_one_piece(tiny, pool, remat):
     image, taps = numbers(24, 11, 3), ("conv1_1", "pool2")

@@ -531,11 +531,14 @@ def test_many_damages_give_one_clear_line(write, monkeypatch):
                 assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("side", [14_200, 20_000, 100_000, 2**31 - 1])
-def test_bombs_are_refused_from_the_header(write, side):
-    refused(
-        write("a.png", png(side, side, 8, 2, b"")), "pixels.*at most 100,000,000,000 can be read|takes about|damaged"
-    )
+@pytest.mark.parametrize(
+    ("side", "told"),
+    [(14_200, "takes about"), (100_000, "takes about"), (2**31 - 1, "pixels.*at most 100,000,000,000 can be read")],
+)
+def test_bombs_are_refused_from_the_header(write, monkeypatch, side, told):
+    for module in (decoding, images):
+        monkeypatch.setattr(module, "free_bytes", lambda: 2**24)
+    refused(write("a.png", png(side, side, 8, 2, b"")), told)
 
 
 def test_large_but_possible_pictures_pass_without_a_warning(write, monkeypatch):

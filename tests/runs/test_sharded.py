@@ -146,14 +146,14 @@ def test_two_processes_make_the_picture_of_one(tmp_path, capsys, more):
 
 @pytest.mark.slow
 def test_stopped_by_a_signal_to_either_and_resumed_it_is_the_same_picture(tmp_path):
-    run = ["--steps", "400", "--optimizer", "lbfgs", "--output"]
+    run = ["--steps", "1200", "--optimizer", "lbfgs", "--output"]
     with pair(*run, str(tmp_path / "whole.png")) as both:
         assert [ended(each)[0] for each in both] == [0, 0]
     kept = ["--resume", str(tmp_path / "kept"), "--checkpoint-every", "5"]
     with pair(*run, str(tmp_path / "again.png"), *kept) as both:
         until_step(both[0], 96)
         both[1].send_signal(signal.SIGTERM)
-        assert sorted(ended(each)[0] for each in both) == [0, 143]
+        assert [ended(each)[0] for each in both] == [143, 143]
     with pair(*run, str(tmp_path / "again.png"), *kept) as both:
         (status, _, err), (other, _, _) = map(ended, both)
     assert (status, other) == (0, 0) and "going on after step" in err
