@@ -62,6 +62,7 @@ def start(coordinator: str | None, number: int | None, count: int | None, second
         if number:
             reach(host, port, seconds)
     jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from the command
+    jax.config.update("jax_enable_recoverability", True)  # else the runtime ends a process as soon as another has gone
     try:
         jax.distributed.initialize(
             coordinator,

