@@ -135,6 +135,7 @@ class Checkpoints:
                 alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
                 options = ocp.CheckpointManagerOptions(
                     max_to_keep=KEPT,
+                    create=False,
                     cleanup_tmp_directories=True,
                     **({"multiprocessing_options": alone} if processes.several() else {}),
                 )

@@ -148,7 +148,7 @@ def test_two_processes_make_the_picture_of_one(tmp_path, capsys, more):
 
 @pytest.mark.slow
 def test_stopped_by_a_signal_to_either_and_resumed_it_is_the_same_picture(tmp_path):
-    run = ["--steps", "1200", "--optimizer", "lbfgs", "--output"]
+    run = ["--steps", "300", "--optimizer", "lbfgs", "--output"]
     with pair(*run, str(tmp_path / "whole.png")) as both:
         assert [ended(each)[0] for each in both] == [0, 0]
     kept = ["--resume", str(tmp_path / "kept"), "--checkpoint-every", "5"]
