@@ -111,7 +111,10 @@ def agreed(prepared: Prepared, looks: int, asked: Mapping[str, Any]) -> Prepared
 
 
 def leaving(command: Callable[[], int]) -> int:
-    """The exit status of a command; where one of several processes failed it ends at once, and waits for no other."""
+    """The exit status of a command. One of several processes ends here, past JAX's own way, in which it may hang.
+
+    Where all is well they wait for each other, so that the first one has written; where one failed it waits for none.
+    """
     try:
         status = command()
     except BaseException as error:
@@ -120,9 +123,16 @@ def leaving(command: Callable[[], int]) -> int:
         with contextlib.suppress(OSError):
             os.write(signals.console, traceback.format_exc().encode(errors="backslashreplace"))
         os._exit(1)
-    if _several() and status not in (0, *(128 + number for number in signals.SIGNALS)):
-        os._exit(status)
-    return status
+    if not _several():
+        return status
+    from nst_jax.runs import processes
+
+    if status in (0, *(128 + number for number in signals.SIGNALS)):
+        with contextlib.suppress(processes.Lost):
+            processes.any_of(False)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    os._exit(status)
 
 
 def _several() -> bool:

@@ -25,7 +25,7 @@ RUN = [
 ]  # fmt: skip
 
 
-#: Of two processes that end in the middle; how fast they get there on a busy machine is not in our hands.
+#: Of two processes to their end; how fast they get where on a busy machine is not in our hands.
 TRIAL = pytest.mark.skipif("NST_JAX_TRIALS" not in os.environ, reason="a trial by hand: set NST_JAX_TRIALS")
 
 
@@ -137,6 +137,7 @@ def test_tasks_that_were_started_together_are_known(monkeypatch):
 # ---------------------------------------------------------------- two processes
 
 
+@TRIAL
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [["--optimizer", "lbfgs"], ["--optimizer", "adam", "--tile", "32"]])
 def test_two_processes_make_the_picture_of_one(tmp_path, capsys, more):
