@@ -41,12 +41,12 @@ from nst_jax.losses.tiles import Tiles, strides_of
 from nst_jax.meshes import mesh_of
 from nst_jax.networks.vgg import random_weights
 from nst_jax.optim import minimise
-from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.runs import memory, scales
 from nst_jax.runs.goals import loss_of
 from nst_jax.runs.machine import Machine
 from nst_jax.runs.plan import Prepared, prepare
+from nst_jax.runs.pyramid import method_of
 from nst_jax.runs.stylize import stages_of
 
 #: Targets that are asked without others on the command line.
@@ -170,8 +170,7 @@ def lower(run: Prepared, size: tuple[int, int], devices: Sequence[Any], program:
         goal = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there), goal)
         function = Tiles(plan.tile, loop=False) if plan.tile else loss_of
         image = jax.ShapeDtypeStruct((*size, 3), jnp.float32, sharding=there)
-    bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
-    method = Method(config.optimizer, plan.pairs or config.history, config.averaging, config.second_decay, bounds)
+    method = method_of(config, plan.pairs or None)
     length = 1 if program == "step" else run.machine.chunk
     return minimise.lowered(method, function, goal, image, length), length
 

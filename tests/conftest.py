@@ -25,7 +25,7 @@ from jaxtyping import install_import_hook  # noqa: E402
 CHECKED = ("losses", "networks.vgg", "optim")
 install_import_hook([f"nst_jax.{module}" for module in CHECKED], "type_checks.checked")
 
-from support import NARROW, random_filters, smooth_picture  # noqa: E402 (after the hook)
+from support import NARROW, TINY, random_filters, smooth_picture  # noqa: E402 (after the hook)
 
 from nst_jax import layers  # noqa: E402 (after the hook)
 from nst_jax.networks.weights_file import save_weights  # noqa: E402 (after the hook)
@@ -70,14 +70,7 @@ def narrow_vgg(monkeypatch):
 @pytest.fixture
 def tiny(monkeypatch):
     """A network ``tiny`` of three convolutions and two poolings; gives its name."""
-    rows = (
-        layers.Layer("conv1_1", "conv", 3, 4),
-        layers.Layer("conv1_2", "conv", 4, 6),
-        layers.Layer("pool1", "pool", 6, 6),
-        layers.Layer("conv2_1", "conv", 6, 5),
-        layers.Layer("pool2", "pool", 5, 5),
-    )
-    monkeypatch.setitem(layers.NETWORKS, "tiny", rows)
+    monkeypatch.setitem(layers.NETWORKS, "tiny", TINY)
     return "tiny"
 
 

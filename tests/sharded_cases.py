@@ -8,15 +8,15 @@ of some how many collectives of each kind the program of two steps has.
 
 import dataclasses
 import json
-import re
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from runs_support import objective_of, two_regions
-from support import random_filters, smooth_picture
+from support import TINY, random_filters, smooth_picture
 
+from benchmarks import hlo
 from nst_jax import layers
 from nst_jax.losses.shards import Shards
 from nst_jax.meshes import mesh_of
@@ -26,13 +26,6 @@ from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
 from nst_jax.runs.scales import evenly_parted
 
-ROWS = (
-    layers.Layer("conv1_1", "conv", 3, 4),
-    layers.Layer("conv1_2", "conv", 4, 6),
-    layers.Layer("pool1", "pool", 6, 6),
-    layers.Layer("conv2_1", "conv", 6, 5),
-    layers.Layer("pool2", "pool", 5, 5),
-)
 SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
 #: By name: (height, width), the preset, devices, the side of tiles, whether there are masks, and further options.
 CASES = {
@@ -49,7 +42,6 @@ CASES = {
     "tiled tileable": ((100, 68), "nst_jax-0.1", 4, 8, True, {"tileable": True, "padding": "wrap"}),
     "crowson": ((64, 20), "crowson-gram", 2, 0, False, {}),
 }  # fmt: skip
-COLLECTIVES = ("collective-permute", "all-reduce", "all-gather", "all-to-all", "reduce-scatter")
 
 
 def errors_of(goal, image, shards):
@@ -64,9 +56,7 @@ def collectives_of(goal, shards):
     """Of L-BFGS's program of two steps, each kind of collective and how often it is there."""
     shapes = jax.eval_shape(lambda: goal)
     lowered = minimise.lowered(Method("lbfgs"), shards, shards.abstract(shapes), shards.abstract_image(), 2)
-    text = lowered.compile().as_text()
-    counts = {kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in COLLECTIVES}
-    return {kind: count for kind, count in counts.items() if count}
+    return hlo.collectives(hlo.program_of(lowered.compile().as_text()))
 
 
 def case(name):
@@ -92,6 +82,6 @@ def case(name):
 
 
 if __name__ == "__main__":
-    layers.NETWORKS["tiny"] = ROWS
+    layers.NETWORKS["tiny"] = TINY
     for wanted in sys.argv[1:]:
         print(json.dumps(case(wanted)), flush=True)

@@ -7,6 +7,7 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
+from nst_jax import layers
 from nst_jax.losses.objective import objective
 from nst_jax.losses.pixels import Smoothness
 from nst_jax.losses.statistics import blended, style_targets
@@ -20,6 +21,14 @@ from nst_jax.pictures.images import resize
 
 #: The real networks' widths, and those of the small ones that take their place.
 NARROW = {3: 3, 64: 4, 128: 5, 256: 6, 512: 7}
+#: The rows of the network ``tiny``: three convolutions and two poolings.
+TINY = (
+    layers.Layer("conv1_1", "conv", 3, 4),
+    layers.Layer("conv1_2", "conv", 4, 6),
+    layers.Layer("pool1", "pool", 6, 6),
+    layers.Layer("conv2_1", "conv", 6, 5),
+    layers.Layer("pool2", "pool", 5, 5),
+)
 
 #: Options whose defaults are the former ones, of Gram matrices: quick, and each at its plainest.
 simple_config = functools.partial(Config, "nst_jax-0.1")

@@ -140,7 +140,6 @@ def coarse_to_fine(
 
     Raises ValueError for a ``position`` of another run.
     """
-    bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
     inner: Any = None
     notes, stages, number, leaner, leaves = [], list(stages), 0, False, None
     rate = 1.0 if config.optimizer == "lbfgs" else config.learning_rate
@@ -158,8 +157,7 @@ def coarse_to_fine(
             stages[number:] = in_less(stages[number:])
     while number < len(stages):
         stage, goal, exhausted = stages[number], None, False  # the goal before goes first, to save memory
-        history = config.history if stage.history is None else stage.history
-        method = Method(config.optimizer, history, config.averaging, config.second_decay, bounds)
+        method = method_of(config, stage.history)
         way, put = stage.way(function), stage.shards.place if stage.shards else place
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
@@ -226,6 +224,13 @@ def coarse_to_fine(
     placed = last.shards.place(image) if last.shards else place(image)
     losses = minimise.evaluate(method, last.way(function), goal, placed, lanes, compiled=compiled)
     return Made(image, losses, np.asarray(steps).tolist(), evaluations.tolist(), ended.tolist(), tuple(notes))
+
+
+def method_of(config: Complete, history: int | None = None) -> Method:
+    """The optimiser of a run; L-BFGS remembers so many pairs, or as many as the options say."""
+    bounds = (0.0, 1.0) if config.pixel_range == "bounded" and config.optimizer == "adam" else None
+    pairs = config.history if history is None else history
+    return Method(config.optimizer, pairs, config.averaging, config.second_decay, bounds)
 
 
 def in_less(stages: Sequence[Stage]) -> list[Stage]:
