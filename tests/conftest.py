@@ -27,6 +27,7 @@ install_import_hook([f"nst_jax.{module}" for module in CHECKED], "type_checks.ch
 
 from support import NARROW, TINY, random_filters, smooth_picture  # noqa: E402 (after the hook)
 
+from convert_weights.convert import convert  # noqa: E402 (after the hook)
 from nst_jax import layers  # noqa: E402 (after the hook)
 from nst_jax.networks.weights_file import save_weights  # noqa: E402 (after the hook)
 from nst_jax.pictures import images  # noqa: E402 (after the hook)
@@ -94,6 +95,12 @@ def shared():
     if not (folder / "weights" / "vgg19_notop.h5").is_file():
         pytest.skip(f"no real weights in {folder}: set NST_JAX_SHARED to the folder that has weights and images")
     return folder
+
+
+@pytest.fixture(scope="module")
+def vgg19(shared):
+    """The real VGG-19."""
+    return convert(shared / "weights" / "vgg19_notop.h5")[0]
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """Shards against the whole on four devices of the CPU, as a process of its own; prints a line of JSON for each case.
 
     XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/sharded_cases.py NAME ...
+    XLA_FLAGS=--xla_force_host_platform_device_count=2 python tests/sharded_cases.py 127.0.0.1:PORT 0 NAME ...
 
-A line has the case's name, the largest relative errors of the terms and of the gradient in float64 and in float32, and
+The second is one of two processes, 0 or 1, that have the devices together. A line has the case's name, the largest relative errors of the terms and of the gradient in float64 and in float32, and
 of some how many collectives of each kind the program of two steps has.
 """
 
 import dataclasses
 import json
+import os
 import sys
 
 import jax
@@ -24,6 +26,7 @@ from nst_jax.networks import vgg
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
 from nst_jax.options.config import Config
+from nst_jax.runs import processes
 from nst_jax.runs.scales import evenly_parted
 
 SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
@@ -72,7 +75,7 @@ def case(name):
     shards = Shards(mesh_of(jax.devices()[:count]), size, multiple, side)
     image = 1.2 * smooth_picture(*size, 2) - np.float32(0.1)
     told = {"name": name, "float32": errors_of(goal, image, shards)}
-    if name in ("odd", "whole"):
+    if name in ("odd", "whole") and not processes.several():
         told["collectives"] = collectives_of(goal, shards)
     with jax.enable_x64(True):
         double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, goal)
@@ -83,5 +86,11 @@ def case(name):
 
 if __name__ == "__main__":
     layers.NETWORKS["tiny"] = TINY
-    for wanted in sys.argv[1:]:
+    names = sys.argv[1:]
+    if ":" in names[0]:
+        processes.start(names.pop(0), int(names.pop(0)), 2, 60)
+    for wanted in names:
         print(json.dumps(case(wanted)), flush=True)
+    if processes.several():
+        processes.any_of(False)  # they wait for each other
+        os._exit(0)  # for JAX's own way of parting may hang

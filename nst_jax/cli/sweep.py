@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro import MISSING
 
@@ -15,6 +17,7 @@ from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display
 from nst_jax.cli.signals import interruptible
+from nst_jax.cli.together import Hosts, leaving
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.folders import expand
@@ -31,7 +34,7 @@ REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep(Config):
+class Sweep(Hosts, Config):
     """Paint a photograph many times, over a grid of options, as one batch on the device."""
 
     content: Path
@@ -55,6 +58,9 @@ class Sweep(Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
+    devices: Literal["own", "all"] = "own"
+    """over which devices the runs are spread: own, those of this host; all, on a TPU slice and under SLURM those of all
+    hosts that run this command"""
     metadata: Metadata = "full"
     """what the pictures say of their making: full; short, which names no file; or none"""
     no_cache: bool = False
@@ -63,6 +69,8 @@ class Sweep(Config):
     def __post_init__(self) -> None:
         check_whole("lanes_at_once", self.lanes_at_once, 0)
         check_choice("metadata", self.metadata, METADATA)
+        check_choice("devices", self.devices, ("own", "all"))
+        self.check_hosts()
         self.config()  # checks the rest
 
     def content_sets(self) -> list[tuple[str, ...]]:
@@ -108,35 +116,51 @@ def command(arguments: Sequence[str]) -> int:
         ratios=options.ratios,
     )
     keep_programs(not options.no_cache, PROGRAM)
+    from nst_jax.runs import processes
     from nst_jax.sweeps import folder as gallery  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps.lanes import prepare_lanes
 
-    gallery.check_folder(options.output, options.resume)
+    options.join(PROGRAM, options.devices == "all")
+    if processes.first():
+        gallery.check_folder(options.output, options.resume)
     prepared = prepare_lanes(options.content, paintings, grid.lanes)
-    title = f"{options.content.stem}: {len(grid.lanes)} runs"
-    layout = grid_layout(grid, title)
-    folder = gallery.Gallery(options.output, prepared, layout, resume=options.resume, metadata=options.metadata)
-    return run_lanes(folder, options.lanes_at_once, PROGRAM)
+    processes.same(gallery.identity(prepared), gallery.difference)
+    layout = grid_layout(grid, f"{options.content.stem}: {len(grid.lanes)} runs")
+    opened = functools.partial(gallery.Gallery, options.output, prepared, layout, metadata=options.metadata)
+    if not processes.several():
+        return run_lanes(opened(resume=options.resume), options.lanes_at_once, PROGRAM)
+    folder = opened(resume=options.resume) if processes.first() else None
+    at_once = processes.of_first(folder.plan(options.lanes_at_once)[0].batch if folder else None)
+    return run_lanes(folder or opened(resume=True), at_once, PROGRAM)  # the first has made it by now
 
 
 def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
-    """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status."""
+    """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status.
+
+    Of several processes each runs its share of the batches and writes their lanes. The first one tells of its own, and
+    writes what is made of all lanes when the others are through.
+    """
     from nst_jax.limits import stay_within_group
+    from nst_jax.runs import processes
     from nst_jax.runs.progress import Stop
+
+    def tell(line: str) -> None:
+        if processes.first():
+            print(line, file=sys.stderr)
 
     stay_within_group()
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
-    device = device_line(folder.sweep.machine)
-    print(f"{total} lanes, {total - len(todo)} of them finished; {device}", file=sys.stderr)
-    broken = 0
+    tell(f"{total} lanes, {total - len(todo)} of them finished; {device_line(folder.sweep.machine)}")
     with interruptible(f"stopping; {program} --resume continues") as interrupted:
         plan, note = folder.plan(at_once)
-        batches = folder.batches(plan.batch)
+        batches = processes.of_first(folder.batches(plan.batch))
         if note:
-            print(f"{program}: note: {note}", file=sys.stderr)
-        print(plan_line(plan, len(batches)), file=sys.stderr)
-        with display(folder.sweep.schedule * len(batches)) as show:
+            tell(f"{program}: note: {note}")
+        tell(plan_line(plan, len(batches)))
+        batches = processes.share(batches)
+        shown = display(folder.sweep.schedule * len(batches))
+        with shown if processes.first() else contextlib.nullcontext(lambda progress: None) as show:
 
             def on_progress(progress: Progress) -> None:
                 show(progress)
@@ -147,15 +171,20 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
                 for lane, result in results:
                     if result.ended != "stopped" and lane in todo:
                         folder.save(lane, result)
-                        broken += result.ended == "not finite"
-                folder.save_results()
-        folder.save_overview()
+                if processes.first():
+                    folder.save_results()
+        signal = processes.most(interrupted())
+        folder.look_for_others()
+        if processes.first():
+            folder.save_overview()
     left = len(folder.unfinished())
-    print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
+    broken = sum(folder.reports[lane]["ended"] == "not finite" for lane in todo if lane in folder.reports)
+    if processes.first():
+        print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
     if left:
-        return 128 + interrupted()
+        return 128 + signal
     if broken:
-        print(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures", file=sys.stderr)
+        tell(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures")
     return 1 if broken else 0
 
 
@@ -169,4 +198,4 @@ def plan_line(plan: Batches, batches: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of ``nst-sweep``; returns the exit status."""
-    return run(command, PROGRAM, arguments)
+    return leaving(functools.partial(run, command, PROGRAM, arguments))

@@ -11,8 +11,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -26,6 +26,9 @@ HEARTBEAT = 60
 WRITING = 3600
 #: What of the environment says how many tasks were started together: by SLURM, and the hosts of a TPU slice.
 SLURM_TASKS, TPU_HOSTS = "SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES"
+
+
+Item = TypeVar("Item")
 
 
 class Lost(NSTError):
@@ -140,6 +143,11 @@ def same(run: Mapping[str, Any], differs: Callable[[Mapping[str, Any], Mapping[s
     """Raises NSTError where this process was asked for another ``run`` than the first, with how it ``differs``."""
     if several() and (words := differs(of_first(run), run)):
         raise NSTError(f"process {jax.process_index()} was asked for another run than process 0: {words}")
+
+
+def share(work: Sequence[Item]) -> list[Item]:
+    """What of a list is this process's to do: each takes every so-manieth, all of them the whole."""
+    return list(work[jax.process_index() :: jax.process_count()]) if several() else list(work)
 
 
 def is_lost(error: BaseException) -> bool:

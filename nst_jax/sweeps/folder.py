@@ -87,14 +87,13 @@ class Gallery:
         self.path, self.sweep, self.layout = path, sweep, layout
         self.reports: dict[int, dict[str, Any]] = {}
         self.batch, self.metadata = 0, metadata
-        mine = _as_read(identity(sweep))
+        mine = identity(sweep)
         if resume:
             there = _read(path / IDENTITY)
-            difference = _difference(there, mine)
-            if difference:
-                raise NSTError(f"{path} holds a sweep of other settings: {difference}; give another --output")
-            found = {lane: self._finished(lane) for lane in range(len(sweep.lanes))}
-            self.reports = {lane: report for lane, report in found.items() if report}
+            differs = difference(there, mine)
+            if differs:
+                raise NSTError(f"{path} holds a sweep of other settings: {differs}; give another --output")
+            self.look_for_others()
             batch = there.get("batch")
             self.batch = batch if isinstance(batch, int) and 0 < batch <= 2 * MOST_LANES else 0
         else:
@@ -114,6 +113,11 @@ class Gallery:
         report = _as_read({"lane": lane, **runs.report(result, self.picture(lane).name)})
         runs.save_report(self.picture(lane).with_suffix(".json"), report)
         self.reports[lane] = report
+
+    def look_for_others(self) -> None:
+        """Reads the reports of lanes that others have finished in the folder."""
+        found = {lane: self._finished(lane) for lane in self.unfinished()}
+        self.reports |= {lane: report for lane, report in found.items() if report}
 
     def _finished(self, lane: int) -> dict[str, Any] | None:
         """The report of a lane that is finished in the folder; None for one that is damaged or not there."""
@@ -147,7 +151,7 @@ class Gallery:
             )
         if not self.batch:
             self.batch = plan.batch
-            runs.save_report(self.path / IDENTITY, {**_as_read(identity(self.sweep)), "batch": self.batch})
+            runs.save_report(self.path / IDENTITY, {**identity(self.sweep), "batch": self.batch})
         return plan, note
 
     def batches(self, batch: int) -> list[list[int]]:
@@ -228,9 +232,9 @@ class Gallery:
 
 
 def identity(sweep: Sweep) -> dict[str, Any]:
-    """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights."""
+    """What makes a sweep this one, as it is read from a file: the options of every lane, the hashes of what it reads."""
     hashes = [painting.sha256 for painting in sweep.found.paintings]
-    return {
+    told = {
         "format": 1,
         "content": sweep.found.photograph.sha256 if sweep.found.photograph else None,
         "palette": sweep.found.palette.sha256 if sweep.found.palette else None,
@@ -242,6 +246,7 @@ def identity(sweep: Sweep) -> dict[str, Any]:
             for lane in sweep.lanes
         ],
     }
+    return dict(_as_read(told))
 
 
 def _number(value: object) -> bool:
@@ -254,8 +259,8 @@ def _as_read(told: Any) -> Any:
     return json.loads(json.dumps(told))
 
 
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The first difference between two identities in words, or ""."""
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first difference between two identities, as they are read from a file, in words, or ""."""
     for key, name in {
         "format": "the format",
         "content": "the content picture",

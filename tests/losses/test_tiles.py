@@ -1,6 +1,7 @@
 """Tiles against the whole: value and gradient, whatever the sizes, the network, the padding and the terms."""
 
 import dataclasses
+import os
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from runs_support import objective_of, two_regions
 from support import random_filters, simple_config, smooth_picture
 
 from nst_jax import layers
-from nst_jax.choices import PADDINGS, POOLINGS, TV_KINDS
+from nst_jax.choices import CONVENTIONS, PADDINGS, PIXEL_RANGES, POOLINGS, TV_KINDS
 from nst_jax.losses import tiles
 from nst_jax.losses.statistics import style_targets
 from nst_jax.losses.terms import Content
@@ -21,6 +22,8 @@ from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
 
+#: So many examples by hand (``NST_JAX_TRIALS=1 python -m pytest -m slow tests/losses/test_tiles.py``), and else.
+MANY, SOME = (100, 30) if "NST_JAX_TRIALS" in os.environ else (4, 1)
 SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
 WHOLE = jax.jit(jax.value_and_grad(lambda goal, image: goal(image), argnums=1, has_aux=True))
 #: Compiling is what takes the time, so few are drawn, the same in every run.
@@ -85,30 +88,65 @@ def test_windows_share_a_side_out(length, side, wraps, deepest):
 # ---------------------------------------------------------------- exactness
 
 
-@pytest.mark.slow
-@settings(FEW, max_examples=3)
-@given(data=st.data())
-def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tiny, unchecked):
-    draw = data.draw
-    preset = draw(st.sampled_from(["default", "nst_jax-0.1", "crowson-gram", "spst"]), "preset")
+def drawn(draw, network, sides, multiple, layers_of):
+    """The options of an objective, the (height, width) of its picture, and whether there are regions."""
     padding = draw(st.sampled_from(PADDINGS), "padding")
     tileable = padding == "wrap" and draw(st.booleans(), "tileable")
-    size = tuple(draw(st.integers(20, 52), "side") // (4 if tileable else 1) * (4 if tileable else 1) for _ in "hw")
+    multiple = multiple if tileable else 1
+    size = tuple(draw(st.integers(*sides), "side") // multiple * multiple for _ in "hw")
+    loss = draw(st.sampled_from(CONVENTIONS), "loss")
+    preset = {"gatys2015": "gatys2015", "gatys2016": "spst", "crowson": "crowson-gram", "normalized": "nst_jax-0.1"}
+    means = draw(st.booleans(), "moments") and loss in ("normalized", "gatys2016")
+    content = draw(st.booleans(), "content")
     config = Config(
-        preset, network=tiny, padding=padding, tileable=tileable, pooling=draw(st.sampled_from(POOLINGS), "pooling"),
-        tv_kind=draw(st.sampled_from(TV_KINDS), "tv"), tv_weight=1.0,
-        tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"), pixel_range="bounded", optimizer="lbfgs", **SHALLOW,
+        preset.get(loss, "default"), network=network, padding=padding, tileable=tileable,
+        pooling=draw(st.sampled_from(POOLINGS), "pooling"), style_octaves=draw(st.integers(1, 2), "octaves"),
+        moments=0.5 if means else 0.0, tv_kind=draw(st.sampled_from(TV_KINDS), "tv"),
+        tv_weight=draw(st.sampled_from([0.0, 1.0]), "smooth"), tv_chroma=draw(st.sampled_from([1.0, 2.0]), "chroma"),
+        tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"), pixel_range=draw(st.sampled_from(PIXEL_RANGES), "range"),
+        optimizer="lbfgs", style_blend=draw(st.sampled_from([(), (1.0, 3.0)]), "blend"),
+        init="content" if content else "noise", **layers_of | ({} if content else {"content_layers": ()}),
     )  # fmt: skip
-    masked = draw(st.booleans(), "masked")
-    way = Tiles(draw(st.sampled_from([4, 8, 12, 60]), "tile"), loop=draw(st.booleans(), "loop"))
+    return config, size, draw(st.booleans(), "masked")
+
+
+def goal_in_double(weights, config, size, masked):
+    """The objective in float64 of two paintings, and a picture that goes beyond [0, 1]."""
+    net = doubled(vgg.network(weights, config.pooling, config.padding))
+    paintings = [smooth_picture(size[0] // 2 + 3, size[1] // 2, 1), smooth_picture(size[0] // 2, size[1] // 2 + 5, 3)]
+    given = two_regions(size, paintings) if masked else None
+    goal = in_double(objective_of(net, smooth_picture(*size, 0), paintings, config, given))
+    return goal, 1.2 * jnp.asarray(smooth_picture(*size, 2), jnp.float64) - 0.1
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=MANY)
+@given(data=st.data())
+def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tiny, unchecked):
+    config, size, masked = drawn(data.draw, tiny, (20, 52), 4, SHALLOW)
+    side, loop = data.draw(st.sampled_from([4, 8, 12, 60]), "tile"), data.draw(st.booleans(), "loop")
     with jax.enable_x64(True):
-        net = doubled(vgg.network(random_filters(tiny), config.pooling, padding))
-        paintings = [smooth_picture(23, 19, 1), smooth_picture(18, 25, 3)]
-        given = two_regions(size, paintings) if masked else None
-        goal = in_double(objective_of(net, smooth_picture(*size, 0), paintings, config, given))
-        image = 1.2 * jnp.asarray(smooth_picture(*size, 2), jnp.float64) - 0.1
-        value, gradient = compared(goal, image, way)
+        value, gradient = compared(*goal_in_double(random_filters(tiny), config, size, masked), Tiles(side, loop))
     assert max(value, gradient) < 1e-9
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=SOME)
+@given(data=st.data())
+def test_by_the_real_vgg19_too(data, vgg19, unchecked):
+    """In double precision to 1e-9; and in those of a run to their rounding."""
+    config, size, masked = drawn(data.draw, "vgg19", (97, 290), 16, {})
+    way = Tiles(data.draw(st.sampled_from([16, 32, 64, 300]), "tile"))
+    with jax.enable_x64(True):
+        value, gradient = compared(*goal_in_double(vgg19, config, size, masked), way)
+    assert max(value, gradient) < 1e-9
+    for precision, value, gradient in (("float32", 1e-3, 1e-3), ("bfloat16", 0.02, 0.1)):
+        net = vgg.network(vgg19, config.pooling, config.padding, precision, "cpu")
+        paintings = [smooth_picture(91, 83, 1), smooth_picture(78, 95, 3)]
+        given = two_regions(size, paintings) if masked else None
+        goal = objective_of(net, smooth_picture(*size, 0), paintings, config, given)
+        errors = compared(goal, 1.2 * jnp.asarray(smooth_picture(*size, 2)) - 0.1, way)
+        assert errors[0] < value and errors[1] < gradient, precision
 
 
 @pytest.mark.parametrize("loop", [True, False])

@@ -9,18 +9,12 @@ import pytest
 import reference
 from support import simple_config
 
-from convert_weights.convert import convert
 from nst_jax.networks import vgg
 from nst_jax.pictures import images
 from nst_jax.runs import report
 from nst_jax.runs.stylize import stylize
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "vgg19_responses.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def vgg19(shared):
-    return convert(shared / "weights" / "vgg19_notop.h5")[0]
 
 
 def synthetic():

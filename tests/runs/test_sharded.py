@@ -1,6 +1,7 @@
 """A picture by several processes: as by one, to its checkpoints; and what is said where they do not come together."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -36,19 +37,19 @@ def free_port():
         return one.getsockname()[1]
 
 
-def process(number, port, *more):
-    """One of two processes of the command."""
+def process(number, port, *more, script="stylize.py"):
+    """One of two processes of a command."""
     where = ["--coordinator", f"127.0.0.1:{port}", "--process-id", str(number), "--process-count", "2"]
-    words = [sys.executable, str(ROOT / "scripts" / "stylize.py"), *RUN, *where, *more]
+    words = [sys.executable, str(ROOT / "scripts" / script), *RUN, *where, *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 @contextlib.contextmanager
-def pair(*more):
-    """Two processes of the command, none of which is left."""
+def pair(*more, script="stylize.py"):
+    """Two processes of a command, none of which is left."""
     port = free_port()
-    both = [process(number, port, *more) for number in (0, 1)]
+    both = [process(number, port, *more, script=script) for number in (0, 1)]
     try:
         yield both
     finally:
@@ -58,15 +59,16 @@ def pair(*more):
 
 
 def ended(each):
-    """Status, standard output and error of a process."""
-    out, err = each.communicate(timeout=600)
+    """Status, standard output and error of a process: of the error what ``until_step`` has left of it."""
+    err = each.stderr.read()  # not by communicate, which loses what ``until_step`` has read ahead
+    out, _ = each.communicate(timeout=600)
     return each.returncode, out, err
 
 
 def until_step(each, size):
     """Reads what a process says until it is at a size."""
     told = []
-    for line in each.stderr:
+    for line in iter(each.stderr.readline, ""):
         told.append(line)
         if f" {size}x" in line:
             return
@@ -139,6 +141,28 @@ def test_tasks_that_were_started_together_are_known(monkeypatch):
 
 @TRIAL
 @pytest.mark.slow
+def test_two_processes_have_the_value_and_gradient_of_one():
+    """With two devices each, whole and by tiles; each process has all of it."""
+    names, port = ("whole", "odd", "tiled", "tileable", "few"), free_port()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    words = [sys.executable, str(ROOT / "tests" / "sharded_cases.py"), f"127.0.0.1:{port}"]
+    with contextlib.ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen([*words, str(number), *names], stdout=subprocess.PIPE, text=True, env=environment)
+            )
+            for number in (0, 1)
+        ]
+        for out, _ in [each.communicate(timeout=900) for each in both]:
+            told = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+            assert [one["name"] for one in told] == list(names)
+            for one in told:
+                assert max(one["float64"]) < 1e-9 and max(one["float32"]) < 1e-4
+
+
+@TRIAL
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["--optimizer", "lbfgs"], ["--optimizer", "adam", "--tile", "32"]])
 def test_two_processes_make_the_picture_of_one(tmp_path, capsys, more):
     assert stylize.main([*RUN, "--steps", "4", *more, "--output", str(tmp_path / "one.png")]) == 0
@@ -149,6 +173,33 @@ def test_two_processes_make_the_picture_of_one(tmp_path, capsys, more):
     assert total(out) == pytest.approx(wanted, rel=0.01)
     one, two = (images.load_image(tmp_path / name).pixels for name in ("one.png", "two.png"))
     assert abs(one - two).mean() < 0.005
+
+
+@TRIAL
+@pytest.mark.slow
+def test_two_processes_share_a_sweep(tmp_path):
+    more = [
+        "--ratios",
+        "1e-4",
+        "1e-3",
+        "1e-2",
+        "--lanes-at-once",
+        "1",
+        "--steps",
+        "4",
+        "--metadata",
+        "none",
+        "--output",
+    ]
+    alone = [sys.executable, str(ROOT / "scripts" / "sweep.py"), *RUN, *more, str(tmp_path / "one")]
+    subprocess.run(alone, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    with pair(*more, str(tmp_path / "two"), script="sweep.py") as both:
+        (status, out, _), (other, nothing, silent) = map(ended, both)
+    assert (status, other, nothing, silent) == (0, 0, "", "")
+    assert "3 of 3 lanes" in out and (tmp_path / "two" / "index.html").is_file()
+    for lane in range(3):
+        one, two = (images.load_image(tmp_path / name / f"lane-{lane:03d}.png").pixels for name in ("one", "two"))
+        assert (one == two).all()
 
 
 @TRIAL
