@@ -3,8 +3,9 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/sharded_cases.py NAME ...
     XLA_FLAGS=--xla_force_host_platform_device_count=2 python tests/sharded_cases.py 127.0.0.1:PORT 0 NAME ...
 
-The second is one of two processes, 0 or 1, that have the devices together. A line has the case's name, the largest relative errors of the terms and of the gradient in float64 and in float32, and
-of some how many collectives of each kind the program of two steps has.
+The second is one of two processes, 0 or 1, that have the devices together. A line has the case's name, the largest
+relative errors of the terms and of the gradient in float64 and in float32, and of some how many collectives of each
+kind the program of two steps has.
 """
 
 import dataclasses

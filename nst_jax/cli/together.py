@@ -35,8 +35,8 @@ class Hosts:
     """The options of a command that several processes run together."""
 
     coordinator: str | None = None
-    """HOST:PORT of process 0, where several processes on one or more hosts do the work; a TPU slice and SLURM need none,
-    but --devices all"""
+    """HOST:PORT of process 0, where several processes on one or more hosts do the work; a TPU slice and SLURM need
+    none, but --devices all"""
     process_id: int | None = None
     """which of them this is, from 0, which writes the files of all"""
     process_count: int | None = None

@@ -232,7 +232,7 @@ class Gallery:
 
 
 def identity(sweep: Sweep) -> dict[str, Any]:
-    """What makes a sweep this one, as it is read from a file: the options of every lane, the hashes of what it reads."""
+    """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights; as in a file."""
     hashes = [painting.sha256 for painting in sweep.found.paintings]
     told = {
         "format": 1,
