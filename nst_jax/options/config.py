@@ -120,8 +120,8 @@ class Config(metaclass=_FromPreset):
     """how much larger each size is than the one before; by default the root of 2, with slim or another loss than
     wasserstein 2"""
     coarsest: int | None = None
-    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 64, with another loss
-    than wasserstein and another network than slim 128"""
+    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 128, or half of --size
+    where that is 64 to 127; with another loss than wasserstein 128, with slim 64"""
     coarse_steps: tuple[int, ...] | None = None
     """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with slim 40, with
     another loss than wasserstein 80 and 150"""
@@ -328,6 +328,8 @@ class Config(metaclass=_FromPreset):
         """What a network has of itself for what is left to it."""
         own = dict(OWN["wasserstein" if self.loss == "wasserstein" else "normalized"][network == "slim"])
         own["tv_weight"] *= TV_SHARES.get(self.tv_kind, 1.0)
+        if self.loss == "wasserstein":
+            own["coarsest"] = min(own["coarsest"], max(SMALLEST, self.size // 2))
         return own
 
     def for_network(self, network: str) -> Complete:
@@ -391,23 +393,23 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.01,
+            "content_weight": 0.008,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
             "style_octaves": 1,
             "scale_factor": math.sqrt(2),
-            "coarsest": 64,
+            "coarsest": 128,
             "coarse_steps": (20,),
         },
         {
-            "content_weight": 0.003,
+            "content_weight": 0.002,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,
             "style_octaves": 1,
             "scale_factor": 2.0,
-            "coarsest": 64,
+            "coarsest": 128,
             "coarse_steps": (40,),
         },
     ),
@@ -434,6 +436,8 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
 }
+#: Longest side in pixels at which small pictures begin, where half of theirs is less than what they have of themselves.
+SMALLEST = 64
 #: Of the weight of the total variation, for kinds whose values are some ten times those of squares in a painting.
 TV_SHARES = {"absolute": 0.1, "isotropic": 0.1}
 

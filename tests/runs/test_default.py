@@ -48,12 +48,13 @@ def test_a_run_is_toned_and_goes_through_sizes_and_names_every_term(options):
 
 
 @pytest.mark.parametrize(("network", "factor"), [("vgg19", 2**0.5), ("slim", 2)])
-@pytest.mark.parametrize("size", [64, 100, 512])
-def test_the_sizes_go_up_evenly_from_64_pixels(network, factor, size):
+@pytest.mark.parametrize("size", [64, 100, 200, 512])
+def test_the_sizes_go_up_evenly_from_128_pixels_or_half_of_a_small_picture(network, factor, size):
     sizes = scales.scale_sizes((3 * size // 4, size), Config(size=size).for_network(network))
     longest = [max(each) for each in sizes]
     assert longest == [round(size / factor**step) for step in reversed(range(len(longest)))]
-    assert 64 <= longest[0] < 64 * factor
+    least = min(128, max(64, size // 2))
+    assert least <= longest[0] < least * factor
 
 
 @pytest.mark.parametrize(
