@@ -110,7 +110,7 @@ def hush() -> None:
         setattr(sys, name, Lasting(os.fdopen(own, "w", 1, encoding=encoding, errors=errors)))
         os.dup2(nowhere, number)
         if number == 2:
-            signals.console = own
+            signals.console = os.dup(own)  # which lasts, whatever becomes of the stream
     os.close(nowhere)
 
 

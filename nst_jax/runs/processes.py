@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +153,8 @@ def share(work: Sequence[Item]) -> list[Item]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that a process or a device has gone."""
-    return isinstance(error, Lost | jax.errors.JaxRuntimeError)
+    told = isinstance(error, ValueError) and re.match("[A-Z_]+: ", str(error))  # as which jit gives what it meets
+    return isinstance(error, Lost | jax.errors.JaxRuntimeError) or bool(told)
 
 
 def short(error: BaseException) -> str:
@@ -163,5 +165,7 @@ def short(error: BaseException) -> str:
 def _together(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
-    except jax.errors.JaxRuntimeError as error:
+    except Exception as error:
+        if not is_lost(error):
+            raise
         raise Lost(f"another process has ended: {short(error)}") from None
