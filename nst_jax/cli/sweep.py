@@ -120,11 +120,12 @@ def command(arguments: Sequence[str]) -> int:
     from nst_jax.sweeps import folder as gallery  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps.lanes import prepare_lanes
 
-    options.join(PROGRAM, options.devices == "all")
+    aborts = options.join(PROGRAM, options.devices == "all")  # kept to the end, as the runtime may call it
     if processes.first():
         gallery.check_folder(options.output, options.resume)
     prepared = prepare_lanes(options.content, paintings, grid.lanes)
-    processes.same(gallery.identity(prepared), gallery.difference)
+    if aborts:
+        processes.same(gallery.identity(prepared), gallery.difference)
     layout = grid_layout(grid, f"{options.content.stem}: {len(grid.lanes)} runs")
     opened = functools.partial(gallery.Gallery, options.output, prepared, layout, metadata=options.metadata)
     if not processes.several():
