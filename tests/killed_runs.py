@@ -51,10 +51,12 @@ def killed(words, seconds, count=1):
             for process in (first, *others):
                 process.kill()
             return True, first.communicate()[0]
-        for process in others:
-            process.communicate()
         if first.returncode:
+            for process in others:
+                process.kill()
             raise SystemExit(f"status {first.returncode}: {said}")
+        for process in others:
+            process.communicate(timeout=600)
         return False, said
 
 

@@ -20,7 +20,7 @@ from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
 from nst_jax.cli.signals import interruptible
-from nst_jax.cli.together import Hosts, agreed, leaving
+from nst_jax.cli.together import agreed, join, leaving
 from nst_jax.errors import NSTError
 from nst_jax.files import is_there
 from nst_jax.options.config import Config
@@ -39,7 +39,7 @@ PROGRAM = "nst-stylize"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Stylize(Hosts, Config):
+class Stylize(Config):
     """Paint a photograph in the style of a painting (Gatys, Ecker and Bethge 2015)."""
 
     content: Path
@@ -70,6 +70,15 @@ class Stylize(Hosts, Config):
     """do not keep compiled programs for the next run"""
     devices: int | Literal["all"] = 1
     """on how many devices the rows of the picture lie, or all"""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where several processes on one or more hosts make the picture; a TPU slice and SLURM need
+    none, but --devices all"""
+    process_id: int | None = None
+    """which of them this is, from 0, which writes"""
+    process_count: int | None = None
+    """how many they are"""
+    coordinator_timeout: int = 300
+    """seconds to wait for all of them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +87,7 @@ class Stylize(Hosts, Config):
             raise NSTError(f"--resume goes on in its own folder, {self.resume}: leave --checkpoint out")
         if self.devices != "all":
             check_whole("devices", self.devices, 1)
-        self.check_hosts()
+        check_whole("coordinator_timeout", self.coordinator_timeout, 1, 86400)
 
     @property
     def looks(self) -> int:
@@ -111,7 +120,11 @@ def command(arguments: Sequence[str]) -> int:
     folder = options.resume or options.checkpoint
     if folder:
         check_folder(folder, bool(options.resume))
-    aborts = options.join(PROGRAM, options.devices == "all")
+    alone = options.coordinator is None and options.process_id is None and options.process_count is None
+    aborts = None
+    if not alone or (options.devices == "all" and processes.by_itself()):
+        given = options.coordinator, options.process_id, options.process_count
+        aborts = join(PROGRAM, *given, options.coordinator_timeout)
     writes = processes.first()
     prepared = prepare(options.content, options.style, options.config(), machine=here(options.devices))
     if aborts:

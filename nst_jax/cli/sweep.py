@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tyro import MISSING
 
@@ -17,7 +15,6 @@ from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display
 from nst_jax.cli.signals import interruptible
-from nst_jax.cli.together import Hosts, leaving
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
 from nst_jax.options.folders import expand
@@ -30,11 +27,13 @@ if TYPE_CHECKING:
     from nst_jax.sweeps.lanes import Batches
 
 PROGRAM = "nst-sweep"
+#: Seconds that a process waits for process 0 to make the folder.
+WAIT = 300
 REQUIRED: dict[str, Any] = {"content": MISSING, "style": MISSING, "output": MISSING}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep(Hosts, Config):
+class Sweep(Config):
     """Paint a photograph many times, over a grid of options, as one batch on the device."""
 
     content: Path
@@ -58,9 +57,10 @@ class Sweep(Hosts, Config):
     """continue the sweep in the output folder; what is finished there is kept"""
     lanes_at_once: int = 0
     """runs in one batch; 0 for as many as there is memory for"""
-    devices: Literal["own", "all"] = "own"
-    """over which devices the runs are spread: own, those of this host; all, on a TPU slice and under SLURM those of all
-    hosts that run this command"""
+    process_count: int = 1
+    """how many processes share the sweep: the same command is started on each host, with one folder that all see"""
+    process_id: int = 0
+    """which of them this is, from 0, which makes the folder"""
     metadata: Metadata = "full"
     """what the pictures say of their making: full; short, which names no file; or none"""
     no_cache: bool = False
@@ -69,8 +69,8 @@ class Sweep(Hosts, Config):
     def __post_init__(self) -> None:
         check_whole("lanes_at_once", self.lanes_at_once, 0)
         check_choice("metadata", self.metadata, METADATA)
-        check_choice("devices", self.devices, ("own", "all"))
-        self.check_hosts()
+        check_whole("process_count", self.process_count, 1)
+        check_whole("process_id", self.process_id, 0, self.process_count - 1)
         self.config()  # checks the rest
 
     def content_sets(self) -> list[tuple[str, ...]]:
@@ -116,52 +116,42 @@ def command(arguments: Sequence[str]) -> int:
         ratios=options.ratios,
     )
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax.runs import processes
     from nst_jax.sweeps import folder as gallery  # JAX is loaded only for a command line that holds
     from nst_jax.sweeps.lanes import prepare_lanes
 
-    aborts = options.join(PROGRAM, options.devices == "all")  # kept to the end, as the runtime may call it
-    if processes.first():
-        gallery.check_folder(options.output, options.resume)
+    if options.process_id:
+        gallery.wait_for_folder(options.output, WAIT)
+    resume = options.resume or options.process_id > 0
+    gallery.check_folder(options.output, resume)
     prepared = prepare_lanes(options.content, paintings, grid.lanes)
-    if aborts:
-        processes.same(gallery.identity(prepared), gallery.difference)
-    layout = grid_layout(grid, f"{options.content.stem}: {len(grid.lanes)} runs")
-    opened = functools.partial(gallery.Gallery, options.output, prepared, layout, metadata=options.metadata)
-    if not processes.several():
-        return run_lanes(opened(resume=options.resume), options.lanes_at_once, PROGRAM)
-    folder = opened(resume=options.resume) if processes.first() else None
-    at_once = processes.of_first(folder.plan(options.lanes_at_once)[0].batch if folder else None)
-    return run_lanes(folder or opened(resume=True), at_once, PROGRAM)  # the first has made it by now
+    title = f"{options.content.stem}: {len(grid.lanes)} runs"
+    layout = grid_layout(grid, title)
+    folder = gallery.Gallery(options.output, prepared, layout, resume=resume, metadata=options.metadata)
+    return run_lanes(folder, options.lanes_at_once, PROGRAM, (options.process_id, options.process_count))
 
 
-def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
+def run_lanes(folder: Gallery, at_once: int, program: str, share: tuple[int, int] = (0, 1)) -> int:
     """Runs what is unfinished in a sweep's folder, and writes it; returns the exit status.
 
-    Of several processes each runs its share of the batches and writes their lanes. The first one tells of its own, and
-    writes what is made of all lanes when the others are through.
+    Of several processes, of which ``share`` says the number and how many, each runs the batches that are its own. Each
+    writes what is made of all lanes when it is through: the last one has all of them.
     """
     from nst_jax.limits import stay_within_group
-    from nst_jax.runs import processes
     from nst_jax.runs.progress import Stop
-
-    def tell(line: str) -> None:
-        if processes.first():
-            print(line, file=sys.stderr)
 
     stay_within_group()
     todo = folder.unfinished()
     total = len(folder.sweep.lanes)
-    tell(f"{total} lanes, {total - len(todo)} of them finished; {device_line(folder.sweep.machine)}")
+    device = device_line(folder.sweep.machine)
+    print(f"{total} lanes, {total - len(todo)} of them finished; {device}", file=sys.stderr)
+    broken = 0
     with interruptible(f"stopping; {program} --resume continues") as interrupted:
         plan, note = folder.plan(at_once)
-        batches = processes.of_first(folder.batches(plan.batch))
+        batches = folder.batches(plan.batch, share)
         if note:
-            tell(f"{program}: note: {note}")
-        tell(plan_line(plan, len(batches)))
-        batches = processes.share(batches)
-        shown = display(folder.sweep.schedule * len(batches))
-        with shown if processes.first() else contextlib.nullcontext(lambda progress: None) as show:
+            print(f"{program}: note: {note}", file=sys.stderr)
+        print(plan_line(plan, len(batches)), file=sys.stderr)
+        with display(folder.sweep.schedule * len(batches)) as show:
 
             def on_progress(progress: Progress) -> None:
                 show(progress)
@@ -172,20 +162,16 @@ def run_lanes(folder: Gallery, at_once: int, program: str) -> int:
                 for lane, result in results:
                     if result.ended != "stopped" and lane in todo:
                         folder.save(lane, result)
-                if processes.first():
-                    folder.save_results()
-        signal = processes.most(interrupted())
+                        broken += result.ended == "not finite"
+                folder.save_results()
         folder.look_for_others()
-        if processes.first():
-            folder.save_overview()
+        folder.save_overview()
     left = len(folder.unfinished())
-    broken = sum(folder.reports[lane]["ended"] == "not finite" for lane in todo if lane in folder.reports)
-    if processes.first():
-        print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
-    if left:
-        return 128 + signal
+    print(f"{folder.path}: {total - left} of {total} lanes; see {folder.path / 'index.html'}")
+    if folder.batches(plan.batch, share):
+        return 128 + interrupted()
     if broken:
-        tell(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures")
+        print(f"{program}: the loss of {broken} lanes did not stay finite; see their best pictures", file=sys.stderr)
     return 1 if broken else 0
 
 
@@ -199,4 +185,4 @@ def plan_line(plan: Batches, batches: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of ``nst-sweep``; returns the exit status."""
-    return leaving(functools.partial(run, command, PROGRAM, arguments))
+    return run(command, PROGRAM, arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import os
 import sys
 import time
@@ -17,7 +16,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nst_jax.choices import check_whole
 from nst_jax.cli import signals
 from nst_jax.cli.streams import Lasting
 
@@ -28,37 +26,6 @@ if TYPE_CHECKING:
 GRACE = 60
 #: Seconds more that it has where it writes the result.
 WRITING = 600
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Hosts:
-    """The options of a command that several processes run together."""
-
-    coordinator: str | None = None
-    """HOST:PORT of process 0, where several processes on one or more hosts do the work; a TPU slice and SLURM need
-    none, but --devices all"""
-    process_id: int | None = None
-    """which of them this is, from 0, which writes the files of all"""
-    process_count: int | None = None
-    """how many they are"""
-    coordinator_timeout: int = 300
-    """seconds to wait for all of them"""
-
-    def check_hosts(self) -> None:
-        """Raises NSTError for a time that cannot be; what else does not fit together is refused by ``join``."""
-        check_whole("coordinator_timeout", self.coordinator_timeout, 1, 86400)
-
-    def join(self, program: str, everywhere: bool) -> Aborts | None:
-        """Makes this process one of several where that is asked for; None where it is alone.
-
-        With ``everywhere`` the environment is asked, too. Raises what ``runs.processes.start`` does.
-        """
-        from nst_jax.runs import processes
-
-        given = self.coordinator, self.process_id, self.process_count
-        if given == (None, None, None) and not (everywhere and processes.by_itself()):
-            return None
-        return join(program, *given, self.coordinator_timeout)
 
 
 class Aborts:

@@ -12,8 +12,8 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +29,8 @@ WRITING = 3600
 SLURM_TASKS, TPU_HOSTS = "SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES"
 
 
-Item = TypeVar("Item")
+#: How errors of the runtime begin that say so.
+GONE = "(UNKNOWN|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL): "
 
 
 class Lost(NSTError):
@@ -146,15 +147,11 @@ def same(run: Mapping[str, Any], differs: Callable[[Mapping[str, Any], Mapping[s
         raise NSTError(f"process {jax.process_index()} was asked for another run than process 0: {words}")
 
 
-def share(work: Sequence[Item]) -> list[Item]:
-    """What of a list is this process's to do: each takes every so-manieth, all of them the whole."""
-    return list(work[jax.process_index() :: jax.process_count()]) if several() else list(work)
-
-
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that a process or a device has gone."""
-    told = isinstance(error, ValueError) and re.match("[A-Z_]+: ", str(error))  # as which jit gives what it meets
-    return isinstance(error, Lost | jax.errors.JaxRuntimeError) or bool(told)
+    if isinstance(error, Lost | jax.errors.JaxRuntimeError):
+        return True
+    return type(error) is ValueError and re.match(GONE, str(error)) is not None  # as jit gives what a collective meets
 
 
 def short(error: BaseException) -> str:

@@ -254,16 +254,16 @@ def look(
 ) -> None:
     """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops.
 
-    Several processes that share an image stop together. They fetch it together, too, where it may be ``shown``.
+    Several processes stop together. They fetch the image together, too, where it may be ``shown``.
     """
-    image, stopped, shared = seen(chunk.x, shards), False, shards and processes.several()
-    if shown and shared:
+    image, stopped = seen(chunk.x, shards), False
+    if shown and processes.several():
         image = np.asarray(image)
     try:
         recorder.record(chunk._replace(x=image))
     except Stop:
         stopped = True
-    stopped = processes.any_of(stopped) if shared else stopped
+    stopped = processes.any_of(stopped)
     if at and keep:
         keep(at(chunk, recorder), stopped)
     if stopped:

@@ -9,6 +9,7 @@ of another shape gives pictures that differ.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ IDENTITY, RESULTS, SHEET, INDEX = "sweep.json", "results.json", "contact_sheet.p
 #: What a finished lane's report has at least, and what of it ``results.json`` tells.
 NEEDED: dict[str, type] = {"config": dict, "inputs": list, "ended": str, "losses": dict, "trace": list}
 TOLD = ("config", "inputs", "size", "steps", "evaluations", "ended", "losses", "seconds")
+
+
+def wait_for_folder(path: Path, seconds: float) -> None:
+    """Waits until process 0 has made a sweep's folder. Raises NSTError where it has not within so many seconds."""
+    end = time.monotonic() + seconds
+    while not ((path / IDENTITY).exists() and _read(path / IDENTITY).get("batch")):
+        if time.monotonic() > end:
+            raise NSTError(
+                f"process 0 has made no sweep in {path} within {seconds:g} s: start it, and give a folder that all"
+                " processes see"
+            )
+        time.sleep(0.2)
 
 
 def check_folder(path: Path, resume: bool) -> None:
@@ -87,12 +100,12 @@ class Gallery:
         self.path, self.sweep, self.layout = path, sweep, layout
         self.reports: dict[int, dict[str, Any]] = {}
         self.batch, self.metadata = 0, metadata
-        mine = identity(sweep)
+        mine = _as_read(identity(sweep))
         if resume:
             there = _read(path / IDENTITY)
-            differs = difference(there, mine)
-            if differs:
-                raise NSTError(f"{path} holds a sweep of other settings: {differs}; give another --output")
+            difference = _difference(there, mine)
+            if difference:
+                raise NSTError(f"{path} holds a sweep of other settings: {difference}; give another --output")
             self.look_for_others()
             batch = there.get("batch")
             self.batch = batch if isinstance(batch, int) and 0 < batch <= 2 * MOST_LANES else 0
@@ -151,13 +164,16 @@ class Gallery:
             )
         if not self.batch:
             self.batch = plan.batch
-            runs.save_report(self.path / IDENTITY, {**identity(self.sweep), "batch": self.batch})
+            runs.save_report(self.path / IDENTITY, {**_as_read(identity(self.sweep)), "batch": self.batch})
         return plan, note
 
-    def batches(self, batch: int) -> list[list[int]]:
-        """The batches in which a lane is unfinished, whole, each in its order."""
+    def batches(self, batch: int, share: tuple[int, int] = (0, 1)) -> list[list[int]]:
+        """The batches in which a lane is unfinished, whole, each in its order.
+
+        Of ``share``, (which, of how many), only those of one of several processes, which take them in turn.
+        """
         lanes = list(range(len(self.sweep.lanes)))
-        parts = [lanes[start : start + batch] for start in range(0, len(lanes), batch)]
+        parts = [lanes[start : start + batch] for start in range(0, len(lanes), batch)][share[0] :: share[1]]
         return [part for part in parts if any(lane not in self.reports for lane in part)]
 
     def unfinished(self) -> list[int]:
@@ -232,9 +248,9 @@ class Gallery:
 
 
 def identity(sweep: Sweep) -> dict[str, Any]:
-    """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights; as in a file."""
+    """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights."""
     hashes = [painting.sha256 for painting in sweep.found.paintings]
-    told = {
+    return {
         "format": 1,
         "content": sweep.found.photograph.sha256 if sweep.found.photograph else None,
         "palette": sweep.found.palette.sha256 if sweep.found.palette else None,
@@ -246,7 +262,6 @@ def identity(sweep: Sweep) -> dict[str, Any]:
             for lane in sweep.lanes
         ],
     }
-    return dict(_as_read(told))
 
 
 def _number(value: object) -> bool:
@@ -259,8 +274,8 @@ def _as_read(told: Any) -> Any:
     return json.loads(json.dumps(told))
 
 
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The first difference between two identities, as they are read from a file, in words, or ""."""
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first difference between two identities in words, or ""."""
     for key, name in {
         "format": "the format",
         "content": "the content picture",

@@ -331,7 +331,7 @@ def prepare_lanes(
         raise NSTError("the sweep has no lanes: give one at least")
     if len(lanes) > MOST_LANES:
         raise NSTError(f"the sweep has {len(lanes)} lanes; at most {MOST_LANES} are possible")
-    machine = dataclasses.replace(machine or here(), shards=())  # a lane is on one device
+    machine = machine or here()
     weights = weights or choose_weights(lanes[0].config.network, lanes[0].config.weights)
     configs = [lane.config.for_network(weights.network) for lane in lanes]
     for name in vars(configs[0]):

@@ -21,7 +21,7 @@ from nst_jax.networks import vgg, weights_file
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
 from nst_jax.pictures import images
-from nst_jax.runs import machine, memory, processes
+from nst_jax.runs import machine, memory
 from nst_jax.runs.goals import Goals
 from nst_jax.runs.progress import Stop
 from nst_jax.runs.stylize import stylize
@@ -790,6 +790,7 @@ def test_no_layers_on_the_command_line(tmp_path, arguments):
         (["--content-layers", "conv1_2", "conv1_2"], "same value twice"),
         (["--ratios", *map(str, range(1200))], "1200 lanes"),
         (["--lanes-at-once", "-1"], "--lanes-at-once is -1"),
+        (["--process-count", "2", "--process-id", "2"], "--process-id is 2"),
         (["--resume"], "holds no sweep"),
         (["--style", "none.png"], "none.png"),
         (["--steps", "-1"], "--steps is -1"),
@@ -836,49 +837,30 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, arguments, capsys, monkeypatch)
     assert "1 x 2 lanes at once" in told.err
 
 
-def test_two_processes_share_the_batches_and_the_first_writes_what_is_of_all(tmp_path, arguments, capsys, monkeypatch):
-    """The second one's part is run where the first one waits for it: what they say to each other is stood in for."""
+def test_processes_share_a_sweep_in_one_folder(tmp_path, arguments, capsys, monkeypatch):
+    """Each has its batches; the lanes are those of one process, bit for bit; the last one writes what is of all."""
     more = ["--ratios", "0.1", "1", "2", "4", "8", "--lanes-at-once", "2", "--metadata", "none"]
     assert door.main([*with_options(arguments, ["--output", str(tmp_path / "alone")]), *more]) == 0
-    capsys.readouterr()
-    number, said, heard, lanes = 0, [], [], []
-    original = sweep.Sweep.run
-
-    def of_first(told):
-        said.append(told)
-        if number == 0:
-            heard.append(json.loads(json.dumps(told)))
-        return heard[len(said) - 1]
-
-    def most(mine):
-        nonlocal number
-        if number == 0:
-            number = 1
-            said.clear()
-            assert door.main([*arguments, *more]) == 0
-            number = 0
-        return mine
+    monkeypatch.setattr(door, "WAIT", 0.5)
+    assert door.main([*arguments, *more, "--process-count", "2", "--process-id", "1"]) == 2
+    assert "process 0 has made no sweep in" in capsys.readouterr().err
+    lanes, original = [], sweep.Sweep.run
 
     def run(self, indices, *rest):
         lanes.append(list(indices))
         return original(self, indices, *rest)
 
-    for name, stand_in in {
-        "several": lambda: True,
-        "first": lambda: number == 0,
-        "of_first": of_first,
-        "most": most,
-    }.items():
-        monkeypatch.setattr(processes, name, stand_in)
-    monkeypatch.setattr(processes, "share", lambda work: work[number::2])
     monkeypatch.setattr(sweep.Sweep, "run", run)
-    assert door.main([*arguments, *more]) == 0
-    out, err = capsys.readouterr()
+    for number, done in ((0, 3), (1, 5)):
+        assert door.main([*arguments, *more, "--process-count", "2", "--process-id", str(number)]) == 0
+        assert f"{done} of 5 lanes" in capsys.readouterr().out
+        assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == done
     assert lanes == [[0, 1, 4], [2, 3]]
-    assert out.count("5 of 5 lanes") == err.count("5 lanes, 0 of them finished") == 1
     for name in [*(f"lane-{lane:03d}.png" for lane in range(5)), "contact_sheet.png"]:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
-    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 5
+    other = with_options(arguments, ["--steps", "5"])
+    assert door.main([*other, *more, "--process-count", "2", "--process-id", "1"]) == 2
+    assert "steps of lane 0 is 4, not 5" in capsys.readouterr().err
 
 
 def test_a_damaged_lane_is_run_anew_and_is_the_same(tmp_path, arguments):
