@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import jax
 import pytest
 from support import smooth_picture
 
@@ -31,6 +30,11 @@ def commands(text):
     """The command lines in a text's blocks of code, in words."""
     blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
     return [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith(tuple(MAINS))]
+
+
+def snippets(text):
+    """The Python code in a text's blocks."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
 
 
 def make_pictures(words):
@@ -70,8 +74,9 @@ def place(tmp_path, monkeypatch):
         monkeypatch.setattr(command, "run_lanes", lambda *_: 0)
 
 
-def test_there_are_commands():
+def test_there_are_commands_and_snippets():
     assert sum(len(commands(path.read_text())) for path in TEXTS) > 12
+    assert len(snippets((PROJECT / "README.md").read_text())) > 1
 
 
 @pytest.mark.parametrize("text", [path for path in TEXTS if commands(path.read_text())], ids=lambda path: path.name)
@@ -104,16 +109,13 @@ def test_every_figure_is_made_or_says_what_it_needs(place, capsys, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README.md", "docs/tpu.md"])
-def test_the_snippets_of_a_text(place, monkeypatch, name):
-    """At a size that is quick; without the other hosts of a pod."""
+@pytest.mark.parametrize("text", [path for path in TEXTS if snippets(path.read_text())], ids=lambda path: path.name)
+def test_the_snippets_of_a_text(place, text):
+    """At a size that is quick."""
     make_pictures("photo.jpg painting.jpg")
-    monkeypatch.setattr(jax.distributed, "initialize", lambda: None)
     quick = "size=32, steps=1, scales=1, optimizer='adam', style_layers=('conv1_1', 'conv2_1')"
-    snippets = re.findall(r"^```python\n(.*?)^```", (PROJECT / name).read_text(), re.M | re.S)
-    assert snippets
-    for code in snippets:
+    for code in snippets(text.read_text()):
         code = code.replace("Config()", f"Config({quick})").replace("size=384", quick)
-        exec(compile(code, name, "exec"), {"__name__": "snippet"})
+        exec(compile(code, text.name, "exec"), {"__name__": "snippet"})
     made = {path.name for path in Path().iterdir()}
     assert made & {"result.png", "out-0"}
