@@ -9,6 +9,9 @@ R_ij = s_iᵀ y_j for i ≤ j, else 0, and D the diagonal of R,
 
 so that H g takes two products with S and Y, and besides them only numbers by the number of pairs. The same R⁻¹ stands
 on both sides: with u = R⁻¹Sᵀg, gᵀHg = uᵀDu + γ ‖g − Yu‖², so that −H g leads downhill whatever rounding does to R⁻¹.
+
+What goes over the parameters is in programs of its own. Within another program they are parts of that; outside of one,
+little more than the state is in the memory at once.
 """
 
 from __future__ import annotations
@@ -49,13 +52,14 @@ class Pairs(NamedTuple):
     scale: Float[Array, ""]
 
 
-def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
+def scale_by_compact_lbfgs(memory_size: int, in_place: bool = False) -> optax.GradientTransformation:
     """Gradients to H g, of which it remembers ``memory_size`` pairs; γ is sᵀy / yᵀy.
 
     The parameters are any pytree of float arrays, which H takes as one vector; what is by the number of pairs is
     float32 at least. Unlike optax's it does not learn pairs without positive curvature, which spoil the approximation
     (optax #1708). ``init`` wants the point at which the first gradient is taken, and ``update`` that of its gradient;
-    with nothing learnt H is 1.
+    with nothing learnt H is 1. If ``in_place``, ``update`` gives up the pairs of the state that it gets, outside of a
+    program too.
 
     Raises TypeError or ValueError, in one line, for a ``memory_size`` that is no whole number of 1 or more; so do
     ``init`` and ``update`` for arrays that cannot be used.
@@ -68,26 +72,22 @@ def scale_by_compact_lbfgs(memory_size: int) -> optax.GradientTransformation:
     def init(params: PyTree) -> Pairs:
         params = _arrays("params", params)
         kind = jnp.result_type(jnp.float32, *jax.tree.leaves(params))
-        none = jax.tree.map(lambda leaf: jnp.zeros((memory_size, leaf.size), leaf.dtype), params)
+        steps, changes = (
+            jax.tree.map(lambda leaf: jnp.zeros((memory_size, leaf.size), leaf.dtype), params) for _ in range(2)
+        )
         square = jnp.zeros((memory_size, memory_size), kind)
         small = square, jnp.zeros(memory_size, kind), square, jnp.ones((), kind)
-        return Pairs(jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params), none, none, *small)
+        return Pairs(jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params), steps, changes, *small)
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[Any, Pairs]:
         if params is None:
             raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
         params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
-        pairs = _learn(state, params, updates)
-        gradient = jax.tree.map(flat, updates)
-        of_changes = _dot(pairs.inverse, _over_all(pairs.steps, gradient))
-        inner = _dot(pairs.squares, of_changes) - _over_all(pairs.changes, gradient)
+        pairs, to_steps, to_changes = _learn(state, params, updates, in_place)
+        of_changes = _dot(pairs.inverse, to_steps)
+        inner = _dot(pairs.squares, of_changes) - to_changes
         of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
-
-        def direction(gradient: Array, steps: Array, changes: Array, update: Array) -> Array:
-            found = _dot(of_steps, steps) + pairs.scale * (gradient - _dot(of_changes, changes))
-            return shaped(found, update.shape).astype(update.dtype)
-
-        return jax.tree.map(direction, gradient, pairs.steps, pairs.changes, updates), pairs
+        return _direction(updates, pairs.steps, pairs.changes, of_steps, of_changes, pairs.scale), pairs
 
     return optax.GradientTransformation(init, update)
 
@@ -112,34 +112,70 @@ def _arrays(name: str, tree: PyTree, like: PyTree | None = None) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def _learn(pairs: Pairs, params: PyTree, gradient: PyTree) -> Pairs:
-    """With the pair of the way to ``params`` instead of the oldest, if its curvature is positive.
+def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool) -> tuple[Pairs, Array, Array]:
+    """With the pair of the way to ``params`` instead of the oldest, if its curvature is positive; and Sᵀg and Yᵀg.
 
     R⁻¹ without the oldest pair has its row and its column left out; a newest pair adds −R⁻¹ Sᵀy / sᵀy as a column and
     1 / sᵀy at its end, as R is triangular.
     """
-    s, y = (jax.tree.map(_moved, *both) for both in ((params, pairs.params), (gradient, pairs.updates)))
-    curvature, square = _over_all(s, y), _over_all(y, y)
+    curvature, square = _curvature(params, pairs.params, gradient, pairs.updates)
     least = jnp.finfo(square.dtype).tiny  # of which the inverse is finite
     curved = (curvature > jnp.maximum(CURVED * square, least)) & (square > least)
     slot = pairs.learnt % len(pairs.diagonal)
-
-    def learnt(known: Array, new: Array) -> Array:
-        return known.at[slot].set(jnp.where(curved, new, known[slot]))
-
-    steps, changes = jax.tree.map(learnt, pairs.steps, s), jax.tree.map(learnt, pairs.changes, y)
+    newest = _with_newest_in_place if in_place else _with_newest
+    steps = newest(pairs.steps, slot, curved, params, pairs.params)
+    changes = newest(pairs.changes, slot, curved, gradient, pairs.updates)
+    steps_y, changes_y, steps_g, changes_g = _products(gradient, pairs.updates, steps, changes)
     inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
-    column = (-_dot(inverse, _over_all(steps, y)) / curvature).at[slot].set(1 / curvature)
-    to_changes = _over_all(changes, y)
+    column = (-_dot(inverse, steps_y) / curvature).at[slot].set(1 / curvature)
     small = (
         inverse.at[:, slot].set(column),
         pairs.diagonal.at[slot].set(curvature),
-        pairs.squares.at[slot].set(to_changes).at[:, slot].set(to_changes),
+        pairs.squares.at[slot].set(changes_y).at[:, slot].set(changes_y),
         curvature / square,
     )
     known = pairs.inverse, pairs.diagonal, pairs.squares, pairs.scale
     small = jax.tree.map(functools.partial(jnp.where, curved), small, known)
-    return Pairs(pairs.learnt + curved, params, gradient, steps, changes, *small)
+    return Pairs(pairs.learnt + curved, params, gradient, steps, changes, *small), steps_g, changes_g
+
+
+@jax.jit
+def _curvature(params: PyTree, params_before: PyTree, gradient: PyTree, before: PyTree) -> tuple[Array, Array]:
+    """sᵀy and yᵀy."""
+    s, y = (jax.tree.map(_moved, *both) for both in ((params, params_before), (gradient, before)))
+    return _over_all(s, y), _over_all(y, y)
+
+
+def _newest(known: PyTree, slot: Array, curved: Array, after: PyTree, before: PyTree) -> PyTree:
+    """S or Y with the newest s or y in its slot, if that is curved."""
+
+    def learnt(known: Array, after: Array, before: Array) -> Array:
+        return known.at[slot].set(jnp.where(curved, _moved(after, before), known[slot]))
+
+    return jax.tree.map(learnt, known, after, before)
+
+
+_with_newest, _with_newest_in_place = jax.jit(_newest), jax.jit(_newest, donate_argnums=0)
+
+
+@jax.jit
+def _products(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
+    """Sᵀy, Yᵀy, Sᵀg and Yᵀg."""
+    y, g = jax.tree.map(_moved, gradient, before), jax.tree.map(flat, gradient)
+    return _over_all(steps, y), _over_all(changes, y), _over_all(steps, g), _over_all(changes, g)
+
+
+@jax.jit
+def _direction(
+    gradient: PyTree, steps: PyTree, changes: PyTree, of_steps: Array, of_changes: Array, scale: Array
+) -> PyTree:
+    """S a + γ (g − Y u), where u is ``of_changes`` and a ``of_steps``."""
+
+    def direction(gradient: Array, steps: Array, changes: Array) -> Array:
+        found = _dot(of_steps, steps) + scale * (flat(gradient) - _dot(of_changes, changes))
+        return shaped(found, gradient.shape).astype(gradient.dtype)
+
+    return jax.tree.map(direction, gradient, steps, changes)
 
 
 def _moved(after: Array, before: Array) -> Array:

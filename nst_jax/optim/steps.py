@@ -99,7 +99,7 @@ def _transform(method: Method) -> optax.GradientTransformation:
     """What turns gradients into directions; steps are taken here."""
     if method.name == "adam":
         return optax.scale_by_adam(b2=method.second_decay)
-    return scale_by_compact_lbfgs(method.history)
+    return scale_by_compact_lbfgs(method.history, in_place=True)
 
 
 def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:
@@ -142,22 +142,34 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
     """
     first = jnp.isinf(state.value)
     fell = value <= state.value + SUFFICIENT * state.length * state.slope / state.scale
-    norm = jnp.linalg.norm(gradient)
+    norm = _norm(gradient)
     takes = jnp.isfinite(value) & jnp.isfinite(norm) & (first | fell)
     scale = jnp.where(first & takes, 1 / (norm + 1e-30), state.scale)
     # From a point that is not taken nothing is learnt: the last one, seen again, gives the same direction again.
-    x = jnp.where(takes, state.trial, state.inner.params)
-    seen = jnp.where(takes, scale * gradient, state.inner.updates)
+    x = _taken_or(takes, state.trial, 1.0, state.inner.params)
+    seen = _taken_or(takes, gradient, scale, state.inner.updates)
     preconditioned, inner = _transform(method).update(seen, state.inner, x)
     length = jnp.where(takes, state.rate, BACKTRACK * state.length)
-    return state._replace(
-        value=jnp.where(takes, value, state.value),
-        trial=x - length * preconditioned,
-        slope=-jnp.vdot(preconditioned, seen),
-        length=length,
-        scale=scale,
-        inner=inner,
-    )
+    slope, trial = _along(state.inner.params, x, seen, length, preconditioned)
+    value = jnp.where(takes, value, state.value)
+    return state._replace(value=value, trial=trial, slope=slope, length=length, scale=scale, inner=inner)
+
+
+# Over all pixels, in programs of their own where they are not within one, as in ``lbfgs``: what is given up here is
+# what the new state has in its place.
+_norm = jax.jit(jnp.linalg.norm)
+
+
+@functools.partial(jax.jit, donate_argnums=1)
+def _taken_or(takes: Array, new: Array, scale: float | Array, old: Array) -> Array:
+    """The new one, scaled, or the old one where the trial point is not taken."""
+    return jnp.where(takes, scale * new, old)
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 4))
+def _along(spare: Array, x: Array, gradient: Array, length: Array, preconditioned: Array) -> tuple[Array, Array]:
+    """The slope along the full step, and the next trial point; ``spare`` is a buffer for that."""
+    return -jnp.vdot(preconditioned, gradient), x - length * preconditioned
 
 
 @functools.partial(jax.jit, static_argnames="method")
