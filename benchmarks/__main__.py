@@ -24,6 +24,7 @@ COMMANDS = {
     "start": "import, --help, first compile, first preview",
     "memory": "peak memory of a run by size",
     "tiles": "a value and gradient by tiles beside that of the whole picture",
+    "seams": "whether the tiles of a picture show: jumps at their borders and elsewhere",
     "files": "writing and reading a large picture: peak memory and seconds",
     "compiled": "what the compiler says of a step and of a chunk for devices that need not be there",
     "growth": "time and memory per pixel against pixels",

@@ -11,6 +11,7 @@ from support import random_filters, smooth_picture
 from benchmarks import __main__ as command
 from benchmarks import contenders, harness, memory, processes, quality, run, sizes, variants, ways
 from nst_jax.options.presets import preset
+from nst_jax.pictures import images
 
 pytestmark = pytest.mark.slow
 
@@ -266,3 +267,17 @@ def test_a_large_picture_s_file_is_written_and_read_again(tmp_path, capsys):
     assert {row["pixels"] for row in told} == {"258 x 194"}
     assert path.read_bytes()[24] == 16
     assert all(row["peak MiB"] >= 0 and row["file MB"] > 0.1 for row in told)
+
+
+@pytest.mark.parametrize("step", [0, 0.2])
+def test_a_seam_is_found(tmp_path, step):
+    pixels = np.random.default_rng(0).uniform(0.3, 0.7, (400, 480, 3)).astype("f4")
+    border = 64 + 128
+    pixels[:, border:] += step
+    images.save_image(tmp_path / "a.png", pixels)
+    crop = tmp_path / "crop.png"
+    down, across = told(tmp_path, "seams", tmp_path / "a.png", "--tile", 128, "--crop", crop)["rows"]
+    assert (down["tiles"], across["tiles"]) == (3, 3)
+    assert 0.9 < down["mean at borders"] < 1.1 and 0.9 < down["mean elsewhere"] < 1.1
+    assert (across["largest"] > 1.1 * across["largest elsewhere"]) == bool(step)
+    assert images.load_image(crop).pixels.shape == (344, 460, 3)  # as much as there is around the corner
