@@ -56,7 +56,9 @@ def killed(words, seconds, count=1):
                 process.kill()
             raise SystemExit(f"status {first.returncode}: {said}")
         for process in others:
-            process.communicate(timeout=600)
+            other, _ = process.communicate(timeout=600)
+            if process.returncode:
+                raise SystemExit(f"another process: status {process.returncode}: {other}")
         return False, said
 
 

@@ -393,7 +393,7 @@ def _for_json(value: Any) -> Any:
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wasserstein": (
         {
-            "content_weight": 0.008,
+            "content_weight": 0.005,
             "style_weight": 1.0,
             "tv_weight": 0.1,
             "tv_chroma": 1.0,

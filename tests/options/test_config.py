@@ -44,8 +44,8 @@ def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
     for network, content, coarse, factor in (
-        ("vgg19", 0.008, 20, 2**0.5),
-        ("vgg16", 0.008, 20, 2**0.5),
+        ("vgg19", 0.005, 20, 2**0.5),
+        ("vgg16", 0.005, 20, 2**0.5),
         ("slim", 0.002, 40, 2),
     ):
         complete = told.for_network(network)
