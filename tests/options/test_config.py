@@ -43,16 +43,16 @@ def test_by_default_the_style_is_a_distribution_and_the_start_is_toned():
     weights = [told.style_layer_weights[tap] for tap in FIVE]
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert [heavier / lighter for heavier, lighter in itertools.pairwise(weights)] == pytest.approx([4] * 4, rel=1e-4)
-    for network, content, coarse, factor in (
-        ("vgg19", 0.005, 20, 2**0.5),
-        ("vgg16", 0.005, 20, 2**0.5),
-        ("slim", 0.002, 40, 2),
+    for network, content, coarsest, coarse, factor in (
+        ("vgg19", 0.003, 181, 20, 2**0.5),
+        ("vgg16", 0.003, 181, 20, 2**0.5),
+        ("slim", 0.002, 128, 40, 2),
     ):
         complete = told.for_network(network)
         assert (complete.content_weight, complete.style_weight, complete.tv_weight) == (content, 1.0, 0.1)
         assert (complete.tv_chroma, complete.style_octaves) == (1, 1)
-        assert (complete.coarsest, complete.coarse_steps, complete.scale_factor) == (128, (coarse,), factor)
-    for size, coarsest in ((1024, 128), (256, 128), (200, 100), (100, 64), (40, 64)):
+        assert (complete.coarsest, complete.coarse_steps, complete.scale_factor) == (coarsest, (coarse,), factor)
+    for size, coarsest in ((1024, 181), (300, 150), (256, 128), (200, 100), (100, 64), (40, 64)):
         assert Config(size=size).for_network("vgg19").coarsest == coarsest
         assert Config("crowson", size=size).for_network("vgg19").coarsest == 128
 

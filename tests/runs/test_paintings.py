@@ -384,7 +384,7 @@ def test_the_options_of_a_command_line(words, tmp_path, folder, capsys):
     assert told["config"]["style_blend"] == [2.0, 1 / 3, 1 / 3, 1 / 3]
     assert told["config"]["style_scale"] == [0.5, 1.5, 1.5, 1.5]
     assert told["config"]["strength"] == 0.9
-    assert told["loss_weights"]["content_weight"] == pytest.approx(0.005 * 10**-0.8)
+    assert told["loss_weights"]["content_weight"] == pytest.approx(0.003 * 10**-0.8)
     assert json.loads(images.read_metadata(tmp_path / "out.png")["nst_jax"])["loss_weights"] == told["loss_weights"]
     assert len(told["inputs"]) == 5
 
