@@ -131,6 +131,7 @@ class Style:
         height, width, filters = seen.whole(tap)
         if self.convention == "wasserstein" and height * width < filters:
             laid = seen.laid(seen.responses[tap], tap)
+            laid = laid.astype(jnp.promote_types(laid.dtype, jnp.float32))  # as all that is summed over tiles
             if guides is None:
                 return Few(laid, None)
             shown = jnp.moveaxis(seen.cut(guides, tap, axis=1), 0, -1)

@@ -170,13 +170,14 @@ def test_in_other_precisions_they_agree_to_rounding(tiny, precision, value, grad
 
 
 @pytest.mark.slow
-def test_slim_as_it_ships(shared):
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-3), ("bfloat16", 0.05)])
+def test_slim_as_it_ships(shared, precision, most):
     """With few positions at its deepest layer, whose responses are laid side by side."""
     size, weights = (163, 190), find_weights("slim")
-    net = vgg.network(weights, "max", "replicate-first", lowering="cpu")
+    net = vgg.network(weights, "max", "replicate-first", precision, "cpu")
     goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(120, 141, 1)], Config(network="slim"))
     errors = compared(goal, jnp.asarray(smooth_picture(*size, 2)), Tiles(32))
-    assert max(errors) < 1e-3
+    assert max(errors) < most
 
 
 # ---------------------------------------------------------------- what else goes by tiles
