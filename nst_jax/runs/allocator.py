@@ -52,3 +52,16 @@ def give_back_freed_memory() -> None:
         return
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def forget_programs() -> None:
+    """Gives up all compiled programs, if this process keeps memory; JAX's cache on the disk has them still.
+
+    Those of one size by VGG-19 take some 0.1 GB, and the next size needs none of them.
+    """
+    if not _keeps:
+        return
+    import jax  # the commands' start does without
+
+    jax.clear_caches()
+    give_back_freed_memory()

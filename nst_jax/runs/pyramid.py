@@ -19,7 +19,7 @@ from nst_jax.optim.minimise import Chunk, PerRun, Stop
 from nst_jax.optim.steps import Function, Method, moments_at
 from nst_jax.options.config import Complete
 from nst_jax.runs import processes, scales
-from nst_jax.runs.allocator import give_back_freed_memory
+from nst_jax.runs.allocator import forget_programs, give_back_freed_memory
 from nst_jax.runs.finish import seamless
 from nst_jax.runs.memory import is_exhausted
 from nst_jax.runs.progress import Recorder, clipped
@@ -159,6 +159,8 @@ def coarse_to_fine(
         stage, goal, exhausted = stages[number], None, False  # the goal before goes first, to save memory
         method = method_of(config, stage.history)
         way, put = stage.way(function), stage.shards.place if stage.shards else place
+        if stage.tiles and number:
+            forget_programs()
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
