@@ -43,6 +43,17 @@ def test_directions_are_those_of_optax(size):
     np.testing.assert_allclose(found[1:], wanted[1:], rtol=2e-3, atol=2e-3)
 
 
+def test_in_place_the_pairs_before_are_given_up():
+    points = jnp.asarray(points_of(0, 5))
+    gradients = gradients_of(points)
+    wanted, _ = directions(scale_by_compact_lbfgs(3), points, gradients)
+    transform = scale_by_compact_lbfgs(3, in_place=True)
+    found, state = directions(transform, points, gradients)
+    np.testing.assert_array_equal(found, wanted)
+    transform.update(gradients[0], state, points[0])
+    assert state.steps.is_deleted() and state.changes.is_deleted() and not state.params.is_deleted()
+
+
 def test_errors_do_not_add_up():
     """R⁻¹ is carried on from pair to pair: after 300 of them it is still that of the last 20, in float32."""
     generator = np.random.default_rng(3)

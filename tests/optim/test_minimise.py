@@ -240,6 +240,28 @@ def test_chunks_give_the_same_as_single_steps(method, chunk, lengths):
 
 
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("problem", [(quadratic, MIDDLE, START), (rosenbrock, 0.0, VALLEY), (cosines, 0.0, HILL)])
+def test_steps_around_a_function_in_python_are_those_within_a_program(method, problem):
+    """Also where a trial point is not taken, and where a pair is not learnt."""
+    function, argument, x = problem
+
+    class InPython:
+        loop = True
+
+        def __call__(self, argument, x):
+            return function(argument, x)
+
+        def value_and_gradient(self, argument, x):
+            return jax.value_and_grad(function, argnums=1, has_aux=True)(argument, x)
+
+    wanted, outcome = trace(method, function, argument, x, 12)
+    found, again = trace(method, InPython(), argument, x, 12)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(again.x, outcome.x, rtol=1e-3, atol=1e-4)
+    assert again.steps == again.evaluations == 12
+
+
+@pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
 def test_lanes_in_chunks_give_the_same_as_each_alone(method):
     """Also where their steps differ: the chunks are as long as the shortest way that is left."""
 
