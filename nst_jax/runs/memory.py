@@ -32,7 +32,7 @@ GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
 #: The same where responses are those of a tile, which leaves the picture alone: of an image, besides L-BFGS's pairs.
-TILED_IMAGE_COPIES = 16
+TILED_IMAGE_COPIES = 14
 #: Sides of tiles in pixels that are tried, the largest first. Beyond, margins are a small part of the work anyway.
 SIDES = (1024, 768, 512, 384, 256, 192, 128, 64)
 #: What is given up in turn to fit: tiles of so many pixels at least, and so many of L-BFGS's pairs.
