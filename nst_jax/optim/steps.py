@@ -85,7 +85,15 @@ def init(method: Method, x: Array, rate: float | Array) -> State:
     mean = jnp.zeros_like(x) if method.averaging else zero
     first = zero if method.name == "lbfgs" else x
     state = State(first, jnp.float32(jnp.inf), x, zero, zero, zero + 1, zero + rate, mean, zero, inner)
-    apart: State = jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, as donation asks for
+    known = {id(x)}
+
+    def own(leaf: Array) -> Array:
+        if id(leaf) in known:
+            return jnp.copy(leaf)
+        known.add(id(leaf))
+        return leaf
+
+    apart: State = jax.tree.map(own, state)  # each leaf a buffer of its own, as donation asks for
     return apart
 
 
@@ -155,8 +163,8 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
     return state._replace(value=value, trial=trial, slope=slope, length=length, scale=scale, inner=inner)
 
 
-# Over all pixels, in programs of their own where they are not within one, as in ``lbfgs``: what is given up here is
-# what the new state has in its place.
+# Over all pixels, in programs of their own where they are not within one, as in ``lbfgs``. Each buffer that is given up
+# becomes one of the new state's.
 _norm = jax.jit(jnp.linalg.norm)
 
 
@@ -168,7 +176,7 @@ def _taken_or(takes: Array, new: Array, scale: float | Array, old: Array) -> Arr
 
 @functools.partial(jax.jit, donate_argnums=(0, 4))
 def _along(spare: Array, x: Array, gradient: Array, length: Array, preconditioned: Array) -> tuple[Array, Array]:
-    """The slope along the full step, and the next trial point; ``spare`` is a buffer for that."""
+    """The slope along the full step, and the next trial point; ``spare`` is a buffer for the latter."""
     return -jnp.vdot(preconditioned, gradient), x - length * preconditioned
 
 

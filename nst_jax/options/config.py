@@ -120,8 +120,8 @@ class Config(metaclass=_FromPreset):
     """how much larger each size is than the one before; by default the root of 2, with slim or another loss than
     wasserstein 2"""
     coarsest: int | None = None
-    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 181, with slim 128, or
-    half of --size where that is less, and 64 at least; with another loss than wasserstein 128, with slim 64"""
+    """longest side in pixels that the coarsest of the automatic sizes has at least; by default 181, with slim 128, but
+    at most half of --size, and never below 64. With another loss than wasserstein it is 128, with slim 64"""
     coarse_steps: tuple[int, ...] | None = None
     """steps at each size but the full one, from the coarsest, the last for the rest; by default 20, with slim 40, with
     another loss than wasserstein 80 and 150"""

@@ -54,12 +54,13 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def forget_programs() -> None:
-    """Gives up all compiled programs, if this process keeps memory; JAX's cache on the disk has them still.
+def forget_programs(pixels: int) -> None:
+    """Gives up compiled programs, if this process keeps memory, before a ``LARGE`` picture is gone through by tiles.
 
-    Those of one size by VGG-19 take some 0.1 GB, and the next size needs none of them.
+    Those of one size by VGG-19 take some 0.1 GB, and the next size needs none of them. A run of the same size later in
+    this process takes them from JAX's cache on the disk, if there is one, or compiles them again.
     """
-    if not _keeps:
+    if not _keeps or pixels < LARGE:
         return
     import jax  # the commands' start does without
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -160,7 +161,7 @@ def coarse_to_fine(
         method = method_of(config, stage.history)
         way, put = stage.way(function), stage.shards.place if stage.shards else place
         if stage.tiles and number:
-            forget_programs()
+            forget_programs(math.prod(stage.size))
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell

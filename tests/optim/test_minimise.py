@@ -27,6 +27,7 @@ def with_terms(function):
 quadratic = with_terms(lambda middle, x: jnp.sum(jnp.asarray(SPREAD) * (x - middle) ** 2) / 2)
 rosenbrock = with_terms(lambda _, x: jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2))
 cosines = with_terms(lambda _, x: jnp.sum(jnp.asarray(SPREAD[:4]) * jnp.cos(x)))
+hole = with_terms(lambda edge, x: jnp.where(jnp.min(x) < edge, jnp.nan, jnp.sum(x * x)))
 START = jnp.asarray(np.random.default_rng(0).normal(size=12), jnp.float32)
 MIDDLE = jnp.linspace(-1.0, 1.0, 12)
 VALLEY = jnp.array([-1.2, 1.0])
@@ -43,7 +44,7 @@ def trace(method, function, argument, x, steps, rate=1.0):
         x,
         steps=steps,
         rate=rate,
-        on_chunk=lambda chunk: values.extend(chunk.terms["total"]),
+        on_chunk=lambda chunk: values.extend(chunk.terms.get("total", [])),
     )
     return np.array(values), outcome
 
@@ -240,9 +241,13 @@ def test_chunks_give_the_same_as_single_steps(method, chunk, lengths):
 
 
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])
-@pytest.mark.parametrize("problem", [(quadratic, MIDDLE, START), (rosenbrock, 0.0, VALLEY), (cosines, 0.0, HILL)])
-def test_steps_around_a_function_in_python_are_those_within_a_program(method, problem):
-    """Also where a trial point is not taken, and where a pair is not learnt."""
+@pytest.mark.parametrize(
+    "problem", [(quadratic, MIDDLE, START), (rosenbrock, 0.0, VALLEY), (cosines, 0.0, HILL), (hole, 0.3, START + 3)]
+)
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_steps_around_a_function_in_python_are_those_within_a_program(method, problem, averaging):
+    """Also where a trial point is not taken or not finite, no pair is learnt, or points are averaged."""
+    method = dataclasses.replace(method, averaging=averaging)
     function, argument, x = problem
 
     class InPython:
@@ -258,7 +263,7 @@ def test_steps_around_a_function_in_python_are_those_within_a_program(method, pr
     found, again = trace(method, InPython(), argument, x, 12)
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(again.x, outcome.x, rtol=1e-3, atol=1e-4)
-    assert again.steps == again.evaluations == 12
+    assert (again.steps, again.evaluations, again.reason) == (outcome.steps, outcome.evaluations, outcome.reason)
 
 
 @pytest.mark.parametrize("method", [ADAM, LBFGS], ids=["adam", "lbfgs"])

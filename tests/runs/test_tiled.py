@@ -52,10 +52,15 @@ def assert_alike(one, other):
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_run_by_tiles_is_the_run_without(optimizer):
+def test_a_run_by_tiles_is_the_run_without(optimizer, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(pyramid, "forget_programs", forgotten.append)
     whole, tiled = (a_run(tile=tile, optimizer=optimizer) for tile in ("off", 64))
     assert len(stylize.stages_of(tiled, tiled.passes[0])[-1].tiles.parts(*seen(tiled))) == 4
-    assert_alike(stylize.paint(tiled), stylize.paint(whole))
+    found = stylize.paint(tiled)
+    assert forgotten == [120 * 160]  # before the second size
+    assert_alike(found, stylize.paint(whole))
+    assert len(forgotten) == 1
 
 
 def seen(run):
