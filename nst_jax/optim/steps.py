@@ -158,7 +158,7 @@ def _lbfgs(method: Method, state: State, value: Array, gradient: Array) -> State
     seen = _taken_or(takes, gradient, scale, state.inner.updates)
     preconditioned, inner = _transform(method).update(seen, state.inner, x)
     length = jnp.where(takes, state.rate, BACKTRACK * state.length)
-    slope, trial = _along(state.inner.params, x, seen, length, preconditioned)
+    slope, trial = _along(x, seen, length, preconditioned)
     value = jnp.where(takes, value, state.value)
     return state._replace(value=value, trial=trial, slope=slope, length=length, scale=scale, inner=inner)
 
@@ -174,9 +174,9 @@ def _taken_or(takes: Array, new: Array, scale: float | Array, old: Array) -> Arr
     return jnp.where(takes, scale * new, old)
 
 
-@functools.partial(jax.jit, donate_argnums=(0, 4))
-def _along(spare: Array, x: Array, gradient: Array, length: Array, preconditioned: Array) -> tuple[Array, Array]:
-    """The slope along the full step, and the next trial point; ``spare`` is a buffer for the latter."""
+@functools.partial(jax.jit, donate_argnums=3)
+def _along(x: Array, gradient: Array, length: Array, preconditioned: Array) -> tuple[Array, Array]:
+    """The slope along the full step, and the next trial point."""
     return -jnp.vdot(preconditioned, gradient), x - length * preconditioned
 
 
