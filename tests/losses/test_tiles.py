@@ -91,26 +91,33 @@ def test_windows_share_a_side_out(length, side, wraps, deepest):
 # ---------------------------------------------------------------- exactness
 
 
-def drawn(draw, network, sides, multiple, layers_of):
-    """The options of an objective, the (height, width) of its picture, and whether there are regions."""
-    padding = draw(st.sampled_from(PADDINGS), "padding")
-    tileable = padding == "wrap" and draw(st.booleans(), "tileable")
+@st.composite
+def draws(draw, sides, multiple, tiles_of):
+    """The options of an objective, the (height, width) of its picture, whether there are regions, and a tile's side."""
+    padding = draw(st.sampled_from(PADDINGS))
+    tileable = padding == "wrap" and draw(st.booleans())
     multiple = multiple if tileable else 1
-    size = tuple(draw(st.integers(*sides), "side") // multiple * multiple for _ in "hw")
-    loss = draw(st.sampled_from(CONVENTIONS), "loss")
-    preset = {"gatys2015": "gatys2015", "gatys2016": "spst", "crowson": "crowson-gram", "normalized": "nst_jax-0.1"}
-    means = draw(st.booleans(), "moments") and loss in ("normalized", "gatys2016")
-    content = draw(st.booleans(), "content")
-    config = Config(
-        preset.get(loss, "default"), network=network, padding=padding, tileable=tileable,
-        pooling=draw(st.sampled_from(POOLINGS), "pooling"), style_octaves=draw(st.integers(1, 2), "octaves"),
-        moments=0.5 if means else 0.0, tv_kind=draw(st.sampled_from(TV_KINDS), "tv"),
-        tv_weight=draw(st.sampled_from([0.0, 1.0]), "smooth"), tv_chroma=draw(st.sampled_from([1.0, 2.0]), "chroma"),
-        tv_excess=draw(st.sampled_from([0.0, 1.0]), "excess"), pixel_range=draw(st.sampled_from(PIXEL_RANGES), "range"),
-        optimizer="lbfgs", style_blend=draw(st.sampled_from([(), (1.0, 3.0)]), "blend"),
-        init="content" if content else "noise", **layers_of | ({} if content else {"content_layers": ()}),
-    )  # fmt: skip
-    return config, size, draw(st.booleans(), "masked")
+    size = tuple(draw(st.integers(*sides)) // multiple * multiple for _ in "hw")
+    loss = draw(st.sampled_from(CONVENTIONS))
+    options = {
+        "loss": loss, "padding": padding, "tileable": tileable,
+        "moments": 0.5 if draw(st.booleans()) and loss in ("normalized", "gatys2016") else 0.0,
+        "content": draw(st.booleans()), "pooling": draw(st.sampled_from(POOLINGS)),
+        "style_octaves": draw(st.integers(1, 2)), "tv_kind": draw(st.sampled_from(TV_KINDS)),
+        "tv_weight": draw(st.sampled_from([0.0, 1.0])), "tv_chroma": draw(st.sampled_from([1.0, 2.0])),
+        "tv_excess": draw(st.sampled_from([0.0, 1.0])), "pixel_range": draw(st.sampled_from(PIXEL_RANGES)),
+        "style_blend": draw(st.sampled_from([(), (1.0, 3.0)])),
+    }  # fmt: skip
+    return options, size, draw(st.booleans()), draw(st.sampled_from(tiles_of)), draw(st.booleans())
+
+
+def config_of(options, **fixed):
+    """The options that were drawn, on top of the preset of their loss."""
+    presets = {"gatys2015": "gatys2015", "gatys2016": "spst", "crowson": "crowson-gram", "normalized": "nst_jax-0.1"}
+    rest = {name: value for name, value in options.items() if name not in ("loss", "content")} | fixed
+    if not options["content"]:
+        rest |= {"content_layers": (), "init": "noise"}
+    return Config(presets.get(options["loss"], "default"), **{"init": "content"} | rest, optimizer="lbfgs")
 
 
 def goal_and_picture(weights, config, size, masked, precision):
@@ -127,10 +134,10 @@ def goal_and_picture(weights, config, size, masked, precision):
 
 @pytest.mark.slow
 @settings(FEW, max_examples=MANY)
-@given(data=st.data())
-def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tiny, unchecked):
-    config, size, masked = drawn(data.draw, tiny, (20, 52), 4, SHALLOW)
-    side, loop = data.draw(st.sampled_from([4, 8, 12, 60]), "tile"), data.draw(st.booleans(), "loop")
+@given(draws((20, 52), 4, [4, 8, 12, 60]))
+def test_value_and_gradient_are_those_of_the_whole_in_double_precision(tiny, unchecked, drawn):
+    options, size, masked, side, loop = drawn
+    config = config_of(options, network=tiny, **SHALLOW)
     with jax.enable_x64(True):
         goal, picture = goal_and_picture(random_filters(tiny), config, size, masked, "float64")
         value, gradient = compared(goal, picture, Tiles(side, loop))
@@ -139,14 +146,14 @@ def test_value_and_gradient_are_those_of_the_whole_in_double_precision(data, tin
 
 @pytest.mark.slow
 @settings(FEW, max_examples=SOME)
-@given(data=st.data())
-def test_by_the_real_vgg19_too(data, vgg19, unchecked):
+@given(draws((97, 290), 16, [16, 32, 64, 300]))
+def test_by_the_real_vgg19_too(vgg19, unchecked, drawn):
     """In double precision to 1e-9; and in those of a run to their rounding."""
-    config, size, masked = drawn(data.draw, "vgg19", (97, 290), 16, {})
-    way = Tiles(data.draw(st.sampled_from([16, 32, 64, 300]), "tile"))
+    options, size, masked, side, _ = drawn
+    config = config_of(options, network="vgg19")
     for precision, *most in (("float64", 1e-9, 1e-9), ("float32", 1e-3, 1e-3), ("bfloat16", 0.02, 0.1)):
         with jax.enable_x64(precision == "float64"):
-            errors = compared(*goal_and_picture(vgg19, config, size, masked, precision), way)
+            errors = compared(*goal_and_picture(vgg19, config, size, masked, precision), Tiles(side))
         assert errors[0] < most[0] and errors[1] < most[1], precision
 
 
