@@ -24,7 +24,7 @@ from nst_jax.options.config import Config
 
 #: So many examples by hand (``NST_JAX_TRIALS=1 python -m pytest -m slow tests/losses/test_tiles.py``), and else.
 TRIAL = "NST_JAX_TRIALS" in os.environ
-MANY, SOME = (100, 30) if TRIAL else (4, 1)
+MANY, SOME = (100, 10) if TRIAL else (4, 1)
 SHALLOW = {"content_layers": ("conv1_2",), "style_layers": ("conv1_1", "conv2_1")}
 WHOLE = jax.jit(jax.value_and_grad(lambda goal, image: goal(image), argnums=1, has_aux=True))
 #: Compiling is what takes the time, so few are drawn, the same in every run.
