@@ -21,14 +21,13 @@ LARGE = 300_000
 def keep_freed_memory() -> None:
     """Has glibc, where that is the C library, keep it for the rest of this process.
 
-    That is for a command, before its first step; a library does not do it to the process of its user. There are two
-    heaps: with one, the threads of XLA's compiler wait for each other; with more, a step's memory is spread over them.
+    That is for a command, before its first step; a library does not do it to the process of its user.
     """
     global _keeps
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_MAX, 0)
-        mallopt(M_ARENA_MAX, 2)
+        mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, -1)
         mallopt(M_TOP_PAD, 64 * 2**20)
         _keeps = True
