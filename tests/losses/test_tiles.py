@@ -102,7 +102,7 @@ def draws(draw, sides, multiple, tiles_of):
     options = {
         "loss": loss, "padding": padding, "tileable": tileable,
         "moments": 0.5 if draw(st.booleans()) and loss in ("normalized", "gatys2016") else 0.0,
-        "content": draw(st.booleans()), "pooling": draw(st.sampled_from(POOLINGS)),
+        "init": "content" if draw(st.booleans()) else "noise", "pooling": draw(st.sampled_from(POOLINGS)),
         "style_octaves": draw(st.integers(1, 2)), "tv_kind": draw(st.sampled_from(TV_KINDS)),
         "tv_weight": draw(st.sampled_from([0.0, 1.0])), "tv_chroma": draw(st.sampled_from([1.0, 2.0])),
         "tv_excess": draw(st.sampled_from([0.0, 1.0])), "pixel_range": draw(st.sampled_from(PIXEL_RANGES)),
@@ -114,10 +114,10 @@ def draws(draw, sides, multiple, tiles_of):
 def config_of(options, **fixed):
     """The options that were drawn, on top of the preset of their loss."""
     presets = {"gatys2015": "gatys2015", "gatys2016": "spst", "crowson": "crowson-gram", "normalized": "nst_jax-0.1"}
-    rest = {name: value for name, value in options.items() if name not in ("loss", "content")} | fixed
-    if not options["content"]:
-        rest |= {"content_layers": (), "init": "noise"}
-    return Config(presets.get(options["loss"], "default"), **{"init": "content"} | rest, optimizer="lbfgs")
+    rest = {name: value for name, value in options.items() if name != "loss"} | fixed
+    if options["init"] == "noise":
+        rest["content_layers"] = ()
+    return Config(presets.get(options["loss"], "default"), optimizer="lbfgs", **rest)
 
 
 def goal_and_picture(weights, config, size, masked, precision):
