@@ -1,10 +1,11 @@
 """Value and gradient of an objective tile by tile: exactly those of the whole, in memory that tiles decide.
 
 An objective is a function of sums over positions. So a first pass adds up the sums of all tiles; their slopes are taken
-once; and a second pass takes each tile's gradient by those slopes. A tile is a window with own positions in its middle
-(``parts.Part``). Only those count in its sums, so the slopes are zero outside of them; what they see lies in the window
-too, and the gradient by all of the window is *added* to the picture's. Then a margin as wide as the network sees from a
-position is enough, where cutting gradients off takes two.
+once; and a second pass takes each tile's gradient by those slopes. The first pass keeps no responses for a gradient: in
+the memory of one tile of the second it has room for one about twice as large. A tile is a window with own positions in
+its middle (``parts.Part``). Only those count in its sums, so the slopes are zero outside of them; what they see lies in
+the window too, and the gradient by all of the window is *added* to the picture's. Then a margin as wide as the network
+sees from a position is enough, where cutting gradients off takes two.
 
 All windows of a size have one shape, so they are one program, and all lie within the picture: where one reaches the
 picture's border it ends there, and sees what the padding puts beyond, as the whole would. Windows begin at multiples of
@@ -26,6 +27,9 @@ from jaxtyping import Array, Float
 from nst_jax import layers
 from nst_jax.losses.parts import Part, Seen, halved
 from nst_jax.networks.vgg import Network, responses
+
+#: How much longer the sides of the first pass's tiles are: it needs half the memory that a gradient does, or less.
+LONGER = 2**0.5
 
 
 @runtime_checkable
@@ -128,7 +132,8 @@ class Tiles:
         """The sums of the whole image."""
         size = image.shape[0], image.shape[1]
         total = nothing(what, size, image.dtype)
-        for octave, (own, parts) in enumerate(self._octaves(what, image)):
+        longer = dataclasses.replace(self, side=round(self.side * LONGER))
+        for octave, (own, parts) in enumerate(longer._octaves(what, image)):
             add = functools.partial(add_sums, what, octave, size, own)
             total = self._over(parts, add, total)
         return together(*total)
@@ -237,6 +242,7 @@ class _Total(NamedTuple):
     lost: Any
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
     """The sums of no tile."""
 
