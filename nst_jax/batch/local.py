@@ -24,6 +24,7 @@ from nst_jax.batch.units import Unit
 from nst_jax.choices import Metadata
 from nst_jax.errors import NSTError
 from nst_jax.limits import stay_within_group
+from nst_jax.pictures.threads import usable_cores
 
 #: How often a unit's worker may die before its jobs are recorded as failed.
 DEATHS = 5
@@ -40,9 +41,8 @@ def variables(threads: int) -> dict[str, str]:
 
 def count(units: Sequence[Unit], threads: int, free: int) -> int:
     """How many workers a CPU has room for: by its cores, and by the memory that is ``free``, in bytes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     each = WORKER_BYTES + max((unit.bytes for unit in units), default=0)
-    return max(1, min(cores // threads, free // each, len(units)))
+    return max(1, min(usable_cores() // threads, free // each, len(units)))
 
 
 def run(

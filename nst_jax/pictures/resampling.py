@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from PIL import Image
 
 from nst_jax.pictures.samples import STRIP
+from nst_jax.pictures.threads import in_threads
 
 #: Where of a picture something lies: left, top, right, bottom.
 Box = tuple[float, float, float, float]
@@ -56,8 +59,11 @@ class Resampled:
             rows[:] = strip
             return
         box = (self.box[0], 0.0, self.box[2], float(len(strip)))
-        for channel in range(strip.shape[2]):
+
+        def across(channel: int) -> None:
             rows[..., channel] = _lanczos(strip[..., channel], len(strip), self.after[1], box)
+
+        in_threads(across, range(strip.shape[2]))
 
     def done(self) -> np.ndarray:
         """The picture, float32, in one piece of its own; it may overshoot what came."""
@@ -65,12 +71,16 @@ class Resampled:
             return self.image
         image, (height, width) = self.image, self.after
         columns = max(1, STRIP // len(image))
-        for left in range(0, width if self.down else 0, columns):
-            part = image[: self.height, left : left + columns]
+
+        def down(place: tuple[int, int]) -> None:
+            left, channel = place
+            part = image[: self.height, left : left + columns, channel]
             box = (0.0, self.box[1], float(part.shape[1]), self.box[3])
-            for channel in range(image.shape[2]):  # it takes the place of what it is made of
-                made = _lanczos(part[..., channel], height, part.shape[1], box)
-                image[:height, left : left + columns, channel] = made
+            made = _lanczos(part, height, part.shape[1], box)
+            image[:height, left : left + columns, channel] = made  # it takes the place of what it is made of
+
+        if self.down:
+            in_threads(down, itertools.product(range(0, width, columns), range(image.shape[2])))
         del self.rows
         image.resize((height, width, image.shape[2]), refcheck=False)  # gives back the rows below
         image = np.rot90(image, self.turns)

@@ -19,6 +19,7 @@ from nst_jax import limits
 from nst_jax.choices import Lowering, Precision, PrecisionWish
 from nst_jax.errors import NSTError
 from nst_jax.networks import precision
+from nst_jax.pictures.threads import usable_cores
 
 #: The most steps in one program where it runs on an accelerator, between two looks of the host.
 CHUNK = 50
@@ -113,11 +114,6 @@ def sharing(devices: tuple[jax.Device, ...], wanted: int | Literal["all"]) -> tu
         raise NSTError(f"--devices is {wanted} and {there}: give a smaller number, or all")
     count = len(everywhere) if wanted == "all" or jax.process_count() > 1 else wanted
     return everywhere[:count] if count > 1 else ()
-
-
-def usable_cores() -> int:
-    """The processor's cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
