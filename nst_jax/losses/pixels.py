@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -53,14 +54,17 @@ def total_variation(
 
 
 class Variation(NamedTuple):
-    """What of a total variation adds up over positions: the differences, and the number of values that count."""
+    """What of a total variation adds up over positions: the differences, and the number of values that count.
+
+    Both are scalars, or of several images arrays.
+    """
 
     differences: Array
     values: Array
 
 
-def variation_value(sums: Variation) -> Float[Array, ""]:
-    """The total variation from what adds up over positions."""
+def variation_value(sums: Variation) -> Float[Array, "*images"]:
+    """The total variation from what adds up over positions; of each image."""
     return sums.differences / sums.values
 
 
@@ -189,18 +193,18 @@ class Excess:
         limits = jnp.maximum(jnp.mean(jnp.asarray(own), 0), SMALL_STEP**2)
         return cls(limits, visible, wrap)
 
-    def statistics(self, seen: Sequence[Seen]) -> list[Variation]:
-        """The differences of light, and those of colour."""
-        parts, visible = light_and_colour(seen[0].image), seen_of(self.visible, seen[0])
-        return [variation_sums(part, "neighbours", self.wrap, visible, seen[0].part) for part in parts]
+    def statistics(self, seen: Sequence[Seen]) -> Variation:
+        """The differences of light and those of colour, [2], and the numbers of values."""
+        parts, visible = jnp.stack(light_and_colour(seen[0].image)), seen_of(self.visible, seen[0])
+        return jax.vmap(lambda part: variation_sums(part, "neighbours", self.wrap, visible, seen[0].part))(parts)
 
     def along(self, put: Put) -> Excess:
         """The same with what ``put`` makes of ``visible``."""
         return self if self.visible is None else dataclasses.replace(self, visible=put(self.visible, 0, None, 0))
 
-    def value(self, sums: list[Variation]) -> Array:
+    def value(self, sums: Variation) -> Array:
         """How far both are beyond their limits."""
-        ratios = jnp.stack([variation_value(each) for each in sums]) / self.limits
+        ratios = variation_value(sums) / self.limits
         return jnp.sum(jnp.square(jnp.maximum(ratios - 1, 0)))
 
 
