@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import jax
 
+from nst_jax.pictures.threads import usable_cores
 from nst_jax.runs.report import versions
 
 Row = dict[str, Any]
@@ -132,7 +133,7 @@ def machine() -> dict[str, object]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "cores allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores allowed": usable_cores(),
         "load": os.getloadavg(),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -224,8 +224,8 @@ def _coupled(forward: Array, back: Array, steps: Sequence[Sequence[float]]) -> t
         found: tuple[Array, Array] = jax.lax.scan(step, pair, jnp.asarray(steps, one.dtype), unroll=unroll)[0]
         return found
 
-    apart = {unroll: functools.partial(through, unroll) for unroll in (False, True)}
-    forward, back = jax.lax.platform_dependent((forward, back), cpu=apart[False], default=apart[True])
+    loop, unrolled = functools.partial(through, False), functools.partial(through, True)
+    forward, back = jax.lax.platform_dependent((forward, back), cpu=loop, default=unrolled)
     forward, back = (jnp.where(jnp.isfinite(jnp.sum(each)), each, 0) for each in (forward, back))
     return forward, back
 

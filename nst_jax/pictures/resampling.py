@@ -60,10 +60,10 @@ class Resampled:
             return
         box = (self.box[0], 0.0, self.box[2], float(len(strip)))
 
-        def across(channel: int) -> None:
+        def widen(channel: int) -> None:
             rows[..., channel] = _lanczos(strip[..., channel], len(strip), self.after[1], box)
 
-        in_threads(across, range(strip.shape[2]))
+        in_threads(widen, range(strip.shape[2]))
 
     def done(self) -> np.ndarray:
         """The picture, float32, in one piece of its own; it may overshoot what came."""
@@ -72,7 +72,7 @@ class Resampled:
         image, (height, width) = self.image, self.after
         columns = max(1, STRIP // len(image))
 
-        def down(place: tuple[int, int]) -> None:
+        def heighten(place: tuple[int, int]) -> None:
             left, channel = place
             part = image[: self.height, left : left + columns, channel]
             box = (0.0, self.box[1], float(part.shape[1]), self.box[3])
@@ -80,7 +80,7 @@ class Resampled:
             image[:height, left : left + columns, channel] = made  # it takes the place of what it is made of
 
         if self.down:
-            in_threads(down, itertools.product(range(0, width, columns), range(image.shape[2])))
+            in_threads(heighten, itertools.product(range(0, width, columns), range(image.shape[2])))
         del self.rows
         image.resize((height, width, image.shape[2]), refcheck=False)  # gives back the rows below
         image = np.rot90(image, self.turns)
