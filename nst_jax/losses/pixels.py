@@ -168,6 +168,20 @@ def light_and_colour(image: Float[Array, "h w 3"]) -> tuple[Float[Array, "h w 3"
     return grey, image - grey
 
 
+def rough_sums(
+    image: Float[Array, "h w 3"], wrap: bool = False, visible: Array | None = None, part: Part | None = None
+) -> Variation:
+    """``variation_sums`` of kind "neighbours" of light and of colour, [2] each."""
+    parts = jnp.stack(light_and_colour(image))
+    return jax.vmap(lambda each: variation_sums(each, "neighbours", wrap, visible, part))(parts)
+
+
+@jax.jit
+def _roughness(painting: Float[Array, "h w 3"]) -> Float[Array, " parts"]:
+    """The total variation of a painting's light and of its colour, as one program."""
+    return variation_value(rough_sums(painting))
+
+
 @flax.struct.dataclass
 class Excess:
     """How much rougher an image is than the painting: Σ max(0, V / V′ − 1)² over light and colour.
@@ -189,14 +203,12 @@ class Excess:
     @classmethod
     def of(cls, paintings: Sequence[Array], visible: Array | None = None, wrap: bool = False) -> Excess:
         """The term of paintings, [h, w, 3] each: the limits are the means of theirs, or ``SMALL_STEP`` squared."""
-        own = [[total_variation(part, "neighbours") for part in light_and_colour(painting)] for painting in paintings]
-        limits = jnp.maximum(jnp.mean(jnp.asarray(own), 0), SMALL_STEP**2)
-        return cls(limits, visible, wrap)
+        own = jnp.stack([_roughness(painting) for painting in paintings])
+        return cls(jnp.maximum(jnp.mean(own, 0), SMALL_STEP**2), visible, wrap)
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences of light and those of colour, [2], and the numbers of values."""
-        parts, visible = jnp.stack(light_and_colour(seen[0].image)), seen_of(self.visible, seen[0])
-        return jax.vmap(lambda part: variation_sums(part, "neighbours", self.wrap, visible, seen[0].part))(parts)
+        return rough_sums(seen[0].image, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
 
     def along(self, put: Put) -> Excess:
         """The same with what ``put`` makes of ``visible``."""

@@ -189,8 +189,13 @@ def _made(
 
 def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
     """The metric of each of ``taps`` that stands for a wider layer."""
-    maps = {tap: linear_map(net, tap) for tap in taps}
-    return {tap: Metric(map @ map.T, map) for tap, map in maps.items() if map is not None}
+    maps = {tap: map for tap in taps if (map := linear_map(net, tap)) is not None}
+    return _metrics(maps) if maps else {}
+
+
+@jax.jit
+def _metrics(maps: dict[str, Array]) -> dict[str, Metric]:
+    return {tap: Metric(map @ map.T, map) for tap, map in maps.items()}
 
 
 @jax.jit

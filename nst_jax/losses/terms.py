@@ -14,10 +14,12 @@ their place: then devices that share a picture each hold their rows of them, whe
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -96,10 +98,7 @@ class Content:
             tap: unit * formulas.content_scale(target, convention, metrics.get(tap), guides.get(tap))
             for tap, target in targets.items()
         }
-        silents = {
-            tap: formulas.content_loss(jnp.zeros_like(target), target, convention, metrics.get(tap)) / unit
-            for tap, target in targets.items()
-        }
+        silents = {tap: _silent(target, convention, metrics.get(tap)) / unit for tap, target in targets.items()}
         return cls(targets, scales, silents, as_scalars(layers), guides, metrics)
 
     @property
@@ -135,6 +134,12 @@ class Content:
     def silent_value(self) -> Array:
         """The term for an image to which no filter responds, where all positions count alike."""
         return formulas.sum_of(weight * self.silents[tap] for tap, weight in self.weights.items())
+
+
+@functools.partial(jax.jit, static_argnames="convention")
+def _silent(target: Float[Array, "h w n"], convention: Convention, metric: Metric | None) -> Float[Array, ""]:
+    """The content loss of responses that are 0, as one program."""
+    return formulas.content_loss(jnp.zeros_like(target), target, convention, metric)
 
 
 def as_scalars(weights: Mapping[str, float]) -> dict[str, Array]:

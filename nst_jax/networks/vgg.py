@@ -150,7 +150,8 @@ def network(
     check_choice("lowering", lowering, LOWERINGS)
     preprocessing = weights.preprocessing
     return Network(
-        params=jax.tree.map(jnp.asarray, {name: dict(parts) for name, parts in weights.arrays.items()}),
+        # jnp.asarray would compile a program for each shape
+        params=jax.device_put({name: dict(parts) for name, parts in weights.arrays.items()}, may_alias=False),
         range=jnp.float32(preprocessing.range),
         mean=jnp.asarray(preprocessing.mean, jnp.float32),
         std=jnp.asarray(preprocessing.std, jnp.float32),
