@@ -28,6 +28,9 @@ from nst_jax.pictures.kinds import reason
 Add = Callable[[np.ndarray, int], None]
 #: Frames a second.
 RATE = 25
+#: Seconds after which H.264 gives a whole frame anew. That shows as a jump where nothing else moves. Most films are
+#: shorter, and have one at their start alone.
+WHOLE = 60
 #: The longest side that a format holds, in pixels.
 MAX_SIDE = {".mp4": 8192, ".gif": 65_535, ".webp": 16_383}
 
@@ -80,7 +83,7 @@ def _mp4(path: Path) -> Iterator[Add]:
             nonlocal stream, number
             height, width = frame.shape[:2]
             if stream is None:
-                stream = container.add_stream("libx264", rate=RATE, options={"crf": "18"})
+                stream = container.add_stream("libx264", rate=RATE, options={"crf": "18", "g": str(WHOLE * RATE)})
                 stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
                 context = stream.codec_context  # BT.709's matrix, sRGB's primaries and curve
                 context.colorspace, context.color_primaries, context.color_trc, context.color_range = 1, 1, 13, 1

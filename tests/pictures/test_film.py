@@ -54,6 +54,14 @@ def test_frames_come_out_as_they_went_in(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{name}"]
 
 
+def test_what_is_held_does_not_move(tmp_path):
+    """In MP4 for longer than the ten seconds after which x264 by itself gives a picture anew."""
+    made(tmp_path / "a.mp4", [np.random.default_rng(0).uniform(size=(48, 64, 3))], [300])
+    found, _ = frames_of(tmp_path / "a.mp4")
+    assert len(found) == 300
+    assert all(np.array_equal(frame, found[100]) for frame in found[100:])
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_film_that_fails_leaves_what_was_there(tmp_path, name):
     path = tmp_path / f"a.{name}"
