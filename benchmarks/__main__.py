@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from benchmarks import harness
 from nst_jax.runs.allocator import keep_freed_memory
+from nst_jax.runs.emitters import compile_sooner
 
 #: Each is a module beside this one, with its docstring as help, ``add_options(parser)`` and ``measure(options)``.
 COMMANDS = {
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", help="file for all that was measured, as JSON")
     options = parser.parse_args(arguments[1:])
     keep_freed_memory()  # as our commands do; PyTorch gains by it, too
+    compile_sooner()
     harness.write(options.output, name, options, module.measure(options))
 
 

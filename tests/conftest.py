@@ -4,8 +4,8 @@ Every call of a function of the modules ``CHECKED`` is checked against its annot
 by jaxtyping and beartype.
 
 XLA compiles sooner than it does for users (``quick_programs``), which is most of what the tests take. With
-``XLA_FLAGS=`` before the command they take the programs that users do. So ``.ci/run`` has it for the slow ones, and for
-those that are marked exact.
+``XLA_FLAGS=`` before the command they take the programs that commands do. So ``.ci/run`` has it for the slow ones, and
+for those that are marked exact.
 """
 
 import dataclasses
@@ -31,6 +31,9 @@ from convert_weights.convert import convert  # noqa: E402 (after the hook)
 from nst_jax import layers  # noqa: E402 (after the hook)
 from nst_jax.networks.weights_file import save_weights  # noqa: E402 (after the hook)
 from nst_jax.pictures import images  # noqa: E402 (after the hook)
+from nst_jax.runs.emitters import compile_sooner  # noqa: E402 (after the hook)
+
+compile_sooner()
 
 
 @pytest.fixture(autouse=True)

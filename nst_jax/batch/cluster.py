@@ -16,6 +16,7 @@ from nst_jax.batch.folder import Folder
 from nst_jax.batch.units import Unit
 from nst_jax.choices import Metadata
 from nst_jax.errors import NSTError
+from nst_jax.runs.emitters import compile_sooner
 
 #: How often an actor is started again.
 RESTARTS = 50
@@ -112,6 +113,7 @@ class Actor:
         """Makes units until none is left; gives why it cannot go on, or ""."""
         from nst_jax.batch.work import Worker  # not in the process that asks for it
 
+        compile_sooner()
         try:
             Worker(Folder(Path(path), metadata), self._ending.is_set).work(units, first)
         except NSTError as error:

@@ -20,6 +20,7 @@ from nst_jax.errors import NSTError, meant
 from nst_jax.options.config import Config
 from nst_jax.options.presets import preset
 from nst_jax.runs.allocator import keep_freed_memory
+from nst_jax.runs.emitters import compile_sooner
 
 Options = TypeVar("Options")
 
@@ -93,6 +94,7 @@ def run(main: Callable[[Sequence[str]], int], program: str, arguments: Sequence[
     What the system refuses, and memory that has ended, get one line, too.
     """
     keep_freed_memory()
+    compile_sooner()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, whose pictures are what counts
     with lasting(program):
         try:

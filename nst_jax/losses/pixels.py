@@ -78,37 +78,38 @@ def variation_sums(
     """The sums of ``total_variation``, which takes the same; of a part those at its own pixels."""
     check_choice("kind of total variation", kind, TV_KINDS)
     height, width, _ = image.shape
-    own = None
-    ys, xs = jnp.arange(height), jnp.arange(width)
-    if part is not None:
-        ys, xs, own = part.positions(0), part.positions(1), part.own()
-        height, width = part.size
+    own = None if part is None else part.own()
     counted = own if visible is None else visible if own is None else visible * own
     count = jnp.float32(image.size) if counted is None else 3 * jnp.sum(counted)
+    if wrap:  # the first row and column again behind the last ones
+        image, visible, own = jax.tree.map(_around, (image, visible, own))
 
     def squares(down: int, right: int) -> Array:
-        """d² to the value so far down and right, weighed."""
-
-        def neighbour(array: Array) -> Array:
-            return jnp.roll(array, (-down, -right), (0, 1))
-
-        rows, columns = ys[:, None] + down, xs + right
-        weight = (rows < height) & (columns >= 0) & (columns < width) | wrap
+        """d² of all pairs of values so far apart, weighed."""
+        size = min(height, image.shape[0] - down), min(width, image.shape[1] - abs(right))
+        corners = (0, max(0, -right)), (down, max(0, right))
+        one, other = (tuple(slice(at, at + side) for at, side in zip(corner, size, strict=True)) for corner in corners)
+        found = jnp.square(image[other] - image[one])
         if visible is not None:
-            weight = weight * visible * neighbour(visible)
-        if own is not None:
-            weight = weight * own
-        return jnp.square(neighbour(image) - image) * weight[..., None]
+            found *= (visible[one] * visible[other])[..., None]
+        return found if own is None else found * own[one][..., None]
 
     down, across = squares(1, 0), squares(0, 1)
-    if kind == "absolute":
-        return Variation(jnp.sum(_magnitude(down)) + jnp.sum(_magnitude(across)), count)
     if kind == "isotropic":
+        sides = (((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)) for each in (down, across))
+        down, across = (jnp.pad(each, side) for each, side in zip((down, across), sides, strict=True))
         return Variation(jnp.sum(_magnitude(down + across)), count)
+    if kind == "absolute":
+        down, across = _magnitude(down), _magnitude(across)
     straight = jnp.sum(down) + jnp.sum(across)
-    if kind == "squares":
+    if kind != "neighbours":
         return Variation(straight, count)
     return Variation(2 / 3 * straight + (jnp.sum(squares(1, 1)) + jnp.sum(squares(1, -1))) / 6, count)
+
+
+def _around(array: Array) -> Array:
+    """With the first row and column again behind the last ones."""
+    return jnp.pad(array, [(0, 1), (0, 1), (0, 0)][: array.ndim], mode="wrap")
 
 
 def _magnitude(square: Array) -> Array:

@@ -20,10 +20,6 @@ from nst_jax.losses.terms import as_scalars, unit_of
 from nst_jax.losses.wasserstein import EPSILON, Target
 from nst_jax.networks.vgg import Network
 
-#: ``wasserstein.target``, and that of each of several regions, each compiled once for all paintings.
-_target = jax.jit(wasserstein.target)
-_targets = jax.jit(jax.vmap(wasserstein.target, (0, 0, None, None)))
-
 
 class Few(NamedTuple):
     """What is known of a layer with fewer positions than filters, where distributions count: all its responses.
@@ -34,6 +30,58 @@ class Few(NamedTuple):
 
     responses: Array
     guides: Array | None
+
+
+@jax.jit
+def gaussians_of(targets: StyleTargets, maps: Mapping[str, Array], epsilon: Array) -> tuple[dict[str, Target], ...]:
+    """What the distribution of each layer at each size is compared with; of regions each one's, their axis in front.
+
+    One program for all paintings of a run. ``maps`` are those of layers that stand for wider ones.
+    """
+    found: list[tuple[Array, Array]] = []
+    across: list[Array | None] = []
+    for octave in targets:
+        for tap, (gram, mean, _) in octave.items():
+            assert mean is not None, "a distribution has a mean: style_targets(..., moments=True)"
+            regions = [(mean, gram)] if mean.ndim == 1 else list(zip(mean, gram, strict=True))
+            found += regions
+            across += [maps.get(tap)] * len(regions)
+    made = iter(wasserstein.targets(found, across, epsilon))
+
+    def together(known: Statistics) -> Target:
+        if known.gram.ndim == 2:
+            return next(made)
+        stacked: Target = jax.tree.map(lambda *each: jnp.stack(each), *(next(made) for _ in known.gram))
+        return stacked
+
+    return tuple({tap: together(known) for tap, known in octave.items()} for octave in targets)
+
+
+class Side(NamedTuple):
+    """A layer of a picture beside what it is compared with; of several regions with their axis in front.
+
+    Attributes:
+      found: what is known of the picture.
+      wanted: the painting's statistics.
+      gaussian: what is made of those where distributions count, else None.
+      metric: of a layer that stands for a wider one, else None.
+    """
+
+    found: Statistics | Few
+    wanted: Statistics
+    gaussian: Target | None
+    metric: Metric | None
+
+
+def of_region(side: Side, region: int) -> Side:
+    """That of one of several regions."""
+    if isinstance(side.found, Few):
+        assert side.found.guides is not None, "regions have guides"
+        found: Statistics | Few = Few(side.found.responses, side.found.guides[region])
+    else:
+        found = jax.tree.map(lambda array: array[region], side.found)
+    wanted, gaussian = jax.tree.map(lambda array: array[region], (side.wanted, side.gaussian))
+    return Side(found, wanted, gaussian, side.metric)
 
 
 @flax.struct.dataclass
@@ -103,16 +151,9 @@ class Style:
         """The same with another painting's statistics."""
         if self.convention != "wasserstein":
             return dataclasses.replace(self, targets=targets)
-        gaussians = tuple({tap: self.gaussian(tap, found) for tap, found in octave.items()} for octave in targets)
+        maps = {tap: metric.map for tap, metric in self.metrics.items()}
+        gaussians = gaussians_of(targets, maps, EPSILON * self.unit)
         return dataclasses.replace(self, targets=targets, gaussians=gaussians)
-
-    def gaussian(self, tap: str, found: Statistics) -> Target:
-        """What a layer's distribution is compared with; of regions each one's, with their axis in front."""
-        assert found.mean is not None, "a distribution has a mean: style_targets(..., moments=True)"
-        across = self.metrics[tap].map if tap in self.metrics else None
-        make = _target if self.regions is None else _targets
-        target: Target = make(found.mean, found.gram, across, EPSILON * self.unit)
-        return target
 
     @property
     def taps(self) -> Sequence[tuple[str, ...]]:
@@ -140,49 +181,58 @@ class Style:
 
     def value(self, sums: tuple[dict[str, Sums | Few], ...]) -> Array:
         """Σ w_l E_l with the means and deviations where those count."""
-        total = jnp.float32(0)
         shares = [0.25**octave for octave in range(len(self.targets))]  # of its pixels
-        for octave, share in enumerate(shares):
+        found = [
+            {
+                tap: known if isinstance(known, Few) else statistics.statistics_of(known, self.metrics.get(tap))
+                for tap, known in octave.items()
+            }
+            for octave in sums
+        ]
+        total = jnp.float32(0)
+        for share, octave in zip(shares, self.compared(found), strict=True):
             for tap, weight in self.weights.items():
-                known = sums[octave][tap]
-                found = known if isinstance(known, Few) else statistics.statistics_of(known, self.metrics.get(tap))
-                total += share * weight * self.compared(tap, found, octave)
+                total += share * weight * octave[tap]
         mean: Array = total / sum(shares) / self.unit
         return mean
 
-    def compared(self, tap: str, found: Statistics | Few, octave: int = 0) -> Array:
-        """How far a layer is from the painting's: E_l; of regions Σ_r λ_r E_lr."""
-        wanted = self.targets[octave][tap]
-        gaussian = self.gaussians[octave][tap] if self.gaussians else None
+    def compared(self, found: Sequence[Mapping[str, Statistics | Few]]) -> list[dict[str, Array]]:
+        """How far each layer at each size is from the painting's: E_l; of regions Σ_r λ_r E_lr."""
+        sides = [self.side(octave, tap, each[tap]) for octave, each in enumerate(found) for tap in each]
         if self.regions is None:
-            return self.distance(tap, found, wanted, gaussian)
-        each = []
-        for region in range(len(self.regions)):
-            other, third = jax.tree.map(lambda array: array[region], (wanted, gaussian))  # noqa: B023
-            if isinstance(found, Few):
-                assert found.guides is not None, "regions have guides"
-                seen: Statistics | Few = Few(found.responses, found.guides[region])
-            else:
-                seen = jax.tree.map(lambda array: array[region], found)  # noqa: B023
-            each.append(self.distance(tap, seen, other, third))
-        mean: Array = jnp.vdot(self.regions, jnp.stack(each))
-        return mean
+            values = iter(self.distances(sides))
+        else:
+            regions = range(len(self.regions))
+            apart = iter(self.distances([of_region(side, region) for side in sides for region in regions]))
+            values = (jnp.vdot(self.regions, jnp.stack([next(apart) for _ in regions])) for _ in sides)
+        return [{tap: next(values) for tap in each} for each in found]
 
-    def distance(
-        self,
-        tap: str,
-        found: Statistics | Few,
-        wanted: Statistics,
-        gaussian: Target | None,
-    ) -> Array:
-        """How far one style is from another at a layer."""
-        if gaussian is not None:
-            if isinstance(found, Few):
-                return wasserstein.distance_of_few(found.responses, gaussian, found.guides)
+    def side(self, octave: int, tap: str, found: Statistics | Few) -> Side:
+        """A layer beside what it is compared with."""
+        gaussian = self.gaussians[octave][tap] if self.gaussians else None
+        return Side(found, self.targets[octave][tap], gaussian, self.metrics.get(tap))
+
+    def distances(self, sides: Sequence[Side]) -> list[Array]:
+        """How far one style is from another at each layer: distributions by their moments side by side."""
+        moments, gaussians, others = [], [], {}
+        for number, side in enumerate(sides):
+            found, gaussian = side.found, side.gaussian
+            if gaussian is None or isinstance(found, Few):
+                others[number] = self.distance(side)
+                continue
             assert found.mean is not None, "a distribution has a mean"
-            return wasserstein.distance(found.mean, found.gram, gaussian)
-        assert isinstance(found, Statistics), "few positions are for distributions"
-        loss = formulas.style_loss(found.gram, wanted.gram, self.convention, self.metrics.get(tap))
+            moments.append((found.mean, found.gram))
+            gaussians.append(gaussian)
+        joined = iter(wasserstein.distances(moments, gaussians))
+        return [others[number] if number in others else next(joined) for number in range(len(sides))]
+
+    def distance(self, side: Side) -> Array:
+        """That of one layer by itself: a distribution at few positions, or Gram matrices."""
+        found, wanted, gaussian, metric = side
+        if isinstance(found, Few):
+            assert gaussian is not None, "few positions are for distributions"
+            return wasserstein.distance_of_few(found.responses, gaussian, found.guides)
+        loss = formulas.style_loss(found.gram, wanted.gram, self.convention, metric)
         if found.moments is not None and wanted.moments is not None:
             loss += self.moments * formulas.moments_loss(found.moments, wanted.moments, self.convention)
         return loss
@@ -196,9 +246,8 @@ class Style:
 
     def silent_value(self) -> Array:
         """The term, without deviations, at the full size, for an image to which no filter responds."""
-        each = (
-            self.weights[tap] * self.compared(tap, jax.tree.map(jnp.zeros_like, target._replace(moments=None)))
-            for tap, target in self.targets[0].items()
-        )
-        total: Array = formulas.sum_of(each) / self.unit
+        layers = self.targets[0].items()
+        silent = {tap: jax.tree.map(jnp.zeros_like, target._replace(moments=None)) for tap, target in layers}
+        each = self.compared([silent])[0]
+        total: Array = formulas.sum_of(self.weights[tap] * each[tap] for tap in each) / self.unit
         return total

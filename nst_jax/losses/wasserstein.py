@@ -34,11 +34,14 @@ Where KᵀΣK has itself no full rank, ε I is what both have there, and the sam
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 #: What is added to the variance in every direction, in the square of the unit in which torchvision's networks respond.
@@ -93,12 +96,34 @@ def target(
       map: E of responses that stand for others.
       epsilon: ε, in the square of the responses' unit; more than 0.
     """
-    epsilon = jnp.asarray(epsilon, mean.dtype)
-    basis, channels = None, len(mean)
-    if map is not None:
-        basis, channels = _root(_product(map, map.T))[0], map.shape[1]
-    turned, covariance = _gaussian(mean, second_moment, basis, epsilon)
-    return Target(turned, covariance, basis, epsilon, channels)
+    return targets([(mean, second_moment)], [map], epsilon)[0]
+
+
+def targets(
+    found: Sequence[tuple[Float[Array, " _n"], Float[Array, "_n _n"]]],
+    maps: Sequence[Float[Array, "_n _N"] | None],
+    epsilon: float | Float[Array, ""] = EPSILON,
+) -> list[Target]:
+    """``target`` of several layers, each from its mean and second moment; those of like width side by side."""
+    epsilon = jnp.asarray(epsilon, found[0][0].dtype if found else None)
+    layers = [
+        (*moments, None if map is None else _product(map, map.T), epsilon)
+        for moments, map in zip(found, maps, strict=True)
+    ]
+    made = []
+    for (mean, covariance, basis), (_, second), map in zip(_side_by_side(_target, layers), found, maps, strict=True):
+        own = slice(len(second))
+        channels, basis = (len(second), None) if map is None else (map.shape[1], basis[own, own])
+        made.append(Target(mean[own], covariance[own, own], basis, epsilon, channels))
+    return made
+
+
+def _target(
+    one: Array, mean: Array, second_moment: Array, metric: Array | None, epsilon: Array
+) -> tuple[Array, Array, Array | None]:
+    """Mean, covariance and basis; with the ``metric`` E Eᵀ."""
+    basis = None if metric is None else _root(metric)[0]
+    return *_gaussian(mean, second_moment, basis, epsilon, one), basis
 
 
 def distance(mean: Float[Array, " n"], second_moment: Float[Array, "n n"], target: Target) -> Float[Array, ""]:
@@ -111,8 +136,56 @@ def distance(mean: Float[Array, " n"], second_moment: Float[Array, "n n"], targe
     Differentiable in reverse, once, by all arguments but ε. Finite, as its gradients are, for one position, silent
     filters, fewer positions than filters, and what is equal to the target.
     """
-    mean, covariance = _gaussian(mean, second_moment, target.basis, target.epsilon)
-    return (jnp.sum(jnp.square(mean - target.mean)) + bures(covariance, target.covariance)) / target.channels
+    return distances([(mean, second_moment)], [target])[0]
+
+
+def distances(
+    found: Sequence[tuple[Float[Array, " _n"], Float[Array, "_n _n"]]], targets: Sequence[Target]
+) -> list[Float[Array, ""]]:
+    """``distance`` of several layers, each from its mean and second moment: those of like width side by side.
+
+    So there is less to compile, and a GPU starts fewer kernels. Narrower layers have rows and columns of zeros added.
+    Those stay zeros through all steps of the iteration, and change nothing.
+    """
+    layers = [
+        (*moments, target.mean, target.covariance, target.basis, target.epsilon)
+        for moments, target in zip(found, targets, strict=True)
+    ]
+    each = _side_by_side(_distance, layers)
+    return [value / target.channels for value, target in zip(each, targets, strict=True)]
+
+
+def _distance(
+    one: Array, mean: Array, second_moment: Array, their_mean: Array, theirs: Array, basis: Array | None, epsilon: Array
+) -> Array:
+    """The distance, not over the filters."""
+    mean, ours = _gaussian(mean, second_moment, basis, epsilon, one)
+    return jnp.sum(jnp.square(mean - their_mean)) + bures(ours, theirs)
+
+
+def _side_by_side(of_one: Callable[..., Any], layers: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """``of_one(one, *layer)`` of each layer, made wider by zeros; there ``one`` is 0, and 1 elsewhere.
+
+    A layer is a vector, a square matrix, and others of either kind, scalars or None. Those go through one ``vmap``
+    that have up to 64 filters, up to 256, up to 1,024, …, and the same arrays.
+    """
+    groups: dict[Any, list[int]] = {}
+    for number, layer in enumerate(layers):
+        wide = math.ceil(math.log(max(1, len(layer[0]) / 64), 4))
+        groups.setdefault((wide, jax.tree.structure(layer)), []).append(number)
+    found = {}
+    for numbers in groups.values():
+        own = np.array([len(layers[number][0]) for number in numbers])
+        width = int(own.max())
+        one = jnp.asarray(np.arange(width) < own[:, None], layers[numbers[0]][0].dtype)
+
+        def stacked(*arrays: Array, width: int = width) -> Array:
+            return jnp.stack([jnp.pad(array, (0, width - len(array))) if array.ndim else array for array in arrays])
+
+        several = jax.vmap(of_one)(one, *jax.tree.map(stacked, *(layers[number] for number in numbers)))
+        for place, number in enumerate(numbers):
+            found[number] = jax.tree.map(lambda array: array[place], several)  # noqa: B023
+    return [found[number] for number in range(len(layers))]
 
 
 def distance_of_few(
@@ -136,16 +209,18 @@ def distance_of_few(
     return (jnp.sum(jnp.square(mean - target.mean)) + moved) / target.channels
 
 
-def _gaussian(mean: Array, second_moment: Array, basis: Array | None, epsilon: Array) -> tuple[Array, Array]:
-    """Of Kᵀx the mean and the covariance, with ε I and what rounding may take away."""
+def _gaussian(
+    mean: Array, second_moment: Array, basis: Array | None, epsilon: Array, one: Array
+) -> tuple[Array, Array]:
+    """Of Kᵀx the mean and the covariance, with ε I and what rounding may take away; I has the diagonal ``one``."""
     if basis is not None:
-        mean, second_moment = _product(mean, basis), _product(basis.T, _product(second_moment, basis))
+        mean, second_moment = _times(mean, basis), _product(basis.T, _product(second_moment, basis))
     covariance = second_moment - jnp.outer(mean, mean)
     rounding = ROUNDING * jnp.finfo(mean.dtype).eps * jnp.trace(second_moment)
     # along the mean rounding is worst: of responses that are alike everywhere nothing else is left
-    along = _product(mean, _product(covariance, mean)) / jnp.maximum(_product(mean, mean), epsilon)
+    along = jnp.sum(mean * _times(mean, covariance)) / jnp.maximum(jnp.sum(jnp.square(mean)), epsilon)
     least = epsilon + jax.lax.stop_gradient(rounding + 2 * jnp.maximum(-along, 0))
-    return mean, covariance + least * jnp.eye(len(mean), dtype=mean.dtype)
+    return mean, covariance + jnp.diag(least * one)
 
 
 @jax.custom_vjp
@@ -232,6 +307,11 @@ def _coupled(forward: Array, back: Array, steps: Sequence[Sequence[float]]) -> t
 
 def _symmetric(matrix: Array) -> Array:
     return (matrix + matrix.T) / 2
+
+
+def _times(vector: Array, matrix: Array) -> Array:
+    """A vector times a matrix, which as a sum is sooner compiled than as a product of matrices."""
+    return jnp.sum(vector[:, None] * matrix, 0)
 
 
 def _product(left: Array, right: Array) -> Array:
