@@ -26,6 +26,7 @@ COMMANDS = {
     "memory": "peak memory of a run by size",
     "tiles": "a value and gradient by tiles beside that of the whole picture",
     "seams": "whether the tiles of a picture show: jumps at their borders and elsewhere",
+    "specks": "pixels that stand out from those around: how many, and whether a grid holds them",
     "files": "writing and reading a large picture: peak memory and seconds",
     "compiled": "what the compiler says of a step and of a chunk for devices that need not be there",
     "growth": "time and memory per pixel against pixels",

@@ -281,3 +281,19 @@ def test_a_seam_is_found(tmp_path, step):
     assert 0.9 < down["mean at borders"] < 1.1 and 0.9 < down["mean elsewhere"] < 1.1
     assert (across["largest"] > 1.1 * across["largest elsewhere"]) == bool(step)
     assert images.load_image(crop).pixels.shape == (344, 460, 3)  # as much as there is around the corner
+
+
+def test_specks_are_counted_and_a_grid_of_them_is_found(tmp_path):
+    """One pixel in a hundred, anywhere, and one in each square of 8 × 8, on flat grey and on fine waves."""
+    flat = np.full((256, 256, 3), 0.5, "f4")
+    anywhere, grid = flat.copy(), flat.copy()
+    anywhere[np.random.default_rng(0).uniform(size=(256, 256)) < 0.01] += 0.2
+    grid[3::8, 5::8] += 0.12
+    for name, pixels in {"flat": flat, "anywhere": anywhere, "grid": grid}.items():
+        images.save_image(tmp_path / f"{name}.png", pixels)
+    names = [tmp_path / f"{name}.png" for name in ("flat", "anywhere", "grid")]
+    rows = told(tmp_path, "specks", *names, "--style", names[1], "--top", 0.5)["rows"]
+    assert [row["beyond 0.1"] for row in rows] == pytest.approx([1, 0, 1, 100 / 64], abs=0.2)
+    assert [row["beyond 0.15"] for row in rows] == pytest.approx([1, 0, 1, 0], abs=0.2)
+    assert all(row["by 8"] < 2 for row in rows[:3])
+    assert rows[3]["by 8"] > 50 and rows[3]["by 2"] > 50
