@@ -1,6 +1,6 @@
 """Whether pictures have specks: pixels that stand out from the eight around them, and whether a grid holds them.
 
-    python -m benchmarks specks result.png --content photo.jpg --style painting.jpg --top 0.4     # the upper 40 %: a sky
+    python -m benchmarks specks result.png --content photo.jpg --style painting.jpg --top 0.4   # upper 40 %: a sky
 
 A pixel stands out by how far its grey is from the median of the 3 × 3 about it. A row has the share of the pixels, in
 percent, for which that is more than 0.06, 0.1 and 0.15. The painting, reduced as for a result of this size, and the
