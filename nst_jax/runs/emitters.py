@@ -13,6 +13,11 @@ OLDER = "--xla_cpu_use_fusion_emitters=false"
 KNOWN_TO = (0, 10)
 
 
+def takes_older_emitters() -> bool:
+    """Whether this process compiles by the older one."""
+    return OLDER in os.environ.get("XLA_FLAGS", "")
+
+
 def compile_sooner() -> None:
     """Has XLA compile a CPU's programs in less time, in this process and in those that it starts.
 

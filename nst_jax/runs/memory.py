@@ -20,6 +20,7 @@ from nst_jax.losses.tiles import margin, spans
 from nst_jax.networks.convolution import way_of
 from nst_jax.networks.winograd import SEEN
 from nst_jax.pictures.images import fit_size
+from nst_jax.runs.emitters import takes_older_emitters
 
 #: How often each response is in memory at the peak of an evaluation: kept for the gradient, and in work. XLA's own
 #: account of VGG-19's step on a CPU (jax 0.10) says 1.5 to 1.7; a GPU's convolutions want room to work in as well.
@@ -44,13 +45,15 @@ BYTES = {"float32": 4, "bfloat16": 2}
 #: What is made of a 3×3 filter: at every step turned around for the gradient, or once in the basis of Winograd's tiles.
 FILTER_COPIES = {"xla": 9, "winograd": SEEN**2, "strides": 9, "bands": 9}
 #: Bytes that a CPU's programs take, with what is left from compiling them: of a run, of each of its scales, of each
-#: octave of the style after the first, and of each layer by tiles.
-PROGRAMS, SCALE = 215 * 2**20, 50 * 2**20
-OCTAVE = {"float32": 60 * 2**20, "bfloat16": 150 * 2**20}
-TILES = {"float32": 6 * 2**20, "bfloat16": 12 * 2**20}
-#: The same, of a style that is a distribution (``slim`` at 256 px, one size); and bytes of each pixel, where those are
-#: more. The command at 1536 and 2048 px, ``slim``, took 2.8 and 4.7 GiB beside the interpreter's 0.3.
-DISTRIBUTION, DISTRIBUTION_PIXEL = 320 * 2**20, 420
+#: octave of the style after the first, of each layer by tiles, and of a style that is a distribution. So it is by XLA's
+#: older emitters; by the newer ones it is so many times as much.
+PROGRAMS, SCALE = 70 * 2**20, 50 * 2**20
+OCTAVE = {"float32": 25 * 2**20, "bfloat16": 100 * 2**20}
+TILES = {"float32": 3 * 2**20, "bfloat16": 5 * 2**20}
+DISTRIBUTION, NEWER_EMITTERS = 42 * 2**20, 2.4
+#: Bytes of each pixel of a style that is a distribution, where those are more than its programs'. The command at 1536
+#: and 2048 px, ``slim``, took 2.8 and 4.7 GiB beside the interpreter's 0.3.
+DISTRIBUTION_PIXEL = 420
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -285,14 +288,18 @@ def run_bytes(footprint: Footprint) -> int:
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
     if footprint.distribution:
-        height, width = seen_at_once(footprint)
-        programs += max(DISTRIBUTION, DISTRIBUTION_PIXEL * height * width)
+        programs += DISTRIBUTION
     for row, size in layers.walk(layers.until(network, footprint.taps), *seen_at_once(footprint)):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)
             work += BYTES[precision] * FILTER_COPIES[way] * row.inputs * row.channels
             if way == "winograd":
                 programs += TILES[precision] * min(scales, 2)  # one scale's are compiled while another's are there
+    if not takes_older_emitters():
+        programs = int(NEWER_EMITTERS * programs)
+    if footprint.distribution:
+        height, width = seen_at_once(footprint)
+        programs += max(0, DISTRIBUTION_PIXEL * height * width - DISTRIBUTION)
     if footprint.platform != "cpu":  # the device has no part in them
         programs = 0
     return programs + filters + work + max(lane_bytes(footprint), painting_bytes(footprint), target_bytes(footprint))

@@ -12,7 +12,7 @@ from nst_jax.cli.stylize import plan_lines
 from nst_jax.errors import NSTError
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
-from nst_jax.runs import memory, plan, stylize
+from nst_jax.runs import emitters, memory, plan, stylize
 from nst_jax.runs.machine import here
 from nst_jax.runs.memory import Footprint
 
@@ -205,17 +205,25 @@ def test_a_deeper_layer_and_more_octaves_take_more():
 
 
 def test_a_distribution_takes_more_to_compile():
-    less, more = (memory.run_bytes(footprint(512, distribution=each)) for each in (False, True))
+    less, more = (memory.run_bytes(footprint(256, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION
     less, more = (memory.run_bytes(footprint(2048, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION_PIXEL * 2048 * 1536
 
 
+def test_the_newer_emitters_take_more(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", emitters.OLDER)
+    older = memory.run_bytes(footprint(256))
+    monkeypatch.setenv("XLA_FLAGS", "")
+    newer = memory.run_bytes(footprint(256))
+    assert newer - older == pytest.approx((memory.NEWER_EMITTERS - 1) * (memory.PROGRAMS + memory.SCALE), abs=1)
+
+
 def test_an_accelerator_holds_no_programs_but_more_copies():
     cpu, gpu = footprint(512, "vgg19"), footprint(512, "vgg19", platform="gpu", lowering="xla")
     assert memory.lane_bytes(gpu) > 1.5 * memory.lane_bytes(cpu)
-    host = memory.run_bytes(cpu) - memory.lane_bytes(cpu)
-    assert host > memory.PROGRAMS > memory.run_bytes(gpu) - memory.lane_bytes(gpu)
+    host, device = (memory.run_bytes(each) - memory.lane_bytes(each) for each in (cpu, gpu))
+    assert host - device > memory.PROGRAMS
 
 
 def test_the_footprint_is_that_of_the_options(tiny, pictures):
