@@ -205,7 +205,7 @@ def test_a_deeper_layer_and_more_octaves_take_more():
 
 
 def test_a_distribution_takes_more_to_compile():
-    less, more = (memory.run_bytes(footprint(256, distribution=each)) for each in (False, True))
+    less, more = (memory.run_bytes(footprint(512, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION
     less, more = (memory.run_bytes(footprint(2048, distribution=each)) for each in (False, True))
     assert more - less == memory.DISTRIBUTION_PIXEL * 2048 * 1536
