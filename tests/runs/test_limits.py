@@ -155,9 +155,10 @@ def test_the_command_takes_what_it_has_planned(tmp_path):
 
 
 @LINUX
-@pytest.mark.parametrize(("limit", "told"), [(1300, "no size would fit"), (1700, r"--size \d+ would fit.*")])
-def test_a_limit_of_addresses_gets_one_line_with_what_would_fit(tmp_path, limit, told):
+@pytest.mark.parametrize("limit", [1000, 1300])
+def test_a_limit_of_addresses_gets_one_line_with_what_would_fit(tmp_path, limit):
     done = by_the_command(limit * 10**6, "--size", "2048", "--output", str(tmp_path / "out.png"))
     assert done.returncode == 2
-    assert re.fullmatch(rf"nst-stylize: error: .* take about .* are free: {told}\n", done.stderr), done.stderr
+    expected = r"nst-stylize: error: .* take about .* are free: --size \d+ would fit\n"
+    assert re.fullmatch(expected, done.stderr), done.stderr
     assert list(tmp_path.iterdir()) == []
