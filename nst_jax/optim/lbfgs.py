@@ -84,9 +84,9 @@ def scale_by_compact_lbfgs(memory_size: int, in_place: bool = False) -> optax.Gr
             raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
         params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
         pairs, to_steps, to_changes = _learn(state, params, updates, in_place)
-        of_changes = _times(pairs.inverse, to_steps)
-        inner = _times(pairs.squares, of_changes) - to_changes
-        of_steps = _times(pairs.inverse.T, pairs.diagonal * of_changes + pairs.scale * inner)
+        of_changes = _dot(pairs.inverse, to_steps)
+        inner = _dot(pairs.squares, of_changes) - to_changes
+        of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
         return _direction(updates, pairs.steps, pairs.changes, of_steps, of_changes, pairs.scale), pairs
 
     return optax.GradientTransformation(init, update)
@@ -127,7 +127,7 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool) -> tu
     changes = newest(pairs.changes, slot, curved, gradient, pairs.updates)
     steps_y, changes_y, steps_g, changes_g = _products(gradient, pairs.updates, steps, changes)
     inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
-    column = (-_times(inverse, steps_y) / curvature).at[slot].set(1 / curvature)
+    column = (-_dot(inverse, steps_y) / curvature).at[slot].set(1 / curvature)
     small = (
         inverse.at[:, slot].set(column),
         pairs.diagonal.at[slot].set(curvature),
@@ -225,8 +225,3 @@ def _over_all(left: PyTree, right: PyTree) -> Array:
 
 def _dot(left: Array, right: Array) -> Array:
     return jnp.dot(left, right, precision=jax.lax.Precision.HIGHEST)
-
-
-def _times(matrix: Array, vector: Array) -> Array:
-    """A product of a few numbers, which as a sum is sooner compiled."""
-    return jnp.sum(matrix * vector, 1)

@@ -284,7 +284,7 @@ def test_a_seam_is_found(tmp_path, step):
 
 
 def test_specks_are_counted_and_a_grid_of_them_is_found(tmp_path):
-    """One pixel in a hundred, anywhere, and one in each square of 8 × 8, on flat grey and on fine waves."""
+    """One pixel in a hundred, anywhere, and one in each square of 8 × 8, on flat grey."""
     flat = np.full((256, 256, 3), 0.5, "f4")
     anywhere, grid = flat.copy(), flat.copy()
     anywhere[np.random.default_rng(0).uniform(size=(256, 256)) < 0.01] += 0.2

@@ -223,6 +223,7 @@ def test_an_accelerator_holds_no_programs_but_more_copies():
     cpu, gpu = footprint(512, "vgg19"), footprint(512, "vgg19", platform="gpu", lowering="xla")
     assert memory.lane_bytes(gpu) > 1.5 * memory.lane_bytes(cpu)
     host, device = (memory.run_bytes(each) - memory.lane_bytes(each) for each in (cpu, gpu))
+    assert host > 215 * 2**20 > device
     assert host - device > memory.PROGRAMS
 
 
