@@ -214,11 +214,11 @@ def _gaussian(
 ) -> tuple[Array, Array]:
     """Of Kᵀx the mean and the covariance, with ε I and what rounding may take away; I has the diagonal ``one``."""
     if basis is not None:
-        mean, second_moment = _times(mean, basis), _product(basis.T, _product(second_moment, basis))
+        mean, second_moment = _product(mean, basis), _product(basis.T, _product(second_moment, basis))
     covariance = second_moment - jnp.outer(mean, mean)
     rounding = ROUNDING * jnp.finfo(mean.dtype).eps * jnp.trace(second_moment)
     # along the mean rounding is worst: of responses that are alike everywhere nothing else is left
-    along = jnp.sum(mean * _times(mean, covariance)) / jnp.maximum(jnp.sum(jnp.square(mean)), epsilon)
+    along = _product(mean, _product(covariance, mean)) / jnp.maximum(_product(mean, mean), epsilon)
     least = epsilon + jax.lax.stop_gradient(rounding + 2 * jnp.maximum(-along, 0))
     return mean, covariance + jnp.diag(least * one)
 
@@ -307,11 +307,6 @@ def _coupled(forward: Array, back: Array, steps: Sequence[Sequence[float]]) -> t
 
 def _symmetric(matrix: Array) -> Array:
     return (matrix + matrix.T) / 2
-
-
-def _times(vector: Array, matrix: Array) -> Array:
-    """A vector times a matrix, which as a sum is sooner compiled than as a product of matrices."""
-    return jnp.sum(vector[:, None] * matrix, 0)
 
 
 def _product(left: Array, right: Array) -> Array:

@@ -287,8 +287,7 @@ def run_bytes(footprint: Footprint) -> int:
     network, precision, scales = footprint.network, footprint.precision, len(footprint.sizes)
     filters = 4 * sum(9 * row.inputs * row.channels for row in layers.table(network) if row.kind == "conv")
     work, programs = 0, PROGRAMS + SCALE * scales + OCTAVE[precision] * (footprint.octaves - 1)
-    if footprint.distribution:
-        programs += DISTRIBUTION
+    programs += DISTRIBUTION * footprint.distribution
     for row, size in layers.walk(layers.until(network, footprint.taps), *seen_at_once(footprint)):
         if row.kind == "conv":
             way = way_of(footprint.lowering, size, row.inputs, row.channels, precision)
