@@ -80,8 +80,9 @@ def variation_sums(
     height, width, channels = image.shape
     counted = _counted(visible, part)
     count = jnp.float32(image.size) if counted is None else channels * jnp.sum(counted)
+    own = None if part is None else part.own_sides()
     if wrap:  # the first row and column again behind the last ones
-        image, visible = jax.tree.map(_around, (image, visible))
+        image, visible, own = jax.tree.map(_around, (image, visible, own))
     planes = jnp.moveaxis(image, -1, 0)  # [c, h, w]: loops over three values at a time are slow on a CPU
 
     def squares(down: int, right: int) -> Array:
@@ -92,10 +93,7 @@ def variation_sums(
         found = jnp.square(planes[:, *other] - planes[:, *one])
         if visible is not None:
             found *= visible[one] * visible[other]
-        if part is None:
-            return found
-        rows, columns = part.own_sides()
-        return found * rows[one[0], None] * columns[one[1]]
+        return found if own is None else found * own[0][one[0], None] * own[1][one[1]]
 
     down, across = squares(1, 0), squares(0, 1)
     if kind == "isotropic":
