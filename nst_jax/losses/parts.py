@@ -54,15 +54,12 @@ class Part:
 
     def own(self, tap: str | None = None) -> Float[Array, "h w"]:
         """1 at the window's own positions of a layer, 0 at the others."""
-        rows, columns = self.own_sides(tap)
-        return rows[:, None] * columns
-
-    def own_sides(self, tap: str | None = None) -> tuple[Float[Array, " h"], Float[Array, " w"]]:
-        """1 at the rows and 1 at the columns of a layer that have the window's own positions, 0 at the others."""
         stride = self.stride(tap)
-        pixels = (stride * jnp.arange(length // stride) for length in self.window)
-        rows, columns = ((at >= self.first[axis]) & (at < self.end[axis]) for axis, at in enumerate(pixels))
-        return rows.astype(jnp.float32), columns.astype(jnp.float32)
+        sides = []
+        for axis in (0, 1):
+            pixels = stride * jnp.arange(self.window[axis] // stride)
+            sides.append((pixels >= self.first[axis]) & (pixels < self.end[axis]))
+        return (sides[0][:, None] & sides[1]).astype(jnp.float32)
 
     def shards_row(self, rows: int, tap: str | None) -> Array | None:
         """Where in so many ``rows`` of a layer the window begins, if those are what a shard holds and not all rows."""

@@ -78,9 +78,9 @@ def variation_sums(
     """The sums of ``total_variation``, which takes the same; of a part those at its own pixels."""
     check_choice("kind of total variation", kind, TV_KINDS)
     height, width, channels = image.shape
-    counted = _counted(visible, part)
+    own = None if part is None else part.own()
+    counted = own if visible is None else visible if own is None else visible * own
     count = jnp.float32(image.size) if counted is None else channels * jnp.sum(counted)
-    own = None if part is None else part.own_sides()
     if wrap:  # the first row and column again behind the last ones
         image, visible, own = jax.tree.map(_around, (image, visible, own))
     planes = jnp.moveaxis(image, -1, 0)  # [c, h, w]: loops over three values at a time are slow on a CPU
@@ -93,7 +93,7 @@ def variation_sums(
         found = jnp.square(planes[:, *other] - planes[:, *one])
         if visible is not None:
             found *= visible[one] * visible[other]
-        return found if own is None else found * own[0][one[0], None] * own[1][one[1]]
+        return found if own is None else found * own[one]
 
     down, across = squares(1, 0), squares(0, 1)
     if kind == "isotropic":
@@ -106,13 +106,6 @@ def variation_sums(
     if kind != "neighbours":
         return Variation(straight, count)
     return Variation(2 / 3 * straight + (jnp.sum(squares(1, 1)) + jnp.sum(squares(1, -1))) / 6, count)
-
-
-def _counted(visible: Float[Array, "h w"] | None, part: Part | None) -> Float[Array, "h w"] | None:
-    """How much each pixel counts; None for alike."""
-    if part is None:
-        return visible
-    return part.own() if visible is None else visible * part.own()
 
 
 def _around(array: Array) -> Array:

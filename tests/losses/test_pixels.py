@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import draw, f4
+from support import draw, f4, random_filters
 
 from nst_jax.errors import NSTError
 from nst_jax.losses import pixels
 from nst_jax.losses.terms import Seen
+from nst_jax.losses.tiles import Tiles
+from nst_jax.networks import vgg
 
 
 def loop_variation(image):
@@ -201,6 +203,20 @@ def test_the_sums_of_a_variation_that_wraps_are_those_of_a_picture_with_its_othe
     added = jax.tree.map(lambda whole, row, column, corner: whole - row - column + corner,
                          part(0, 0), part(7, 0), part(0, 5), part(7, 5))  # fmt: skip
     assert_same(added, sums_of(image, visible, kind, wrap=True))
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sums_of_a_variation_are_those_of_its_tiles(kind, wrap):
+    """Whose windows overlap, and count what is their own."""
+    net = vgg.network(random_filters("slim"), padding="wrap" if wrap else "reflect")
+    image, visible = f4(draw(96, 80, 3)), f4(np.random.default_rng(6).uniform(size=(96, 80)))
+    parts = Tiles(16).parts(net, ("conv2_1",), (96, 80))
+    assert len(parts) > 4
+    each = [pixels.variation_sums(part.cut(image), kind, wrap, part.cut(visible), part) for part in parts]
+    added = jax.tree.map(lambda *sums: sum(sums), *each)
+    for found, expected in zip(added, pixels.variation_sums(image, kind, wrap, visible), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
