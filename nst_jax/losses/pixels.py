@@ -69,7 +69,7 @@ def variation_value(sums: Variation) -> Float[Array, "*images"]:
 
 
 def variation_sums(
-    image: Float[Array, "h w c"],
+    image: Float[Array, "h w 3"],
     kind: TvKind = "squares",
     wrap: bool = False,
     visible: Float[Array, "h w"] | None = None,
@@ -77,27 +77,26 @@ def variation_sums(
 ) -> Variation:
     """The sums of ``total_variation``, which takes the same; of a part those at its own pixels."""
     check_choice("kind of total variation", kind, TV_KINDS)
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     own = None if part is None else part.own()
     counted = own if visible is None else visible if own is None else visible * own
-    count = jnp.float32(image.size) if counted is None else channels * jnp.sum(counted)
+    count = jnp.float32(image.size) if counted is None else 3 * jnp.sum(counted)
     if wrap:  # the first row and column again behind the last ones
         image, visible, own = jax.tree.map(_around, (image, visible, own))
-    planes = jnp.moveaxis(image, -1, 0)  # [c, h, w]: loops over three values at a time are slow on a CPU
 
     def squares(down: int, right: int) -> Array:
-        """d² of all pairs of values so far apart, weighed, [c, h', w']."""
-        size = min(height, planes.shape[1] - down), min(width, planes.shape[2] - abs(right))
+        """d² of all pairs of values so far apart, weighed."""
+        size = min(height, image.shape[0] - down), min(width, image.shape[1] - abs(right))
         corners = (0, max(0, -right)), (down, max(0, right))
         one, other = (tuple(slice(at, at + side) for at, side in zip(corner, size, strict=True)) for corner in corners)
-        found = jnp.square(planes[:, *other] - planes[:, *one])
+        found = jnp.square(image[other] - image[one])
         if visible is not None:
-            found *= visible[one] * visible[other]
-        return found if own is None else found * own[one]
+            found *= (visible[one] * visible[other])[..., None]
+        return found if own is None else found * own[one][..., None]
 
     down, across = squares(1, 0), squares(0, 1)
     if kind == "isotropic":
-        sides = (((0, 0), (0, height - each.shape[1]), (0, width - each.shape[2])) for each in (down, across))
+        sides = (((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)) for each in (down, across))
         down, across = (jnp.pad(each, side) for each, side in zip((down, across), sides, strict=True))
         return Variation(jnp.sum(_magnitude(down + across)), count)
     if kind == "absolute":
@@ -152,11 +151,8 @@ class Smoothness:
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences between neighbours, and the number of values."""
-        image, visible, part = seen[0].image, seen_of(self.visible, seen[0]), seen[0].part
-        if self.kind in ("absolute", "isotropic"):
-            return variation_sums(strong_chroma(image, self.chroma), self.kind, self.wrap, visible, part)
-        (light, colour), (values, _) = rough_sums(image, self.kind, self.wrap, visible, part)
-        return Variation(light + jnp.square(self.chroma) * colour, values)
+        image = strong_chroma(seen[0].image, self.chroma)
+        return variation_sums(image, self.kind, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
 
     def along(self, put: Put) -> Smoothness:
         """The same with what ``put`` makes of ``visible``."""
@@ -167,22 +163,18 @@ class Smoothness:
         return variation_value(sums)
 
 
-def rough_sums(
-    image: Float[Array, "h w 3"],
-    kind: TvKind = "neighbours",
-    wrap: bool = False,
-    visible: Float[Array, "h w"] | None = None,
-    part: Part | None = None,
-) -> Variation:
-    """``variation_sums`` of light and of colour, [2] each: of the mean of each pixel's three values, and of the rest.
+def light_and_colour(image: Float[Array, "h w 3"]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 3"]]:
+    """The mean of each pixel's three values, three times, and its chroma: two parts of an image, at right angles."""
+    grey = jnp.broadcast_to(image.mean(-1, keepdims=True), image.shape)
+    return grey, image - grey
 
-    The two parts of an image are at right angles. So of kinds that are sums of squares, theirs add up to the image's.
-    """
-    grey = image.mean(-1, keepdims=True)
-    light, colour = (variation_sums(each, kind, wrap, visible, part) for each in (grey, image - grey))
-    return Variation(
-        jnp.stack([3 * light.differences, colour.differences]), jnp.stack([3 * light.values, colour.values])
-    )
+
+def rough_sums(
+    image: Float[Array, "h w 3"], wrap: bool = False, visible: Array | None = None, part: Part | None = None
+) -> Variation:
+    """``variation_sums`` of kind "neighbours" of light and of colour, [2] each."""
+    parts = jnp.stack(light_and_colour(image))
+    return jax.vmap(lambda each: variation_sums(each, "neighbours", wrap, visible, part))(parts)
 
 
 @jax.jit
@@ -217,7 +209,7 @@ class Excess:
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences of light and those of colour, [2], and the numbers of values."""
-        return rough_sums(seen[0].image, "neighbours", self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
+        return rough_sums(seen[0].image, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
 
     def along(self, put: Put) -> Excess:
         """The same with what ``put`` makes of ``visible``."""

@@ -205,6 +205,24 @@ def test_the_sums_of_a_variation_that_wraps_are_those_of_a_picture_with_its_othe
     assert_same(added, sums_of(image, visible, kind, wrap=True))
 
 
+def test_the_gradient_of_an_odd_picture_has_no_foreign_numbers():
+    """As one program, and not operation by operation: one form of it read memory that nothing had written."""
+    image = draw(163, 190, 3)
+    expected = np.zeros_like(image)
+    for down, right, weight in ((1, 0, 2 / 3), (0, 1, 2 / 3), (1, 1, 1 / 6), (1, -1, 1 / 6)):
+        one = np.s_[: 163 - down, max(0, -right) : 190 + min(0, -right)]
+        other = np.s_[down:, max(0, right) : 190 + min(0, right)]
+        difference = 2 * weight * (image[other] - image[one])
+        expected[other] += difference
+        expected[one] -= difference
+    program = jax.jit(jax.grad(lambda image: pixels.total_variation(image, "neighbours")))
+    np.testing.assert_allclose(program(f4(image)), expected / image.size, rtol=1e-4, atol=1e-9)
+    excess = pixels.Excess(jnp.full(2, 1e-3))
+    program = jax.jit(jax.grad(lambda image: excess.value(excess.statistics([Seen(image, {})]))))
+    eager = jax.grad(lambda image: excess.value(excess.statistics([Seen(image, {})])))(f4(image))
+    np.testing.assert_allclose(program(f4(image)), eager, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_sums_of_a_variation_are_those_of_its_tiles(kind, wrap):
@@ -226,8 +244,7 @@ def test_smoothness_is_the_variation_with_strong_chroma(kind, wrap):
     for visible in (None, f4(VISIBLE)):
         term = pixels.Smoothness(CHROMA, visible, kind, wrap)
         expected = pixels.total_variation(pixels.strong_chroma(image, CHROMA), kind, wrap, visible)
-        np.testing.assert_allclose(term.value(term.statistics([Seen(image, {})])), expected, rtol=1e-6)
-        assert expected > 0
+        assert term.value(term.statistics([Seen(image, {})])) == expected > 0
 
 
 def test_the_mean_of_a_variation_is_over_what_is_visible():
