@@ -21,6 +21,7 @@ from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.options.config import Complete, Config
 from nst_jax.pictures import images
+from nst_jax.pictures.encoding import WRITABLE, most_bytes
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import memory, scales
 from nst_jax.runs.inputs import painting_size
@@ -42,12 +43,14 @@ class Unit(NamedTuple):
       jobs: one, or as many as ``lanes`` or fewer.
       lanes: of the program; 1 for a run alone.
       bytes: about what their lanes take of the memory at most; 0 for a run alone.
+      written: what their pictures may take of the disk at most, in bytes.
     """
 
     name: str
     jobs: tuple[Job, ...]
     lanes: int
     bytes: int
+    written: int
 
 
 class Networks:
@@ -99,8 +102,19 @@ def units_of(jobs: Sequence[Job], inputs: Inputs, networks: Networks, lanes: int
         for start in range(0, len(found), size):
             part = tuple(found[start : start + size])
             told = "\n".join([str(size), *(job.name for job in part)])
-            units.append(Unit(hashlib.sha256(told.encode()).hexdigest()[:20], part, size, size * lane))
+            written = sum(_written(job.wish, inputs) for job in part)
+            units.append(Unit(hashlib.sha256(told.encode()).hexdigest()[:20], part, size, size * lane, written))
     return units
+
+
+def _written(wish: Wish, inputs: Inputs) -> int:
+    """As many bytes as a job's picture may have; 0 for a size that the job will be refused for."""
+    config = wish.config
+    try:
+        size = images.scaled_size(*inputs[wish.content].size, config.size, enlarge=True) if wish.content else (config.size, config.size)
+    except NSTError:
+        return 0
+    return most_bytes(WRITABLE[wish.suffix], size, True, config.depth)
 
 
 class _Shapes:

@@ -20,6 +20,7 @@ from nst_jax.choices import METADATA, Metadata, check_choice, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import INTERVAL
+from nst_jax.cli.outputs import Room, warn_of_room
 from nst_jax.cli.pace import words
 from nst_jax.cli.signals import interruptible, unheard
 from nst_jax.errors import NSTError
@@ -100,6 +101,7 @@ def command(arguments: Sequence[str]) -> int:
     left = [unit for unit in units if any(job.name not in settled for job in unit.jobs)]
     missing = [job for job in jobs if job.name not in settled]
     print(f"{len(jobs)} jobs, {len(jobs) - len(missing)} of them done or failed before", file=sys.stderr)
+    warn_of_room(PROGRAM, [Room("the pictures", folder.path, sum(unit.written for unit in left))])
     if options.dry_run:
         print(f"{len(missing)} pictures are left, in {len(left)} programs' runs")
         return 0

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,7 +109,19 @@ def to_be_written(prepared: Prepared, output: Path, every: int, kept: Path | Non
 
 
 def check_disk(wanted: Iterable[Room]) -> None:
-    """Raises NSTError, before any work, where a disk has no room for all that is to be written to it.
+    """Raises NSTError, before any work, where ``short_of_room`` says something."""
+    if short := short_of_room(wanted):
+        raise NSTError(short)
+
+
+def warn_of_room(program: str, wanted: Iterable[Room]) -> None:
+    """Says ``short_of_room`` as a note: of a folder's pictures those that are made stay, and the command goes on."""
+    if short := short_of_room(wanted):
+        print(f"{program}: note: {short}", file=sys.stderr)
+
+
+def short_of_room(wanted: Iterable[Room]) -> str:
+    """In a line, which disk has no room for all that is to be written to it; "" where there is room.
 
     A system that cannot say what is free is passed over.
     """
@@ -124,10 +137,11 @@ def check_disk(wanted: Iterable[Room]) -> None:
             disk, needed = shutil.disk_usage(folder), sum(each.most for each in there)
             if disk.total and needed > disk.free:
                 parts = " and ".join(f"{each.what} {size(each.most)}" for each in there)
-                raise NSTError(
+                return (
                     f"{folder} has {size(disk.free)} free, and this run may need {size(needed)} there ({parts}): make"
                     " room, or choose a folder on another disk"
                 )
+    return ""
 
 
 def size(count: int) -> str:

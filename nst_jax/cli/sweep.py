@@ -14,6 +14,7 @@ from nst_jax.choices import METADATA, Metadata, check_choice, check_whole
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display
+from nst_jax.cli.outputs import Room, warn_of_room
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
 from nst_jax.options.config import Config
@@ -144,6 +145,7 @@ def run_lanes(folder: Gallery, at_once: int, program: str, share: tuple[int, int
     total = len(folder.sweep.lanes)
     device = device_line(folder.sweep.machine)
     print(f"{total} lanes, {total - len(todo)} of them finished; {device}", file=sys.stderr)
+    warn_of_room(program, [Room("the pictures", folder.path, len(todo) * folder.most_bytes())])
     broken = 0
     with interruptible(f"stopping; {program} --resume continues") as interrupted:
         plan, note = folder.plan(at_once)

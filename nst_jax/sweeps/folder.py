@@ -22,6 +22,7 @@ from nst_jax.files import replacing
 from nst_jax.pages.html import page
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
+from nst_jax.pictures.encoding import most_bytes
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import report as runs
 from nst_jax.runs.result import Result
@@ -119,6 +120,11 @@ class Gallery:
     def picture(self, lane: int) -> Path:
         """Where a lane's picture is."""
         return self.path / f"lane-{lane:03d}.png"
+
+    def most_bytes(self) -> int:
+        """As many bytes as a lane's picture may have."""
+        height, width = self.sweep.sizes[-1]
+        return most_bytes("PNG", (height, width), True, self.sweep.union.depth)
 
     def save(self, lane: int, result: Result) -> None:
         """Writes a finished lane: the picture, then its report, as ``--report`` of ``stylize`` has it."""

@@ -9,7 +9,7 @@ import pytest
 from support import simple_config, smooth_picture
 
 from nst_jax.batch import jobs
-from nst_jax.cli import replay, stylize
+from nst_jax.cli import batch, replay, stylize, sweep
 from nst_jax.cli.outputs import Room, check_disk, to_be_written
 from nst_jax.errors import NSTError
 from nst_jax.pictures import images
@@ -77,6 +77,30 @@ def test_folders_of_one_disk_share_its_room(tmp_path, free):
     check_disk([Room("the picture", tmp_path, 600)])
     with pytest.raises(NSTError, match="the picture .* and its checkpoints"):
         check_disk([Room("the picture", tmp_path, 600), Room("its checkpoints", tmp_path / "a" / "b", 600)])
+
+
+def test_what_a_picture_made_again_needs_is_said_too(line, tmp_path, capsys, free):
+    assert stylize.main([*line, "--output", str(tmp_path / "out.png")]) == 0
+    capsys.readouterr()
+    free(50_000)
+    assert replay.main([str(tmp_path / "out.png"), "--output", str(tmp_path / "again.png")]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"nst-replay: error: {tmp_path} has 0.1 MB free, and this run may need ")
+    assert len(told.err.splitlines()) == 1 and not (tmp_path / "again.png").exists()
+
+
+@pytest.mark.parametrize("pictures_left, noted", [(1, True), (2, False)])
+@pytest.mark.parametrize("command", [sweep, batch])
+def test_a_folder_of_pictures_gets_a_note(line, tmp_path, capsys, free, command, pictures_left, noted):
+    """The second picture has no room, or just has some; what is made stays, so the run is not refused."""
+    free(pictures_left * (23 * (32 * 4 + 1) + 2**16))
+    more = ["--init", "noise", "--seeds", "1", "2"] if command is sweep else ["--dry-run"]
+    words = [*line, "--output", str(tmp_path / "out"), *more]
+    if command is batch:
+        words[3:4] = [words[3], words[1]]  # two paintings
+    assert command.main(words) == 0
+    note = f"{command.PROGRAM}: note: {tmp_path / 'out'} has "
+    assert (note in capsys.readouterr().err) == noted
 
 
 def test_what_a_run_writes_is_no_more_than_was_thought(pictures, tmp_path, tiny):
