@@ -6,6 +6,7 @@ another number of lanes may round differently; so a picture is the same however 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -108,12 +109,11 @@ def units_of(jobs: Sequence[Job], inputs: Inputs, networks: Networks, lanes: int
 
 
 def _written(wish: Wish, inputs: Inputs) -> int:
-    """As many bytes as a job's picture may have; 0 for a size that the job will be refused for."""
-    config = wish.config
-    try:
-        size = images.scaled_size(*inputs[wish.content].size, config.size, enlarge=True) if wish.content else (config.size, config.size)
-    except NSTError:
-        return 0
+    """As many bytes as a job's picture may have."""
+    config, size = wish.config, (wish.config.size, wish.config.size)
+    with contextlib.suppress(NSTError):
+        if wish.content:
+            size = images.scaled_size(*inputs[wish.content].size, config.size, enlarge=True)
     return most_bytes(WRITABLE[wish.suffix], size, True, config.depth)
 
 
