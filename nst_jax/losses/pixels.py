@@ -69,42 +69,51 @@ def variation_value(sums: Variation) -> Float[Array, "*images"]:
 
 
 def variation_sums(
-    image: Float[Array, "h w 3"],
+    image: Float[Array, "h w c"],
     kind: TvKind = "squares",
     wrap: bool = False,
     visible: Float[Array, "h w"] | None = None,
     part: Part | None = None,
 ) -> Variation:
-    """The sums of ``total_variation``, which takes the same; of a part those at its own pixels."""
+    """The sums of ``total_variation``, which takes the same; of a part those at its own pixels. Any channels do."""
     check_choice("kind of total variation", kind, TV_KINDS)
-    height, width, _ = image.shape
+    height, width, channels = image.shape
     own = None if part is None else part.own()
     counted = own if visible is None else visible if own is None else visible * own
-    count = jnp.float32(image.size) if counted is None else 3 * jnp.sum(counted)
+    count = jnp.float32(image.size) if counted is None else channels * jnp.sum(counted)
     if wrap:  # the first row and column again behind the last ones
         image, visible, own = jax.tree.map(_around, (image, visible, own))
 
-    def squares(down: int, right: int) -> Array:
-        """d² of all pairs of values so far apart, weighed."""
+    def pairs(down: int, right: int) -> tuple[Array, Array | None]:
+        """d² of all pairs of values so far apart, and how much each pair of pixels counts; None for alike."""
         size = min(height, image.shape[0] - down), min(width, image.shape[1] - abs(right))
         corners = (0, max(0, -right)), (down, max(0, right))
         one, other = (tuple(slice(at, at + side) for at, side in zip(corner, size, strict=True)) for corner in corners)
-        found = jnp.square(image[other] - image[one])
-        if visible is not None:
-            found *= (visible[one] * visible[other])[..., None]
-        return found if own is None else found * own[one][..., None]
+        weight = None if visible is None else visible[one] * visible[other]
+        if own is not None:
+            weight = own[one] if weight is None else weight * own[one]
+        return jnp.square(image[other] - image[one]), weight
 
-    down, across = squares(1, 0), squares(0, 1)
-    if kind == "isotropic":
-        sides = (((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)) for each in (down, across))
-        down, across = (jnp.pad(each, side) for each, side in zip((down, across), sides, strict=True))
-        return Variation(jnp.sum(_magnitude(down + across)), count)
+    if kind in ("squares", "neighbours"):
+        straight = _summed(*pairs(1, 0)) + _summed(*pairs(0, 1))
+        if kind == "squares":
+            return Variation(straight, count)
+        return Variation(2 / 3 * straight + (_summed(*pairs(1, 1)) + _summed(*pairs(1, -1))) / 6, count)
+    down, across = (
+        found if weight is None else found * weight[..., None] for found, weight in (pairs(1, 0), pairs(0, 1))
+    )
     if kind == "absolute":
-        down, across = _magnitude(down), _magnitude(across)
-    straight = jnp.sum(down) + jnp.sum(across)
-    if kind != "neighbours":
-        return Variation(straight, count)
-    return Variation(2 / 3 * straight + (jnp.sum(squares(1, 1)) + jnp.sum(squares(1, -1))) / 6, count)
+        return Variation(jnp.sum(_magnitude(down)) + jnp.sum(_magnitude(across)), count)
+    sides = (((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)) for each in (down, across))
+    down, across = (jnp.pad(each, side) for each, side in zip((down, across), sides, strict=True))
+    return Variation(jnp.sum(_magnitude(down + across)), count)
+
+
+def _summed(squares: Float[Array, "h w c"], weight: Float[Array, "h w"] | None) -> Float[Array, ""]:
+    """The sum of all, weighed: of the sums of each pixel's values, as a CPU is slow where the last axis has three."""
+    if weight is None:
+        return jnp.sum(squares)
+    return jnp.vdot(jnp.sum(squares, -1), weight, precision=jax.lax.Precision.HIGHEST)
 
 
 def _around(array: Array) -> Array:
@@ -151,8 +160,11 @@ class Smoothness:
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences between neighbours, and the number of values."""
-        image = strong_chroma(seen[0].image, self.chroma)
-        return variation_sums(image, self.kind, self.wrap, seen_of(self.visible, seen[0]), seen[0].part)
+        image, visible, part = seen[0].image, seen_of(self.visible, seen[0]), seen[0].part
+        if self.kind != "neighbours":
+            return variation_sums(strong_chroma(image, self.chroma), self.kind, self.wrap, visible, part)
+        (light, colour), values = rough_sums(image, self.wrap, visible, part)  # which ``Excess`` takes too
+        return Variation(light + jnp.square(self.chroma) * colour, values[0])
 
     def along(self, put: Put) -> Smoothness:
         """The same with what ``put`` makes of ``visible``."""
@@ -163,18 +175,22 @@ class Smoothness:
         return variation_value(sums)
 
 
-def light_and_colour(image: Float[Array, "h w 3"]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w 3"]]:
-    """The mean of each pixel's three values, three times, and its chroma: two parts of an image, at right angles."""
-    grey = jnp.broadcast_to(image.mean(-1, keepdims=True), image.shape)
-    return grey, image - grey
-
-
 def rough_sums(
-    image: Float[Array, "h w 3"], wrap: bool = False, visible: Array | None = None, part: Part | None = None
+    image: Float[Array, "h w 3"],
+    wrap: bool = False,
+    visible: Float[Array, "h w"] | None = None,
+    part: Part | None = None,
 ) -> Variation:
-    """``variation_sums`` of kind "neighbours" of light and of colour, [2] each."""
-    parts = jnp.stack(light_and_colour(image))
-    return jax.vmap(lambda each: variation_sums(each, "neighbours", wrap, visible, part))(parts)
+    """``variation_sums`` of kind "neighbours" of light and of colour, [2] each.
+
+    Light is the mean of each pixel's three values, three times, and colour is the rest of the pixel. They are at right
+    angles: so their squared differences add up to the image's, and those of light are three times those of the mean.
+    """
+    every, mean = (
+        variation_sums(each, "neighbours", wrap, visible, part) for each in (image, image.mean(-1, keepdims=True))
+    )
+    light = 3 * mean.differences
+    return Variation(jnp.stack([light, every.differences - light]), jnp.stack([every.values, every.values]))
 
 
 @jax.jit
