@@ -52,8 +52,8 @@ OCTAVE = {"float32": 25 * 2**20, "bfloat16": 100 * 2**20}
 TILES = {"float32": 3 * 2**20, "bfloat16": 5 * 2**20}
 DISTRIBUTION, NEWER_EMITTERS = 42 * 2**20, 2.4
 #: Bytes of each pixel of a style that is a distribution, where those are more than its programs'. The command at 1024,
-#: 1536 and 2048 px, ``slim``, took 1.0, 2.2 and 3.9 GiB beside the interpreter's 0.4.
-DISTRIBUTION_PIXEL = 150
+#: 1536 and 2048 px, ``slim``, took 0.85, 1.9 and 3.4 GiB beside the interpreter's 0.4.
+DISTRIBUTION_PIXEL = 70
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
