@@ -48,9 +48,12 @@ class Pace:
 
 def words(seconds: float | None) -> str:
     """So many seconds in a few characters, or "" for None."""
-    if seconds is None:
-        return ""
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """So many seconds, minutes or hours."""
     minutes = round(seconds / 60)
     if seconds < 100:
-        return f"{seconds:.0f} s left"
-    return f"{minutes} min left" if minutes < 100 else f"{minutes / 60:.1f} h left"
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -19,6 +19,7 @@ from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import named_preset, parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
 from nst_jax.cli.outputs import check_disk, check_outputs, check_previews, preview_path, to_be_written
+from nst_jax.cli.pace import duration
 from nst_jax.cli.signals import interruptible
 from nst_jax.cli.together import agreed, join, leaving
 from nst_jax.errors import NSTError
@@ -312,9 +313,10 @@ def save_preset(options: Stylize) -> None:
 def plan_lines(prepared: Prepared) -> str:
     """What a run would be, as ``--dry-run`` prints it."""
     from nst_jax.runs import memory
+    from nst_jax.runs.duration import seconds_of
     from nst_jax.runs.result import notes_of
 
-    config, plan = prepared.config, prepared.plan
+    config, plan, seconds = prepared.config, prepared.plan, seconds_of(prepared)
     scales = [
         f"{width} x {height}: {count}{'' if each.config == config else ' with slim'}"
         for each in prepared.passes
@@ -328,6 +330,7 @@ def plan_lines(prepared: Prepared) -> str:
         device_line(prepared.machine),
         network_line(config.network),
         f"memory: about {plan.needed / 2**30:.2g} GiB of {plan.free / 2**30:.2g} GiB free{how}",
+        *([f"time: about {duration(seconds)} for the steps; compiling and files come on top"] if seconds else []),
         *(f"note: {note}" for note in notes_of(prepared.pictures)),
     )
     return "\n".join(lines)

@@ -118,13 +118,19 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(arguments, tmp_pat
     assert main([*words, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    steps, precision, device, network, memory = said.out.splitlines()
+    steps, precision, device, network, memory, time = said.out.splitlines()
     assert steps == "steps: 68 x 48: 7, 96 x 68: 4; by lbfgs"
     assert precision == f"precision: {here().precisions('auto', 'vgg19')[0]}"
     assert device == "device: cpu"
     assert network.startswith("network: vgg19; ")
     assert re.fullmatch(r"memory: about \S+ GiB of \S+ GiB free", memory)
+    assert re.fullmatch(r"time: about \d+ s for the steps; compiling and files come on top", time)
     assert set(tmp_path.iterdir()) == before
+
+
+def test_no_steps_take_no_time(arguments, capsys):
+    assert main([*line(arguments, steps=0), "--dry-run"]) == 0
+    assert "time:" not in capsys.readouterr().out
 
 
 def test_the_start_image_is_an_input(arguments, tmp_path):

@@ -144,11 +144,12 @@ def by_the_command(limit, *words):
 @pytest.mark.slow
 def test_the_command_takes_what_it_has_planned(tmp_path):
     """With freed memory kept, as the command does: it took half as much again, and at 2048 pixels twice as much."""
-    words = ["--size", "1024", "--steps", "2", "--output", str(tmp_path / "out.png")]
-    told = by_the_command(0, *words, "--dry-run")
+    words = ["--size", "1024", "--output", str(tmp_path / "out.png"), "--steps"]
+    told = by_the_command(0, *words, "2", "--dry-run")
     planned = float(re.search(r"memory: about ([\d.]+) GiB", told.stdout)[1])
-    before = int(told.stdout.split()[-1]) / 2**20  # of the interpreter and its libraries
-    done = by_the_command(0, *words)
+    nothing = by_the_command(0, *words, "0", "--dry-run")
+    before = int(nothing.stdout.split()[-1]) / 2**20  # of the interpreter and its libraries
+    done = by_the_command(0, *words, "2")
     assert done.returncode == 0, done.stderr
     peak = int(done.stdout.split()[-1]) / 2**20
     assert 0.8 * planned < peak - before < 1.2 * planned
