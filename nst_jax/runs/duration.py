@@ -8,17 +8,15 @@ import time
 import jax
 import numpy as np
 
-from nst_jax.networks.vgg import Network, network, responses
+from nst_jax.networks.vgg import Network, network, prepared, responses
 from nst_jax.runs.plan import Pass, Prepared
 
 #: Height and width of that picture in pixels. An accelerator has enough to do only with a larger one.
-SAMPLE = {"cpu": (144, 192), "gpu": (768, 1024), "tpu": (768, 1024)}
-#: What a step takes over a forward pass: the gradient, the losses and the optimiser. At 512 and 2048 px on a CPU
-#: ``slim`` took 3.0 times as long, VGG-19 2.5 times.
-STEP = {"slim": 3.0, "vgg16": 2.5, "vgg19": 2.5}
-#: What a step by tiles takes over one of the whole picture, see docs/sizes.md.
-TILED = {"slim": 2.1, "vgg16": 1.1, "vgg19": 1.1}
-#: The same where responses are computed again for the gradient.
+SAMPLE = {"cpu": (384, 512), "gpu": (768, 1024), "tpu": (768, 1024)}
+#: How long a step takes over a forward pass, with the gradient, the losses and the optimiser; and a step by tiles over
+#: one of the whole picture, see docs/sizes.md. Of VGG-19, and of networks that take other shares.
+USUAL, OTHERS = (2.5, 1.1), {"slim": (3.0, 2.1)}
+#: The same where responses are computed again for the gradient, over one where they are kept.
 AGAIN = 1.3
 #: How often the pass is timed; the quickest counts.
 TIMES = 3
@@ -33,25 +31,25 @@ def seconds_of(run: Prepared) -> float:
 
 
 def _seconds_of_pass(run: Prepared, each: Pass) -> float:
-    plan, name = run.plan, each.weights.network
-    pixels = 0.0
+    plan, pixels = run.plan, 0.0
+    step, by_tiles = OTHERS.get(each.weights.network, USUAL)
     for (height, width), steps in zip(each.sizes, each.counts, strict=True):
         tiled = plan.tile and max(height, width) > max(plan.tile, plan.whole)
-        pixels += steps * height * width * (TILED[name] if tiled else 1)
+        pixels += steps * height * width * (by_tiles if tiled else 1)
     if not pixels or not each.config.taps:
         return 0.0
     octaves = sum(4.0**-octave for octave in range(run.footprint.octaves))  # each is a quarter of the one before
     again = AGAIN if plan.remat else 1.0
     net = network(each.weights, each.config.pooling, each.config.padding, each.precision, run.machine.lowering)
     parts = max(1, len(run.machine.shards))
-    return pixels * octaves * again * STEP[name] * seconds_a_pixel(net, each.config.taps, run.machine.platform) / parts
+    return pixels * octaves * again * step * seconds_a_pixel(net, each.config.taps, run.machine.platform) / parts
 
 
 def seconds_a_pixel(net: Network, taps: tuple[str, ...], platform: str) -> float:
     """How long the network's responses at some layers take for each pixel of a picture, on the first device."""
     height, width = SAMPLE[platform]
     image = np.random.default_rng(0).random((height, width, 3), np.float32)
-    see = functools.partial(_see, net, jax.device_put(image), taps)
+    see = functools.partial(_see, prepared(net, taps, height, width), jax.device_put(image), taps)
     jax.block_until_ready(see())  # compiles it
     found = []
     for _ in range(TIMES):
