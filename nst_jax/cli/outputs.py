@@ -86,26 +86,32 @@ def to_be_written(prepared: Prepared, output: Path, every: int, kept: Path | Non
 
     A film is not among it, as nobody knows how many frames it will have.
     """
-    from nst_jax.pictures.encoding import WRITABLE, most_bytes
     from nst_jax.runs import checkpoints
 
     photograph = prepared.pictures.photograph
     transparent = photograph is not None and photograph.alpha is not None
 
-    def picture(size: tuple[int, int]) -> int:
-        return most_bytes(WRITABLE[output.suffix.lower()], size, transparent, prepared.config.depth)
+    def picture(size: tuple[int, int]) -> Room:
+        return room_of(output, size, transparent, prepared.config.depth)
 
-    place = Path(os.path.realpath(output)).parent  # a link is followed
-    found = [Room("the picture", place, picture(prepared.sizes[-1]))]
+    found = [picture(prepared.sizes[-1])]
     if every:
         before = previews = 0
         for size, steps in prepared.schedule:
-            previews += ((before + steps) // every - before // every) * picture(size)
+            previews += ((before + steps) // every - before // every) * picture(size).most
             before += steps
         found.append(Room("its previews", output.parent, previews))
     if kept:
         found.append(Room("its checkpoints", kept, checkpoints.most_bytes(prepared, kept)))
     return found
+
+
+def room_of(output: Path, size: tuple[int, int], transparent: bool, depth: int) -> Room:
+    """What a picture of a (height, width) ``size`` takes at most, where ``output`` leads, which may be a link."""
+    from nst_jax.pictures.encoding import WRITABLE, most_bytes
+
+    place = Path(os.path.realpath(output)).parent
+    return Room("the picture", place, most_bytes(WRITABLE[output.suffix.lower()], size, transparent, depth))
 
 
 def check_disk(wanted: Iterable[Room]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from nst_jax.choices import METADATA, Metadata, check_choice, flag
 from nst_jax.cli.cache import keep_programs
 from nst_jax.cli.command import parse, run
 from nst_jax.cli.display import device_line, display, network_line, watching
-from nst_jax.cli.outputs import Room, check_disk, check_outputs
+from nst_jax.cli.outputs import check_disk, check_outputs, room_of
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError, named
 from nst_jax.options.config import Config, kinds
@@ -64,7 +63,7 @@ def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
     options = parse(Replay, arguments, PROGRAM)
     keep_programs(not options.no_cache, PROGRAM)
-    from nst_jax.pictures.encoding import WRITABLE, check_output, most_bytes  # JAX only for a command line that holds
+    from nst_jax.pictures.encoding import check_output  # JAX is loaded only for a command line that holds
     from nst_jax.runs.recipe import read_recipe
 
     recipe = read_recipe(options.picture, options.search)
@@ -74,8 +73,7 @@ def command(arguments: Sequence[str]) -> int:
     outputs = {"--output": options.output, "--to": options.to}
     check_outputs(outputs, {"picture": [options.picture], "inputs": recipe.inputs})
     if options.output:
-        most = most_bytes(WRITABLE[options.output.suffix.lower()], (config.size, config.size), True, config.depth)
-        check_disk([Room("the picture", Path(os.path.realpath(options.output)).parent, most)])
+        check_disk([room_of(options.output, (config.size, config.size), True, config.depth)])
     if options.to:
         save_preset(options.to, config)
     if options.print:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 
 import jax
 import numpy as np
 
 from nst_jax.networks.vgg import Network, network, prepared, responses
+from nst_jax.runs.memory import way_at
 from nst_jax.runs.plan import Pass, Prepared
 
 #: Height and width of that picture in pixels. An accelerator has enough to do only with a larger one.
@@ -31,15 +33,15 @@ def seconds_of(run: Prepared) -> float:
 
 
 def _seconds_of_pass(run: Prepared, each: Pass) -> float:
-    plan, pixels = run.plan, 0.0
+    pixels = 0.0
     step, by_tiles = OTHERS.get(each.weights.network, USUAL)
-    for (height, width), steps in zip(each.sizes, each.counts, strict=True):
-        tiled = plan.tile and max(height, width) > max(plan.tile, plan.whole)
-        pixels += steps * height * width * (by_tiles if tiled else 1)
+    for size, steps in zip(each.sizes, each.counts, strict=True):
+        tiled = way_at(run.footprint, run.plan, size, steps).tile
+        pixels += steps * math.prod(size) * (by_tiles if tiled else 1)
     if not pixels or not each.config.taps:
         return 0.0
     octaves = sum(4.0**-octave for octave in range(run.footprint.octaves))  # each is a quarter of the one before
-    again = AGAIN if plan.remat else 1.0
+    again = AGAIN if run.plan.remat else 1.0
     net = network(each.weights, each.config.pooling, each.config.padding, each.precision, run.machine.lowering)
     parts = max(1, len(run.machine.shards))
     return pixels * octaves * again * step * seconds_a_pixel(net, each.config.taps, run.machine.platform) / parts
