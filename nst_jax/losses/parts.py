@@ -61,6 +61,12 @@ class Part:
             sides.append((pixels >= self.first[axis]) & (pixels < self.end[axis]))
         return (sides[0][:, None] & sides[1]).astype(jnp.float32)
 
+    def beside(self, down: int, right: int) -> Float[Array, "h w"]:
+        """1 at the window's pixels whose neighbour so far below and right is in the picture too, 0 at the others."""
+        rows, columns = self.positions(0) + down, self.positions(1) + right
+        inside = (rows < self.size[0])[:, None] & (columns >= 0) & (columns < self.size[1])
+        return inside.astype(jnp.float32)
+
     def shards_row(self, rows: int, tap: str | None) -> Array | None:
         """Where in so many ``rows`` of a layer the window begins, if those are what a shard holds and not all rows."""
         if self.row is None or rows == self.size[0] // self.stride(tap):

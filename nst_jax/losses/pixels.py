@@ -81,6 +81,7 @@ def variation_sums(
     own = None if part is None else part.own()
     counted = own if visible is None else visible if own is None else visible * own
     count = jnp.float32(image.size) if counted is None else channels * jnp.sum(counted)
+    seam = part if part is not None and part.wraps and not wrap else None  # windows go on where the picture ends
     if wrap:  # the first row and column again behind the last ones
         image, visible, own = jax.tree.map(_around, (image, visible, own))
 
@@ -91,7 +92,8 @@ def variation_sums(
         one, other = (tuple(slice(at, at + side) for at, side in zip(corner, size, strict=True)) for corner in corners)
         weight = None if visible is None else visible[one] * visible[other]
         if own is not None:
-            weight = own[one] if weight is None else weight * own[one]
+            mine = own[one] if seam is None else own[one] * seam.beside(down, right)[one]
+            weight = mine if weight is None else weight * mine
         return jnp.square(image[other] - image[one]), weight
 
     if kind in ("squares", "neighbours"):

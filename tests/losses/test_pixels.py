@@ -222,11 +222,13 @@ def test_the_gradient_of_an_odd_picture_has_no_foreign_numbers():
     np.testing.assert_allclose(jax.jit(gradient)(f4(image)), gradient(f4(image)), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("wrap", [False, True], ids=["open", "wrapped"])
+@pytest.mark.parametrize(
+    ("wrap", "padding"), [(False, "reflect"), (False, "wrap"), (True, "wrap")], ids=["open", "seen around", "wrapped"]
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sums_of_a_variation_are_those_of_its_tiles(kind, wrap):
+def test_the_sums_of_a_variation_are_those_of_its_tiles(kind, wrap, padding):
     """Whose windows overlap, and count what is their own."""
-    net = vgg.network(random_filters("slim"), padding="wrap" if wrap else "reflect")
+    net = vgg.network(random_filters("slim"), padding=padding)
     image, visible = f4(draw(96, 80, 3)), f4(np.random.default_rng(6).uniform(size=(96, 80)))
     parts = Tiles(16).parts(net, ("conv2_1",), (96, 80))
     assert len(parts) > 4
