@@ -262,7 +262,7 @@ def moments(
 def sums(features: Float[Array, "h w n"], guides: Float[Array, "r h w"] | None = None) -> Float[Array, "*r n"]:
     """Σ_k F_ik over the positions, or Σ_k T_rk² F_ik for each region."""
     features = _exact(features)
-    return features.sum((0, 1)) if guides is None else jnp.einsum("rhw,hwn->rn", guides**2, features)
+    return features.sum((0, 1)) if guides is None else _product("rhw,hwn->rn", guides**2, features)
 
 
 def moments_of(
@@ -272,8 +272,9 @@ def moments_of(
     if metric is None:
         second = jnp.diagonal(statistics, axis1=-2, axis2=-1)
     else:
-        second = jnp.einsum("nN,...nm,mN->...N", metric.map, statistics, metric.map)
-        mean = mean @ metric.map
+        highest = jax.lax.Precision.HIGHEST  # the mean's square is taken from the second moment
+        second = jnp.einsum("nN,...nm,mN->...N", metric.map, statistics, metric.map, precision=highest)
+        mean = jnp.matmul(mean, metric.map, precision=highest)
     # the square root's slope is infinite at 0, where a filter is silent
     return jnp.stack([mean, jnp.sqrt(jnp.maximum(second - mean**2, 0) + TINY)], -2)
 

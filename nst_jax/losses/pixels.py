@@ -16,6 +16,8 @@ from nst_jax.losses.parts import Part, Put, Seen
 
 #: Differences between neighbours that are much smaller than this count as squares where others count as they are.
 SMALL_STEP = 1 / 255
+#: A weight that nothing that counts is below, by which one may divide.
+SMALLEST = 1e-12
 
 
 def strong_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
@@ -48,7 +50,8 @@ def total_variation(
 
     where |d| stands for √(d² + ε²) − ε with ε = ``SMALL_STEP``, and √(d↓² + d→²) likewise. Differences to beyond the
     border are 0, or with ``wrap`` those to the other side. ``visible`` says how much each pixel counts, 0 to 1, in the
-    mean; a pair of neighbours counts by the product. Raises NSTError for an unknown kind.
+    mean; a pair of neighbours counts by the product, and a root by the larger of its two pairs'. Raises NSTError for an
+    unknown kind.
     """
     return variation_value(variation_sums(image, kind, wrap, visible))
 
@@ -101,21 +104,35 @@ def variation_sums(
         if kind == "squares":
             return Variation(straight, count)
         return Variation(2 / 3 * straight + (_summed(*pairs(1, 1)) + _summed(*pairs(1, -1))) / 6, count)
-    down, across = (
-        found if weight is None else found * weight[..., None] for found, weight in (pairs(1, 0), pairs(0, 1))
-    )
     if kind == "absolute":
-        return Variation(jnp.sum(_magnitude(down)) + jnp.sum(_magnitude(across)), count)
-    sides = (((0, height - each.shape[0]), (0, width - each.shape[1]), (0, 0)) for each in (down, across))
-    down, across = (jnp.pad(each, side) for each, side in zip((down, across), sides, strict=True))
-    return Variation(jnp.sum(_magnitude(down + across)), count)
+        down, across = (_summed(_magnitude(squares), weight) for squares, weight in (pairs(1, 0), pairs(0, 1)))
+        return Variation(down + across, count)
+    (down, below), (across, beside) = (_filled(found, height, width) for found in (pairs(1, 0), pairs(0, 1)))
+    if below is None or beside is None:
+        return Variation(jnp.sum(_magnitude(down + across)), count)
+    larger = jnp.maximum(below, beside)  # by which the root counts; the pair that counts less is in it by its share
+    down, across = (
+        squares * (weight / jnp.maximum(larger, SMALLEST))[..., None]
+        for squares, weight in ((down, below), (across, beside))
+    )
+    return Variation(_summed(_magnitude(down + across), larger), count)
 
 
-def _summed(squares: Float[Array, "h w c"], weight: Float[Array, "h w"] | None) -> Float[Array, ""]:
+def _filled(pairs: tuple[Array, Array | None], height: int, width: int) -> tuple[Array, Array | None]:
+    """Pairs' squares and weights with zeros at the border, where there is no neighbour: (height, width) of them."""
+
+    def fill(array: Array) -> Array:
+        return jnp.pad(array, [(0, height - array.shape[0]), (0, width - array.shape[1]), (0, 0)][: array.ndim])
+
+    found: tuple[Array, Array | None] = jax.tree.map(fill, pairs)
+    return found
+
+
+def _summed(values: Float[Array, "h w c"], weight: Float[Array, "h w"] | None) -> Float[Array, ""]:
     """The sum of all, weighed: of the sums of each pixel's values, as a CPU is slow where the last axis has three."""
     if weight is None:
-        return jnp.sum(squares)
-    return jnp.vdot(jnp.sum(squares, -1), weight, precision=jax.lax.Precision.HIGHEST)
+        return jnp.sum(values)
+    return jnp.vdot(jnp.sum(values, -1), weight, precision=jax.lax.Precision.HIGHEST)
 
 
 def _around(array: Array) -> Array:

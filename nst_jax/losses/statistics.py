@@ -105,8 +105,19 @@ def of_paintings(net: Network, tileable: bool) -> Network:
 
 
 def halved_guides(guides: Mapping[str, Array]) -> dict[str, Array]:
-    """The guides of each layer, [R, H', W'], as ``halved`` makes pictures: [R, H'//2, W'//2]."""
-    return {tap: halved(each[..., None])[..., 0] for tap, each in guides.items()}
+    """The guides of each layer, [R, H', W'], as ``halved`` makes pictures: [R, H'//2, W'//2].
+
+    A region in the last row or column alone, which an odd size drops, stays at the border.
+    """
+    return {tap: _halved_guide(each) for tap, each in guides.items()}
+
+
+def _halved_guide(guide: Float[Array, "r h w"]) -> Float[Array, "r h//2 w//2"]:
+    small = halved(guide[..., None])[..., 0]
+    if not any(side % 2 for side in guide.shape[1:]):
+        return small
+    found: Array = jnp.where(small.any((1, 2), keepdims=True), small, jax.image.resize(guide, small.shape, "linear"))
+    return found
 
 
 @flax.struct.dataclass
@@ -195,7 +206,7 @@ def metrics_of(net: Network, taps: Iterable[str]) -> dict[str, Metric]:
 
 @jax.jit
 def _metrics(maps: dict[str, Array]) -> dict[str, Metric]:
-    return {tap: Metric(map @ map.T, map) for tap, map in maps.items()}
+    return {tap: Metric(jnp.matmul(map, map.T, precision=jax.lax.Precision.HIGHEST), map) for tap, map in maps.items()}
 
 
 @jax.jit

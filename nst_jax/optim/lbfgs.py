@@ -24,6 +24,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+#: From so many values on, a CPU takes products with two vectors at once: see ``_together``.
+MANY = 1 << 22
 #: A pair is learnt where its curvature sᵀy is more than so many times yᵀy.
 CURVED = 1e-10
 
@@ -161,8 +163,27 @@ _with_newest, _with_newest_in_place = jax.jit(_newest), jax.jit(_newest, donate_
 @jax.jit
 def _products(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
     """Sᵀy, Yᵀy, Sᵀg and Yᵀg."""
+    if max(leaf.size for leaf in jax.tree.leaves(gradient)) < MANY:
+        return _apart(gradient, before, steps, changes)
+    ways = {"cpu": _together, "default": _apart}
+    found: tuple[Array, Array, Array, Array] = jax.lax.platform_dependent(gradient, before, steps, changes, **ways)
+    return found
+
+
+def _apart(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
+    """The products with y, then those with g."""
     y, g = jax.tree.map(_moved, gradient, before), jax.tree.map(flat, gradient)
     return _over_all(steps, y), _over_all(changes, y), _over_all(steps, g), _over_all(changes, g)
+
+
+def _together(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
+    """The products with y and g as two rows. They take XLA twice as long on a CPU, but its sums in float32 are right.
+
+    Its products of a matrix with one vector add up value by value: of 28 million squares, half a percent is lost.
+    """
+    both = jax.tree.map(lambda after, before: jnp.stack([_moved(after, before), flat(after)]), gradient, before)
+    of_steps, of_changes = _over_all(steps, both), _over_all(changes, both)
+    return of_steps[:, 0], of_changes[:, 0], of_steps[:, 1], of_changes[:, 1]
 
 
 @jax.jit
@@ -216,9 +237,9 @@ def by_channels_back(vector: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _over_all(left: PyTree, right: PyTree) -> Array:
-    """Products with vectors that lie in several arrays: the sum of those of each, in float32 at least."""
+    """Products of vectors that lie in several arrays, rows by rows: the sum of those of each, in float32 at least."""
     kind = jnp.result_type(jnp.float32, *jax.tree.leaves(right))
-    each = jax.tree.map(lambda one, other: _dot(one.astype(kind), other.astype(kind)), left, right)
+    each = jax.tree.map(lambda one, other: _dot(one.astype(kind), other.astype(kind).T), left, right)
     total: Array = functools.reduce(jnp.add, jax.tree.leaves(each))
     return total
 

@@ -258,6 +258,15 @@ def test_the_mean_of_a_variation_is_over_what_is_visible():
     np.testing.assert_allclose(found, (down.sum() + across.sum()) / (3 * visible.sum()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_each_pixel_counts_in_part_the_variation_is_that_part(kind):
+    """The product of the two that a pair has, over the number that counts."""
+    image = f4(draw(8, 7, 3))
+    for part in (0.5, 0.1):
+        found = pixels.total_variation(image, kind, visible=jnp.full((8, 7), part))
+        np.testing.assert_allclose(found, part * pixels.total_variation(image, kind), rtol=1e-5)
+
+
 def test_the_excess_is_what_is_rougher_than_the_painting():
     """Light and colour apart; nothing for the painting itself, for what is smoother, or for a flat picture."""
     painting = f4(draw(12, 10, 3))

@@ -238,6 +238,17 @@ def test_a_silent_picture_costs_what_an_image_without_responses_does(net):
         np.testing.assert_allclose(larger.silent_value(), expected, rtol=1e-5)
 
 
+def test_a_region_in_a_row_that_halving_drops_stays_at_the_border():
+    """Else it would have no position at half the size, and its statistics no numbers."""
+    rows = np.zeros((7, 9), "f4")
+    rows[-1] = 1
+    found = statistics.halved_guides({"conv1_1": jnp.asarray(np.stack([rows, 1 - rows, rows[::-1]]))})["conv1_1"]
+    assert found.shape == (3, 3, 4)
+    assert np.all(found[0, -1] > 0) and not np.any(found[0, 0])
+    np.testing.assert_array_equal(found[1], np.ones((3, 4)))  # the others are means, as pictures' are
+    np.testing.assert_array_equal(found[2], np.repeat([[0.5], [0], [0]], 4, 1))
+
+
 def test_names_are_the_losses_and_layers_are_asked_for_by_size(net):
     taps = tuple(WEIGHTS[net.name])
     found = [content_of(net), style_of(net, octaves=2), Smoothness(jnp.float32(1)), Range()]

@@ -21,6 +21,7 @@ from nst_jax.losses.tiles import Tiles, margin, reach, spans
 from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
+from nst_jax.runs import scales
 
 #: So many examples by hand (``NST_JAX_TRIALS=1 python -m pytest -m slow tests/losses/test_tiles.py``), and else.
 TRIAL = "NST_JAX_TRIALS" in os.environ
@@ -135,7 +136,8 @@ def goal_and_picture(weights, config, size, masked, precision):
 @pytest.mark.slow
 @settings(FEW, max_examples=MANY)
 @given(draws((20, 52), 4, [4, 8, 12, 60]))
-def test_value_and_gradient_are_those_of_the_whole_in_double_precision(tiny, unchecked, drawn):
+def test_value_and_gradient_are_those_of_the_whole_in_double_precision(tiny, unchecked, monkeypatch, drawn):
+    monkeypatch.setattr(scales, "SMALLEST_OCTAVE", 6)  # so that small pictures have octaves
     options, size, masked, side, loop = drawn
     config = config_of(options, network=tiny, **SHALLOW)
     with jax.enable_x64(True):
