@@ -262,7 +262,11 @@ def moments(
 def sums(features: Float[Array, "h w n"], guides: Float[Array, "r h w"] | None = None) -> Float[Array, "*r n"]:
     """Σ_k F_ik over the positions, or Σ_k T_rk² F_ik for each region."""
     features = _exact(features)
-    return features.sum((0, 1)) if guides is None else _product("rhw,hwn->rn", guides**2, features)
+    if guides is None:
+        return features.sum((0, 1))
+    if len(guides) > 1:
+        return _product("rhw,hwn->rn", guides**2, features)
+    return jnp.sum(guides[..., None] ** 2 * features, (1, 2))  # a CPU's product with one row adds up value by value
 
 
 def moments_of(

@@ -147,7 +147,8 @@ def _magnitude(square: Array) -> Array:
 
 def outside(image: Float[Array, "h w 3"]) -> Float[Array, ""]:
     """How far values are beyond [0, 1]: the mean over all of the squared distance from it. Not in the papers."""
-    return outside_sum(image) / image.size
+    mean: Array = outside_sum(image) / jnp.float32(image.size)
+    return mean
 
 
 def outside_sum(image: Float[Array, "h w 3"], own: Float[Array, "h w"] | None = None) -> Float[Array, ""]:
@@ -213,9 +214,9 @@ def rough_sums(
 
 
 @jax.jit
-def _roughness(painting: Float[Array, "h w 3"]) -> Float[Array, " parts"]:
-    """The total variation of a painting's light and of its colour, as one program."""
-    return variation_value(rough_sums(painting))
+def _roughness(painting: Float[Array, "h w 3"], counts: Float[Array, "h w"] | None) -> Float[Array, " parts"]:
+    """The total variation of a painting's light and of its colour, of what of it counts, as one program."""
+    return variation_value(rough_sums(painting, visible=counts))
 
 
 @flax.struct.dataclass
@@ -237,10 +238,23 @@ class Excess:
     taps: ClassVar[Sequence[tuple[str, ...]]] = ()
 
     @classmethod
-    def of(cls, paintings: Sequence[Array], visible: Array | None = None, wrap: bool = False) -> Excess:
-        """The term of paintings, [h, w, 3] each: the limits are the means of theirs, or ``SMALL_STEP`` squared."""
-        own = jnp.stack([_roughness(painting) for painting in paintings])
-        return cls(jnp.maximum(jnp.mean(own, 0), SMALL_STEP**2), visible, wrap)
+    def of(
+        cls,
+        paintings: Sequence[Array],
+        visible: Array | None = None,
+        wrap: bool = False,
+        blend: Sequence[float] = (),
+        parts: Sequence[Array | None] = (),
+    ) -> Excess:
+        """The term of paintings, [h, w, 3] each: the limits are the means of theirs, or ``SMALL_STEP`` squared.
+
+        ``blend`` has the weight of each painting, and ``parts`` how much each of its pixels counts, [h, w], or None;
+        without them all count alike.
+        """
+        given = zip(paintings, parts or [None] * len(paintings), strict=True)
+        own = jnp.stack([_roughness(painting, part) for painting, part in given])
+        mean = jnp.average(own, 0, jnp.asarray(blend, own.dtype) if blend else None)
+        return cls(jnp.maximum(mean, SMALL_STEP**2), visible, wrap)
 
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences of light and those of colour, [2], and the numbers of values."""

@@ -26,8 +26,8 @@ def expand(styles: Sequence[Any], config: AnyConfig, *, mixed: bool = True) -> t
     """Folders among ``styles`` replaced by their pictures, and the options that then hold for each picture.
 
     A number of ``style_scale`` is that of all pictures of its folder, a weight of ``style_blend`` is shared by them;
-    without weights a folder counts as much as a picture. ``mixed`` says whether the styles go into one result; in a
-    sweep each makes its own. What is already expanded stays as it is.
+    without weights a folder counts as much as a picture, unless each picture has a region of its own. ``mixed`` says
+    whether the styles go into one result; in a sweep each makes its own. What is already expanded stays as it is.
 
     Raises NSTError for a folder without pictures and for another number of scales or weights than of paintings.
     """
@@ -40,7 +40,7 @@ def expand(styles: Sequence[Any], config: AnyConfig, *, mixed: bool = True) -> t
         scale = tuple(value for value, _ in _for_each("style_scale", scale, counts))
     if blend:
         blend = tuple(weight / share for weight, share in _for_each("style_blend", blend, counts))
-    elif mixed and len(counts) > 1 and max(counts) > 1:
+    elif mixed and len(counts) > 1 and max(counts) > 1 and len(config.mask_colors or config.content_mask) <= 1:
         blend = tuple(1 / count for count in counts for _ in range(count))
     pictures = [picture for group in groups for picture in group]
     return pictures, dataclasses.replace(config, style_scale=scale, style_blend=blend)

@@ -224,7 +224,8 @@ def _by_pillow(
     with _BLOCK:  # threads write pictures, too
         block = ImageFile.MAXBLOCK
         try:
-            ImageFile.MAXBLOCK = max(block, 4 * height * width)  # Pillow's own guess is too small for a JPEG of noise
+            # Pillow's own guess is too small for a JPEG of noise; it takes no more than a C int holds
+            ImageFile.MAXBLOCK = min(max(block, 4 * height * width), 2**31 - 1)
             image.save(packed, format_name, **options)
         finally:
             ImageFile.MAXBLOCK = block

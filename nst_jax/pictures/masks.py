@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageColor
@@ -127,6 +127,14 @@ def parts_of(paintings: Sequence[Picture], given: Sequence[list[np.ndarray]], re
         if min(part.max() for part in parts[-1]) < BLACK:
             raise NSTError(f"nothing is left of {painting.path}: its masks take only what is transparent")
     return parts
+
+
+def parts_at(given: Masks | None, paintings: Sequence[Any]) -> list[np.ndarray | None]:
+    """How much each pixel of the ``paintings``, [h, w, 3] each, counts in any region, [h, w]; None for all alike."""
+    if given is None:
+        return [None] * len(paintings)
+    counted = [np.minimum(1, planes.sum(axis=0)) for planes in given.parts]
+    return [mask_at(one, *painting.shape[:2]) for one, painting in zip(counted, paintings, strict=True)]
 
 
 def check_counts(config: Config, regions: int, paintings: int) -> None:

@@ -133,8 +133,11 @@ class Goals:
             self.contents = [self.content_of(seen, visible)] * max(1, len(toned))
         self.smoothness = Smoothness(jnp.float32(config.tv_chroma), on_device(visible), config.tv_kind, config.tileable)
         scenes = [self.scene._replace(paintings=[one]) for one in shown] if len(given) > 1 else [self.scene]
-        asked = scenes if shown and config.tv_excess else []
-        self.excesses = [Excess.of(each.paintings, on_device(visible), config.tileable) for each in asked]
+        self.excesses = []
+        for number, each in enumerate(scenes if shown and config.tv_excess else []):
+            blend = config.style_blend if len(scenes) == 1 else ()
+            parts = on_device(masks.parts_at(given[number], each.paintings))
+            self.excesses.append(Excess.of(each.paintings, on_device(visible), config.tileable, blend, parts))
         self.more = [[(extra.weight, extra.make(scene)) for extra in more] for scene in scenes]
         check_taps([term for _, term in self.more[0]], config)
 

@@ -153,15 +153,17 @@ def toned(
     if given is None:
         weights = [painting.alpha for painting in paintings]
         return in_colors_of(pixels, sources, config.style_blend or None, photograph.alpha, weights, config.tileable)
-    mixed = np.zeros_like(pixels)
-    for number, region in enumerate(given.regions):
+    mixed, shares = np.zeros_like(pixels), given.regions
+    if given.visible is not None:  # what is half transparent is painted as other pixels are
+        shares = shares / np.maximum(given.visible, np.finfo(np.float32).tiny)
+    for number, (region, share) in enumerate(zip(given.regions, shares, strict=True)):
         apart = len(given.regions) > 1 and len(paintings) > 1
         chosen = range(len(paintings))[number : number + 1] if apart else range(len(paintings))
         parts = [given.parts[each][0 if apart else min(number, len(given.parts[each]) - 1)] for each in chosen]
         blend = None if apart else config.style_blend or None
         there = in_colors_of(pixels, [sources[each] for each in chosen], blend, region, parts, config.tileable)
-        mixed += region[..., None] * there
-    found: np.ndarray = mixed + (1 - given.regions.sum(0))[..., None] * pixels
+        mixed += share[..., None] * there
+    found: np.ndarray = mixed + (1 - shares.sum(0))[..., None] * pixels
     return found
 
 

@@ -152,7 +152,8 @@ def prepare(
     drafts = [draft(asked, complete, sizes, machine)] if complete.refine else []
     own = sizes[-1:] if drafts else sizes
     stages = [*(size for each in drafts for size in each.sizes), *own]
-    taken = footprint(complete, stages, found, machine)
+    last = dataclasses.replace(complete, steps=scales.step_counts(sizes, complete)[-1])
+    taken = footprint(last, stages, found, machine)
     tile = tile_wish(complete, more)
     if tile == "off" and machine.shards and not all(extra.parts for extra in more):
         raise NSTError(
@@ -160,7 +161,7 @@ def prepare(
             " Extra(..., parts=True) of terms whose statistics count own positions alone"
         )
     plan = memory.plan(taken, machine.free, machine.precisions(complete.precision, complete.network), tile)
-    passes = [*drafts, Pass(complete, weights, own, plan.precision)]
+    passes = [*drafts, Pass(last if drafts else complete, weights, own, plan.precision)]
     pictures = Pictures(
         found.photograph, found.paintings, start_picture(complete), found.palette, given, found.tinted(0, complete)
     )

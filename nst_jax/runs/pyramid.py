@@ -163,6 +163,8 @@ def coarse_to_fine(
         if stage.tiles and number:
             forget_programs(math.prod(stage.size))
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
+        stopped: list[bool] = []
+        on_chunk = functools.partial(look, recorder, at, keep, stage.shards, bool(looks), stopped)
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
                 compile_stage(way, method, stage, chunk, looks, int(steps))
@@ -175,7 +177,7 @@ def coarse_to_fine(
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=functools.partial(look, recorder, at, keep, stage.shards, bool(looks)),
+                on_chunk=on_chunk,
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
@@ -200,6 +202,8 @@ def coarse_to_fine(
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
+        if stopped and number + 1 < len(stages):  # also where this was the stage's last step
+            ended = np.where(np.equal(ended, ""), "stopped", ended)
         # what is frozen is painted on: it is put in its place in the end
         image = clipped(seen(outcome.x, stage.shards), None)
         if method.name == "adam" and number + 1 < len(stages):
@@ -219,6 +223,7 @@ def coarse_to_fine(
         return Made(image, {}, int(steps), int(evaluations), "out of memory", tuple(notes))
     if config.tileable:
         image = seamless(image)
+        image = recorder.masks.keep(image) if recorder.masks else image
     compiled = stage is last and stage.precision == "float32"
     if not compiled:
         goal = None
@@ -253,9 +258,12 @@ def look(
     keep: Callable[[Position, bool], None] | None,
     shards: Shards | None,
     shown: bool,
+    ends: list[bool],
     chunk: Chunk,
 ) -> None:
     """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops.
+
+    Where it stops, ``ends`` is no longer empty.
 
     Several processes stop together. They fetch the image together, too, where it may be ``shown``.
     """
@@ -270,6 +278,7 @@ def look(
     if at and keep:
         keep(at(chunk, recorder), stopped)
     if stopped:
+        ends.append(True)
         raise Stop
 
 

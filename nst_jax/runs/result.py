@@ -89,17 +89,25 @@ def result_of(
         inputs=inputs_of(pictures),
         weights=weights,
         device=machine.words(),
-        notes=notes_of(pictures) + rising(trace, config),
+        notes=notes_of(pictures) + rising(trace, config, own(made.ended), own(made.losses.get("total"))),
         ended=own(made.ended),
     )
 
 
-def rising(trace: Sequence[Mapping[str, float]], config: Complete) -> list[str]:
-    """A note where the loss of the last stage's last evaluation is above that of its first, and has not come down."""
+def rising(
+    trace: Sequence[Mapping[str, float]], config: Complete, ended: str = "", total: float | None = None
+) -> list[str]:
+    """A note where the loss of the last stage's last evaluation is above that of its first, and has not come down.
+
+    L-BFGS may have rejected the point of that evaluation: so the result's own ``total`` is to be above it too. Nothing
+    is known of a refined run that ``ended`` early, as there the last rows are of two networks.
+    """
     last = [row for row in trace if row["size"] == trace[-1]["size"]]
     if config.refine:  # before them came steps of the same size under another network
         last = last[-(config.steps or 1) :]
     if len(last) < 2 or not last[-1]["total"] > last[0]["total"]:
+        return []
+    if (total is not None and not total > last[0]["total"]) or (config.refine and ended):
         return []
     return [
         f"the loss ended above its start at {last[0]['size']} pixels, {last[0]['total']:.3g} and then"

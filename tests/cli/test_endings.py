@@ -21,10 +21,12 @@ from nst_jax.cli.command import parse
 from nst_jax.cli.outputs import check_outputs, check_previews
 from nst_jax.cli.signals import interruptible
 from nst_jax.errors import NSTError
+from nst_jax.options.config import Config
 from nst_jax.pictures import images
 from nst_jax.runs import report
 from nst_jax.runs import stylize as library
 from nst_jax.runs.progress import Progress
+from nst_jax.runs.result import rising
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [sys.executable, str(ROOT / "scripts" / "stylize.py")]
@@ -469,6 +471,14 @@ def test_the_time_left_is_seen_in_80_columns(monkeypatch, capsys):
         for step in range(1, 4):
             show(Progress(step, 1000, dict.fromkeys(names, 1.234), (1024, 768), lambda: None))
     assert "min left" in capsys.readouterr().err
+
+
+def test_a_rejected_last_point_and_a_refined_run_that_was_stopped_are_no_rise():
+    rows = [{"size": 32, "total": total} for total in (0.2, 0.1, 0.5)]
+    plain, refined = (Config(refine=refine).for_network("vgg19") for refine in (False, True))
+    assert len(rising(rows, plain, "", 0.3)) == 1
+    assert rising(rows, plain, "", 0.1) == []
+    assert rising(rows, refined, "stopped", 0.3) == []
 
 
 def test_a_loss_that_ends_above_its_start_is_a_note(line, capsys):

@@ -232,6 +232,14 @@ def test_losses_of_bfloat16_responses_are_those_in_float32(convention):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def test_of_many_positions_no_region_loses_any():
+    """One region as several: a CPU's product with a single row would add up value by value, in float32."""
+    features, guides = jnp.full((1500, 1400, 3), 0.1), jnp.full((2, 1500, 1400), 0.7)
+    for regions in (guides[:1], guides):
+        found = formulas.sums(features, regions)
+        np.testing.assert_allclose(found, np.full((len(regions), 3), 0.49 * 0.1 * 1500 * 1400), rtol=4e-5)
+
+
 def test_moments_are_means_and_deviations():
     """Over all positions, or of each region by the squares of its guide; of mapped responses with a metric."""
     x, guides, map = draw(4, 5, 3), np.abs(draw(2, 4, 5, seed=1)), draw(3, 7, seed=2)

@@ -290,6 +290,22 @@ def test_the_excess_is_what_is_rougher_than_the_painting():
     np.testing.assert_allclose(both, (2 * 4 - 1) ** 2 + 1, rtol=1e-3)
 
 
+def test_the_limits_of_the_excess_are_of_what_counts_of_the_paintings():
+    rough, smooth = f4(draw(16, 14, 3)), f4(0.5 + 0.1 * (draw(16, 14, 3, seed=1) - 0.5))
+    alone, other, both = (pixels.Excess.of(each).limits for each in ([rough], [smooth], [rough, smooth]))
+    np.testing.assert_allclose(both, (alone + other) / 2, rtol=1e-6)
+    np.testing.assert_allclose(pixels.Excess.of([rough, smooth], blend=(3.0, 0.0)).limits, alone, rtol=1e-6)
+    np.testing.assert_allclose(
+        pixels.Excess.of([rough, smooth], blend=(1.0, 3.0)).limits, (alone + 3 * other) / 4, rtol=1e-6
+    )
+    left = jnp.zeros((16, 14)).at[:, :7].set(1)
+    beside_grey = jnp.where(left[..., None] > 0, rough, 0.5)
+    part = pixels.Excess.of([rough], parts=[left]).limits
+    np.testing.assert_array_equal(part, pixels.Excess.of([beside_grey], parts=[left]).limits)
+    np.testing.assert_allclose(part, alone, rtol=0.25)
+    assert np.all(part > 1.5 * pixels.Excess.of([beside_grey]).limits)
+
+
 def test_the_gradient_of_the_excess_is_that_of_finite_differences():
     with jax.enable_x64(True):
         image, painting = draw(6, 7, 3), 0.5 + 0.4 * (draw(6, 7, 3, seed=1) - 0.5)

@@ -19,7 +19,7 @@ from nst_jax.networks import vgg
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.pictures import images, masks
 from nst_jax.pictures.images import Picture
-from nst_jax.runs import inputs, memory, report
+from nst_jax.runs import inputs, memory, pyramid, report
 from nst_jax.runs.machine import here
 from nst_jax.runs.memory import Footprint
 from nst_jax.runs.plan import prepare
@@ -267,6 +267,15 @@ def test_what_is_frozen_stays_as_the_photograph_has_it(config, halves, tmp_path,
         np.testing.assert_allclose(image[:, half:], there[:, half:], atol=1e-6)
 
 
+def test_a_picture_that_tiles_keeps_what_is_frozen(config, halves, monkeypatch):
+    """Though its seam is evened out in the end, which may change any pixel; the photograph itself tiles by then."""
+    monkeypatch.setattr(pyramid, "seamless", lambda image: np.float32(0.9) * image)
+    config = dataclasses.replace(config, freeze=halves[1], tileable=True, padding="wrap", steps=3)
+    result, photograph = run(config), given_by(config).frozen[1]
+    np.testing.assert_allclose(result.image[:, 16:], photograph[:, 16:], atol=1e-6)
+    assert np.abs(result.image[:, :16] - photograph[:, :16]).mean() > 0.003
+
+
 @pytest.mark.slow
 def test_a_run_stopped_at_a_coarse_scale_keeps_what_is_frozen(config, halves):
     def stop(progress):
@@ -358,6 +367,20 @@ def test_a_paintings_hidden_part_is_no_style(config, save):
     alone = wanted(goal_of(config, style=(CONTENT[:, :15],)), "conv1_1")  # one position less, at the border
     whole = wanted(goal_of(config, style=(CONTENT,)), "conv1_1")
     assert jnp.linalg.norm(target - alone) < 0.1 * jnp.linalg.norm(whole - alone)
+
+
+def test_a_paintings_hidden_part_and_weight_0_set_no_limits_of_roughness(config, save):
+    config = dataclasses.replace(config, tv_excess=1.0)
+    alpha = np.repeat([[1.0] * 16 + [0.0] * 16], HEIGHT, axis=0).astype("f4")
+    grain = np.random.default_rng(0).uniform(size=CONTENT.shape).astype("f4")
+    whole, cut = (
+        term(goal_of(config, style=(save(name, grain, hidden),)), "excess").limits
+        for name, hidden in (("whole", None), ("cut", alpha))
+    )
+    np.testing.assert_allclose(cut, whole, rtol=0.1)
+    blended = dataclasses.replace(config, style_blend=(1.0, 0.0))
+    both = term(goal_of(blended, style=(save("grain", grain), FIRST)), "excess").limits
+    np.testing.assert_allclose(both, whole, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- on the layers' grids

@@ -1,6 +1,7 @@
 """The start in the painting's colours, the photograph's detail given back, and the content in those colours."""
 
 import dataclasses
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from support import random_filters, simple_config, smooth_picture
 
 from nst_jax.errors import NSTError
-from nst_jax.pictures.images import resize
+from nst_jax.pictures.images import Picture, resize
 from nst_jax.pictures.transport import in_colors_of
 from nst_jax.runs.finish import enlarged
 from nst_jax.runs.plan import prepare
@@ -65,6 +66,17 @@ def test_each_region_takes_its_own_paintings_colours(config, tmp_path):
     halves = np.repeat([[1.0] * 24 + [0.0] * 24], 40, 0)
     for part, painting, weights in ((np.s_[:, :24], STYLE, halves), (np.s_[:, 24:], OTHER, 1 - halves)):
         np.testing.assert_allclose(toned[part], in_colors_of(CONTENT, [painting], None, weights)[part], atol=0.01)
+
+
+def test_what_is_half_transparent_takes_all_of_the_colours(config):
+    alpha = np.full(CONTENT.shape[:2], 0.4, np.float32)
+    whole, half = (ready(config, Picture(CONTENT, one, Path("a"), "", (48, 40))) for one in (None, alpha))
+    np.testing.assert_allclose(half.pictures.toned, whole.pictures.toned, atol=1e-4)
+    hidden = np.where(np.arange(48) < 24, alpha, np.float32(0))
+    toned = ready(config, Picture(CONTENT, hidden, Path("a"), "", (48, 40))).pictures.toned
+    assert np.abs(toned - CONTENT)[:, :24].mean() > 0.02
+    np.testing.assert_array_equal(toned[:, 24:], ready(config, Picture(CONTENT, hidden, Path("a"), "", (48, 40)))
+                                  .pictures.photograph.pixels[:, 24:])  # fmt: skip
 
 
 def test_enlarging_gives_the_detail_back(config):

@@ -262,6 +262,12 @@ def test_a_folder_weighs_as_much_as_a_picture(folder):
         styles.expand(["x.png", folder], simple_config(style_blend=(1.0, 0.0, 3.0)))
 
 
+def test_pictures_of_a_folder_with_a_region_each_are_not_mixed(folder):
+    given = simple_config(content_mask=("1.png", "2.png", "3.png", "4.png"))
+    expanded, config = styles.expand(["x.png", folder], given)
+    assert len(expanded) == 4 and config.style_blend == ()
+
+
 def test_a_run_with_a_folder_is_told_in_full_and_can_be_made_again(config, folder):
     made = run(config, [FIRST, folder], style_blend=(1.0, 3.0))
     assert [entry["path"].rpartition("/")[2] for entry in made.inputs[1:]] == ["array", "a.JPG", "b.png", "c.tiff"]

@@ -87,6 +87,15 @@ def test_a_dry_run_tells_both(monkeypatch):
     assert "steps: 48 x 36: 3 with slim, 96 x 72: 2 with slim, 96 x 72: 4; by lbfgs" in lines
 
 
+def test_the_full_size_has_its_own_count_of_steps():
+    """That of a run over all sizes, though the network sees one of them."""
+    asked = dataclasses.replace(CONFIG, steps=None, coarse_steps=(5, 3, 2), coarsest=24, content_layers=("conv2_1",),
+                                style_layers=("conv1_1", "conv2_1"))  # fmt: skip
+    found = prepare(CONTENT, STYLE, asked, weights=random_filters("vgg19"))
+    assert len(found.passes[0].sizes) == 3
+    assert (found.passes[-1].counts, found.footprint.steps) == ([2], 2)
+
+
 def test_where_it_is_of_no_use():
     with pytest.raises(NSTError, match="--refine starts with slim .*: give --network vgg19"):
         stylize(CONTENT, STYLE, dataclasses.replace(CONFIG, network="slim"))

@@ -276,6 +276,21 @@ def test_stop_keeps_the_picture_so_far():
     assert same(result.image, kept[-1])
 
 
+def test_stop_after_the_last_step_of_a_coarse_scale_ends_the_run():
+    """Which has one more scale to come; after the very last step nothing is left to stop."""
+    layers = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1", "conv3_1")}
+    config = dataclasses.replace(CONFIG, size=70, scales=2, coarse_steps=(2,), steps=1, **layers)
+    for last, ended in ((2, "stopped"), (3, "")):
+
+        def on_progress(progress, last=last):
+            if progress.step == last:
+                raise Stop
+
+        result = run(config=config, on_progress=on_progress)
+        assert (result.steps, result.ended, len(result.trace)) == (last, ended, last)
+        assert result.image.shape == (50, 70, 3)
+
+
 @pytest.mark.slow
 def test_stop_at_a_coarse_scale_still_gives_the_full_size():
     config = dataclasses.replace(
