@@ -84,12 +84,19 @@ def load(config: Config, photograph: Picture | None, paintings: Sequence[Picture
     check_counts(config, count, len(paintings))
     files: list[tuple[str, Picture]] = []
 
-    def read(role: str, path: Path, picture: Picture, size: tuple[int, int], colours: Sequence[str] = ()) -> np.ndarray:
-        """A mask's file at a size: one plane, or one for each colour."""
+    def read(
+        role: str,
+        path: Path,
+        picture: Picture,
+        size: tuple[int, int],
+        colours: Sequence[str] = (),
+        own: int | None = None,
+    ) -> np.ndarray:
+        """A mask's file at a size: one plane, or one for each colour, or for that of its ``own`` number."""
         mask = images.load_image(path, longest_side=FINER * max(size))
         told = dataclasses.replace(mask, notes=(*mask.notes, *(() if colours else doubts(mask.pixels))))
         files.append((role, dataclasses.replace(told, pixels=np.zeros((0, 0, 3), np.float32), alpha=None)))
-        return planes_of(mask, picture, size, colours)
+        return planes_of(mask, picture, size, colours, own)
 
     whole = photograph or paintings[0]
     regions = [read("content mask", path, whole, size, config.mask_colors) for path in config.content_mask]
@@ -97,7 +104,8 @@ def load(config: Config, photograph: Picture | None, paintings: Sequence[Picture
     for turn, path in enumerate(config.style_mask):
         number = turn % len(paintings)  # all are of a single painting
         picture = paintings[number]
-        given[number] += [*read("style mask", path, picture, picture.pixels.shape[:2], config.mask_colors)]
+        own = number if count > 1 and len(paintings) > 1 else None  # the region whose painting it is
+        given[number] += [*read("style mask", path, picture, picture.pixels.shape[:2], config.mask_colors, own)]
 
     visible = photograph.alpha if photograph else None
     frozen = np.zeros(size, np.float32) if visible is None else (visible < BLACK).astype(np.float32)
@@ -119,9 +127,7 @@ def parts_of(paintings: Sequence[Picture], given: Sequence[list[np.ndarray]], re
     """``Masks.parts`` from the masks of each painting, none where all of it counts."""
     apart = regions > 1 and len(paintings) > 1
     parts = []
-    for number, (painting, planes) in enumerate(zip(paintings, given, strict=True)):
-        if apart and len(planes) > 1:  # colour-coded
-            planes = planes[number : number + 1]
+    for painting, planes in zip(paintings, given, strict=True):
         planes = planes or [np.ones(painting.pixels.shape[:2], np.float32)] * (1 if apart else regions)
         parts.append(np.stack(planes) * (1 if painting.alpha is None else painting.alpha))
         if min(part.max() for part in parts[-1]) < BLACK:
@@ -154,12 +160,14 @@ def check_counts(config: Config, regions: int, paintings: int) -> None:
         )
 
 
-def planes_of(mask: Picture, picture: Picture, size: tuple[int, int], colours: Sequence[str] = ()) -> np.ndarray:
+def planes_of(
+    mask: Picture, picture: Picture, size: tuple[int, int], colours: Sequence[str] = (), own: int | None = None
+) -> np.ndarray:
     """A mask of ``picture`` as regions at (height, width) ``size``, [1, H, W], or of each of ``colours``, [R, H, W].
 
-    Grey counts as it is: white is 1. A pixel belongs to the nearest colour, if it is within ``NEAR``, and else to no
-    region. Transparent pixels belong to none. Raises NSTError for a mask of another aspect ratio than its picture's,
-    and for a region without a pixel.
+    Of the colours with an ``own`` number only that one's region is taken, [1, H, W]. Grey counts as it is: white is 1.
+    A pixel belongs to the nearest colour, if it is within ``NEAR``, and else to no region. Transparent pixels belong to
+    none. Raises NSTError for a mask of another aspect ratio than its picture's, and for a region without a pixel.
     """
     (width, height), (across, down) = mask.size, picture.size
     if abs(width * down / across - height) > max(1, ASPECT * height):
@@ -172,6 +180,8 @@ def planes_of(mask: Picture, picture: Picture, size: tuple[int, int], colours: S
         distances = np.stack([np.linalg.norm(mask.pixels - rgb(colour), axis=-1) for colour in colours])
         nearest = np.where(distances.min(axis=0) < NEAR, distances.argmin(axis=0), -1)
         planes = [(nearest == number).astype(np.float32) for number in range(len(colours))]
+        if own is not None:
+            names, planes = names[own : own + 1], planes[own : own + 1]
     else:
         names, planes = ["no white"], [mask.pixels.mean(axis=-1)]
     if mask.alpha is not None:

@@ -226,6 +226,12 @@ def test_colour_coded_style_masks(config, save):
     paths = save("a", coded), save("b", coded)
     both = given_by(dataclasses.replace(config, **colours, style_mask=paths), style=paintings)
     np.testing.assert_array_equal(np.concatenate(both.parts), one.parts[0])
+    alone = [
+        np.where((coded == coded[0, at]).all(-1, keepdims=True), coded, 1.0) for at in (0, -1)
+    ]  # the rest is white
+    paths = save("red alone", alone[0]), save("blue alone", alone[1])
+    each = given_by(dataclasses.replace(config, **colours, style_mask=paths), style=paintings)
+    np.testing.assert_array_equal(np.concatenate(each.parts), one.parts[0])
 
 
 def test_where_regions_overlap_they_share(config, save, halves):
