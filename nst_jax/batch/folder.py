@@ -145,6 +145,8 @@ class Folder:
                     line = before.get(job.name) if job.name in done else None
                     if line is None or "error" in line:
                         line = self._line(job, job.name in done)
+                    else:
+                        line |= _inputs(job)  # by the names that they have now
                     if job.name in done:
                         self.name(job)
                     if line:

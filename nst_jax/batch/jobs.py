@@ -6,6 +6,7 @@ the version of nst_jax.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import glob
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 from nst_jax.choices import STARTS
 from nst_jax.errors import NSTError, meant, named
 from nst_jax.options.config import Config, kinds
-from nst_jax.options.folders import pictures_of
+from nst_jax.options.folders import expand, pictures_of
 from nst_jax.options.preset_table import is_preset_file
 from nst_jax.options.presets import preset, read_value
 from nst_jax.pictures.encoding import WRITABLE, check_bits
@@ -29,6 +30,8 @@ from nst_jax.version import __version__
 COLUMNS = ("content", "style", "output")
 #: The hexadecimal digits of a job's name: with 2^80 names, no two of a million jobs get the same by chance.
 DIGITS = 20
+#: The most bytes of a file's name.
+LONGEST = 255
 
 
 class Wish(NamedTuple):
@@ -142,13 +145,50 @@ def _wish(row: Mapping[str, Any], folder: Path, config: Config, suffix: str, kno
         raise NSTError("style is no name of a file: give one, or several with ; between them, or a list")
     if output and (os.path.basename(output) != output or Path(output).suffix.lower() not in WRITABLE):
         raise NSTError(f"output is {named(output)}: give a name without a folder that ends in {', '.join(WRITABLE)}")
+    _check_names(content, output, *styles)
     key = json.dumps(given, sort_keys=True, default=str)
     if key not in known:
         known[key] = _options(given, folder, config)
-    files = tuple(str(path) for style in styles for path in pictures_of(folder / style))
+    files, options = expand([folder / style for style in styles], known[key])
+    options = known.setdefault(
+        f"{key} {options.style_blend} {options.style_scale}", options
+    )  # one object for all alike
     suffix = Path(output).suffix.lower() or suffix
-    check_bits(suffix, known[key].depth)
-    return Wish(str(folder / content) if content else "", files, known[key], output, suffix)
+    check_bits(suffix, options.depth)
+    return Wish(str(folder / content) if content else "", tuple(map(str, files)), options, output, suffix)
+
+
+def _check_names(*names: str) -> None:
+    """Raises NSTError for a name that no file can have."""
+    for name in names:
+        try:
+            encoded = os.fsencode(name)
+        except UnicodeEncodeError:
+            raise NSTError(f"{named(name)} is no name of a file: half of a character is missing") from None
+        if b"\0" in encoded or len(os.path.basename(encoded)) > LONGEST:
+            raise NSTError(
+                f"{named(name)} is no name of a file: give one of up to {LONGEST} bytes, without a zero byte"
+            )
+
+
+def check_targets(wishes: Sequence[Wish], folder: Path, inputs: Iterable[str | Path]) -> None:
+    """Raises NSTError where the name that a picture is to have in the folder is that of an input."""
+    if not any(wish.output for wish in wishes):
+        return
+    taken: dict[tuple[int, int], str | Path] = {}
+    for path in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            taken.setdefault(_place(path), path)
+    for output in dict.fromkeys(wish.output for wish in wishes if wish.output):
+        with contextlib.suppress(OSError):
+            if over := taken.get(_place(folder / output)):
+                raise NSTError(f"output {named(output)} would write over {over}: give another name or another --output")
+
+
+def _place(path: str | Path) -> tuple[int, int]:
+    """What tells a file from every other, whatever it is called."""
+    there = os.stat(path)
+    return there.st_dev, there.st_ino
 
 
 def _options(given: Mapping[str, Any], folder: Path, config: Config) -> Config:

@@ -97,7 +97,8 @@ def command(arguments: Sequence[str]) -> int:
     folder = Folder(options.output, options.metadata)
     folder.make()
     jobs, units = planned(options, folder)
-    settled = folder.done() | folder.failed()
+    again = options.dry_run and options.retry_failed  # as they would be made again
+    settled = folder.done() | (set() if again else folder.failed())
     left = [unit for unit in units if any(job.name not in settled for job in unit.jobs)]
     missing = [job for job in jobs if job.name not in settled]
     print(f"{len(jobs)} jobs, {len(jobs) - len(missing)} of them done or failed before", file=sys.stderr)
@@ -143,16 +144,18 @@ def planned(options: Batch, folder: Folder) -> tuple[list[Job], list[Unit]]:
     inputs, networks = Inputs(folder.path), Networks()
     configs = {id(wish.config): wish.config for wish in wishes}
     more = [path for config in configs.values() for path in wanted.files_of(config)]
-    inputs.look([*more, *(path for wish in wishes for path in (wish.content, *wish.styles) if path)])
+    known = [*more, *(path for wish in wishes for path in (wish.content, *wish.styles) if path)]
+    wanted.check_targets(wishes, folder.path, [*known, *([options.manifest] if options.manifest else [])])
+    inputs.look(known)
     jobs = wanted.name_all(wishes, inputs.hash_of, networks.complete)
-    if options.retry_failed:
+    if options.retry_failed and not options.dry_run:
         folder.forget_failures(jobs)
     failed, possible = folder.failed(), []
     for job in jobs:
         error = error_of(job, inputs)
         if not error:
             possible.append(job)
-        elif job.name not in failed:
+        elif job.name not in failed and not options.dry_run:
             folder.fail(job, error)
     return jobs, units_of(possible, inputs, networks, options.lanes)
 

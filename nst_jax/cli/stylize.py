@@ -318,7 +318,7 @@ def plan_lines(prepared: Prepared) -> str:
 
     config, plan, seconds = prepared.config, prepared.plan, seconds_of(prepared)
     scales = [
-        f"{width} x {height}: {count}{'' if each.config == config else ' with slim'}"
+        f"{width} x {height}: {count}{'' if each.config.network == config.network else ' with slim'}"
         for each in prepared.passes
         for (height, width), count in zip(each.sizes, each.counts, strict=True)
     ]

@@ -96,13 +96,18 @@ class Sweep(Config):
         return Config(**values | {"content_layers": (self.content_sets() or [()])[0]})
 
 
+def of_preset(preset: Config) -> dict[str, Any]:
+    """A preset's options as a sweep has them: its content layers are one set, of one run."""
+    return vars(preset) | {"content_layers": (",".join(preset.content_layers),) if preset.content_layers else ()}
+
+
 def _layers(entry: str) -> tuple[str, ...]:
     return tuple(name for name in entry.split(",") if name)
 
 
 def command(arguments: Sequence[str]) -> int:
     """Runs the command line; returns its exit status, or raises NSTError for a mistake of the caller's."""
-    options = parse(Sweep, arguments, PROGRAM, default=Sweep(**vars(named_preset(arguments)), **REQUIRED))
+    options = parse(Sweep, arguments, PROGRAM, default=Sweep(**of_preset(named_preset(arguments)), **REQUIRED))
     paintings, config = expand(options.style, options.config(), mixed=False)
     doubled = next((path for i, path in enumerate(paintings) if path in paintings[:i]), None)
     if doubled:

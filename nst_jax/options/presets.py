@@ -110,10 +110,12 @@ def save_preset(path: str | os.PathLike[str], config: Config) -> None:
 def nearest(config: Config) -> tuple[str, dict[str, Any]]:
     """The preset from which a config differs least, and the options in which it does, as values that TOML knows.
 
-    None, which TOML does not know, is in none of them.
+    None, which TOML does not know, is in none of them. Raises NSTError where each has it.
     """
     differences = {base: _changes(config, base) for base in PRESET_CHANGES}
     possible = [base for base, changes in differences.items() if None not in changes.values()]
+    if not possible:
+        raise NSTError("a file of options has no word for none, which --steps may be: give --steps a number")
     base = min(possible, key=lambda base: len(differences[base]))
     return base, differences[base]
 

@@ -242,7 +242,7 @@ def save_image(
         check_kind(f"metadata's {name}", text, str, "a string")
     check_output(path, pixels.shape[:2], depth)
     target = Path(os.path.realpath(path))
-    format_name = WRITABLE[target.suffix.lower()]
+    format_name = WRITABLE[Path(path).suffix.lower()]  # by its own name, whatever a link leads to
     try:
         with replacing(target) as temporary, open(temporary, "x+b") as file:
             write_picture(file, format_name, pixels, alpha, metadata, int(quality), depth)

@@ -18,7 +18,7 @@ from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights, load_weights
 from nst_jax.options.config import LARGEST_SIZE, Config, kinds
-from nst_jax.options.preset_table import is_preset_file
+from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
 from nst_jax.ordinary import ordinary_size
 from nst_jax.pictures import images
 
@@ -90,8 +90,9 @@ def read_recipe(picture: Path, search: Sequence[Path] = ()) -> Recipe:
     for role, option in OPTIONS.items():
         if role in found:
             values[option] = found[role] if option.endswith("mask") else str(found[role][0])
-    if is_preset_file(str(values.get("preset", ""))) and not set(kinds()) <= values.keys():
-        del values["preset"]
+    name = str(values.get("preset", ""))
+    if name not in PRESET_CHANGES and not (is_preset_file(name) and set(kinds()) <= values.keys()):
+        values.pop("preset", None)  # a file that may be gone: what it said is told
     weights, file = where.weights(told["network"], values.pop("weights", None))
     values |= {"weights": file, "network": weights.network}
     try:

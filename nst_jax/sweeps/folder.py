@@ -26,6 +26,7 @@ from nst_jax.pictures.encoding import most_bytes
 from nst_jax.pictures.images import Picture
 from nst_jax.runs import report as runs
 from nst_jax.runs.result import Result
+from nst_jax.runs.start import start_picture
 from nst_jax.sweeps.grid import MOST_LANES, PHOTOGRAPH, VARYING, Layout
 from nst_jax.sweeps.lanes import Batches, Sweep
 
@@ -56,7 +57,8 @@ def check_folder(path: Path, resume: bool) -> None:
         if path.exists() and not path.is_dir():
             raise NSTError(f"--output is {path}, which is no folder: give another name")
         there = (path / IDENTITY).exists()
-        ours = [name for name in (RESULTS, SHEET, INDEX, "lane-000.png") if (path / name).exists()]
+        ours = [name for name in (RESULTS, SHEET, INDEX) if (path / name).exists()]
+        ours += sorted(one.name for one in path.glob("lane-*") if one.suffix in (".png", ".json"))
     except OSError as error:
         raise NSTError(f"cannot use the folder {path}: {error.strerror or error}") from None
     if resume and not there:
@@ -256,10 +258,12 @@ class Gallery:
 def identity(sweep: Sweep) -> dict[str, Any]:
     """What makes a sweep this one: the options of every lane, and the hashes of pictures and weights."""
     hashes = [painting.sha256 for painting in sweep.found.paintings]
+    starts = [start_picture(config) for config in {lane.config.init: lane.config for lane in sweep.lanes}.values()]
     return {
         "format": 1,
         "content": sweep.found.photograph.sha256 if sweep.found.photograph else None,
         "palette": sweep.found.palette.sha256 if sweep.found.palette else None,
+        "init": [start.sha256 for start in starts if start] or None,
         "network": sweep.weights.sha256,
         "masks": [mask.sha256 for given in sweep.found.masks if given for _, mask in given.files] or None,
         "lanes": [
@@ -286,6 +290,7 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         "format": "the format",
         "content": "the content picture",
         "palette": "the palette",
+        "init": "the start picture",
         "network": "the network's file",
         "masks": "a mask",
     }.items():

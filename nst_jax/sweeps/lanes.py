@@ -33,13 +33,13 @@ from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.compiling import Clock
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, taps_of_extras
-from nst_jax.runs.inputs import Pictures
+from nst_jax.runs.inputs import Pictures, painting_size
 from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.plan import Gathered, footprint, gather
 from nst_jax.runs.progress import Progress, Recorder
 from nst_jax.runs.pyramid import coarse_to_fine, stages_at
 from nst_jax.runs.result import Result, origin_of, result_of
-from nst_jax.runs.scales import step_counts
+from nst_jax.runs.scales import octaves_at, step_counts
 from nst_jax.runs.start import start_image, start_picture
 from nst_jax.sweeps.grid import MOST_LANES, VARYING, Lane
 
@@ -349,11 +349,14 @@ def prepare_lanes(
             )
     union = dataclasses.replace(
         common,
+        init=next((config.init for config in configs if config.needs_toned), common.init),
         content_layers=_with_weight(config.content_layer_weights for config in configs),
         style_layers=_with_weight(config.style_layer_weights for config in configs),
         more_taps=taps_of_extras(more),
     )
     found = gather(content, styles, union, apart=True)
+    if (octaves := fewest_octaves(found, union)) < union.style_octaves:
+        union, *configs = (dataclasses.replace(one, style_octaves=octaves) for one in (union, *configs))
     factors = union.style_scale
 
     def resolve(config: Complete, style: int) -> Complete:
@@ -375,6 +378,16 @@ def prepare_lanes(
         seen[key] = index
     precision = machine.precisions(union.precision, union.network)[0]
     return Sweep(resolved, found, tuple(looks.values()), weights, union, precision, machine, more)
+
+
+def fewest_octaves(found: Gathered, config: Complete) -> int:
+    """``style_octaves`` that every painting has at each of the sizes at which any does: so lanes are as runs alone."""
+    each = []
+    for painting in found.paintings:
+        sides = [(size, painting_size(painting, size, config)) for size in found.sizes]
+        each.append([octaves_at(size, [side], config) for size, side in sides])
+    alike = all(one == each[0] for one in each)
+    return config.style_octaves if alike else min(map(min, each))
 
 
 def _with_weight(sets: Iterable[Mapping[str, float]]) -> tuple[str, ...]:

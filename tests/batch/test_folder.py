@@ -157,6 +157,10 @@ def test_results_are_told_of_once_and_what_is_done_has_not_failed(tmp_path, job)
             (job.name, f"results/{job.name}/picture.png", None),
             (other.name, None, "no picture"),
         ]
+    moved = job._replace(wish=job.wish._replace(content="moved.jpg", output="new.png"))
+    folder.save_overview([moved, other], "two")
+    first = json.loads((folder.path / "results.jsonl").read_text().splitlines()[0])
+    assert (first["content"], first["output"], first["steps"]) == ("moved.jpg", "new.png", 3)
     assert folder.failures([job, other]) == ["no picture"]
     folder.forget_failures([other])
     assert not folder.is_settled(other)

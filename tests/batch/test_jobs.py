@@ -140,6 +140,53 @@ def test_what_is_wrong_with_a_manifest_is_told_with_its_line(tmp_path, name, tex
     assert line in str(error.value)
 
 
+def test_a_folder_of_paintings_weighs_as_in_a_single_run(inputs, tmp_path):
+    (tmp_path / "inputs" / "some").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        os.link(inputs[1][0], tmp_path / "inputs" / "some" / name)
+    rows = [
+        {"content": "content-0.png", "style": ["some", "style-1.png"], "style_blend": blend} for blend in ([1, 2], None)
+    ]
+    wishes = from_manifest(manifest(tmp_path, "jobs.jsonl", "\n".join(map(json.dumps, rows * 2))), Config(), ".png")
+    assert [wish.config.style_blend for wish in wishes[:2]] == [(1 / 3, 1 / 3, 1 / 3, 2.0), (1 / 3, 1 / 3, 1 / 3, 1.0)]
+    assert len(wishes[0].styles) == 4
+    assert [wishes[at].config is wishes[at + 2].config for at in (0, 1)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "row", ['"content": "\\ud800.jpg"', '"output": "a\\u0000.png"', f'"output": "{300 * "a"}.png"']
+)
+def test_what_can_be_no_file_s_name_is_told_with_its_line(inputs, tmp_path, row):
+    with pytest.raises(NSTError, match="line 1: .* is no name of a file"):
+        from_manifest(manifest(tmp_path, "jobs.jsonl", f"{{{row}}}\n"), Config(), ".png")
+
+
+def test_no_output_is_written_over_an_input(inputs, tmp_path):
+    """Whatever names the folder and the input have."""
+    before = (tmp_path / "inputs" / "content-0.png").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "inputs")
+    path = manifest(tmp_path, "jobs.csv", "content,style,output\ncontent-0.png,style-0.png,content-0.png\n")
+    for folder in (tmp_path / "inputs", tmp_path / "link"):
+        assert batch.main(["--manifest", str(path), "--output", str(folder), *QUICK]) == 2
+    with pytest.raises(NSTError, match="output content-0.png would write over .*content-0.png: give another name"):
+        planned(batch.parsed(["--manifest", str(path), "--output", str(tmp_path / "inputs"), *QUICK]))
+    assert (tmp_path / "inputs" / "content-0.png").read_bytes() == before
+
+
+def test_a_dry_run_records_and_forgets_no_failure(inputs, tmp_path):
+    contents, styles = inputs
+    with open(contents[0], "wb") as file:
+        file.write(b"no picture")
+    options = options_of(contents, styles[:1], tmp_path / "out")
+    planned(dataclasses.replace(options, dry_run=True))
+    folder = Folder(tmp_path / "out")
+    assert folder.failed() == set()
+    planned(options)
+    assert len(folder.failed()) == 1
+    planned(dataclasses.replace(options, dry_run=True, retry_failed=True))
+    assert len(folder.failed()) == 1
+
+
 def test_a_missing_file_of_a_manifest_is_one_job_s_failure(inputs, tmp_path):
     path = manifest(tmp_path, "jobs.csv", "content,style\nnowhere.png,style-0.png\ncontent-0.png,style-0.png\n")
     words = ["--manifest", str(path), "--output", str(tmp_path / "out"), *QUICK]

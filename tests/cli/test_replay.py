@@ -18,6 +18,7 @@ from nst_jax.options import presets
 from nst_jax.pictures import images
 from nst_jax.runs import report
 from nst_jax.runs.plan import prepare
+from nst_jax.runs.recipe import read_recipe
 from nst_jax.runs.stylize import paint
 
 LAYERS = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1", "conv2_1")}
@@ -183,6 +184,17 @@ def test_a_refined_run_is_the_same_again(tmp_path, pictures, narrow_vgg, weights
     report.save(tmp_path / "out.webp", result)
     assert "content_weight" in told(tmp_path / "out.webp")["left"]
     assert replay.main([str(tmp_path / "out.webp")]) == 0
+
+
+def test_a_preset_file_of_any_name_may_be_gone(made, tmp_path, pictures, tiny):
+    made()  # with the weights
+    (tmp_path / "mine.conf").write_text("history = 3\n")
+    settings = {"network": tiny, "weights": tmp_path / "tiny.h5", "size": 40, "scales": 1, "steps": 2, **LAYERS}
+    config = dataclasses.replace(presets.preset(tmp_path / "mine.conf"), **settings)
+    report.save(tmp_path / "conf.png", paint(prepare(*pictures, config)))
+    (tmp_path / "mine.conf").unlink()
+    assert read_recipe(tmp_path / "conf.png").config.history == 3
+    assert replay.main([str(tmp_path / "conf.png")]) == 0
 
 
 def test_another_picture_of_it(made, tmp_path, capsys):

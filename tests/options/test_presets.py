@@ -339,3 +339,10 @@ def test_a_preset_is_saved_when_a_run_ends(words, tmp_path):
     assert stylize.main([*words, "--steps", "1", "--save-preset", str(tmp_path / "my.toml")]) == 0
     assert preset(tmp_path / "my.toml").steps == 1
     assert preset(tmp_path / "my.toml").style_weight is None  # as given, not as the network had it
+
+
+def test_a_file_of_options_cannot_say_none(tmp_path):
+    config = Config(steps=None)
+    with pytest.raises(NSTError, match="give --steps a number"):
+        presets.save_preset(tmp_path / "p.toml", config)
+    assert not (tmp_path / "p.toml").exists()

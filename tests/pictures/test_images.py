@@ -701,6 +701,10 @@ def test_interrupted_while_writing_leaves_no_temporary_file(tmp_path, monkeypatc
 
 def test_a_link_is_followed_and_permissions_are_ordinary(tmp_path):
     (tmp_path / "far").mkdir()
+    for target in ("store", "store.jpg"):  # the format is that of the name that was given
+        (tmp_path / f"{target}.png").symlink_to(tmp_path / target)
+        save_image(tmp_path / f"{target}.png", np.zeros((2, 2, 3), np.float32), depth=16)
+        assert (tmp_path / target).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     (tmp_path / "link.png").symlink_to(tmp_path / "far" / "real.png")
     save_image(tmp_path / "link.png", np.zeros((2, 2, 3)))
     assert (tmp_path / "link.png").is_symlink() and load_image(tmp_path / "far" / "real.png").size == (2, 2)

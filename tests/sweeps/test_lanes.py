@@ -16,14 +16,18 @@ import pytest
 from support import compiled_by, random_filters, simple_config, smooth_picture
 
 from nst_jax.cli import sweep as door
+from nst_jax.cli.sweep import of_preset
 from nst_jax.errors import NSTError
 from nst_jax.networks import vgg, weights_file
 from nst_jax.optim import minimise
 from nst_jax.optim.steps import Method
+from nst_jax.options.presets import preset
 from nst_jax.pictures import images
 from nst_jax.runs import machine, memory
 from nst_jax.runs.goals import Goals
+from nst_jax.runs.plan import prepare
 from nst_jax.runs.progress import Stop
+from nst_jax.runs.start import start_image
 from nst_jax.runs.stylize import stylize
 from nst_jax.sweeps import folder as gallery
 from nst_jax.sweeps import grid
@@ -696,6 +700,50 @@ def test_folders_that_cannot_be_used(tmp_path, prepared):
     (tmp_path / "lane-000.png").write_text("mine")
     refused(tmp_path, False, "has a lane-000.png already")
     assert (tmp_path / "lane-000.png").read_text() == "mine"
+    (tmp_path / "lane-000.png").rename(tmp_path / "lane-003.png")  # perhaps the photograph
+    refused(tmp_path, False, "has a lane-003.png already")
+
+
+def test_a_sweep_goes_on_from_the_start_picture_that_it_had(tmp_path, prepared, filters):
+    made, _ = prepared
+    layout, start = grid.grid_layout(made, "title"), tmp_path / "start.png"
+    lanes = [grid.Lane(dataclasses.replace(lane.config, init=str(start)), lane.style) for lane in made.lanes]
+    for seed in (7, 8):
+        images.save_image(start, smooth_picture(20, 24, seed))
+        ready = sweep.prepare_lanes(CONTENT, [STYLE], lanes, weights=filters)
+        if seed == 7:
+            gallery.Gallery(tmp_path / "out", ready, layout)
+            gallery.Gallery(tmp_path / "out", ready, layout, resume=True)
+    with pytest.raises(NSTError, match="the start picture is another"):
+        gallery.Gallery(tmp_path / "out", ready, layout, resume=True)
+
+
+def test_a_lane_starts_in_the_paintings_colours_beside_others(config, filters):
+    """Whichever comes first."""
+    for starts in (("content", "palette"), ("palette", "content")):
+        lanes = [grid.Lane(dataclasses.replace(config, init=init)) for init in starts]
+        ready = sweep.prepare_lanes(CONTENT, [STYLE], lanes, weights=filters)
+        for lane, init in zip(ready.lanes, starts, strict=True):
+            alone = prepare(CONTENT, STYLE, dataclasses.replace(config, init=init), weights=filters)
+            ours = start_image(ready.pictures_of(lane), ready.sizes[-1], lane.config)
+            np.testing.assert_array_equal(ours, start_image(alone.pictures, alone.sizes[-1], alone.config))
+
+
+def test_all_lanes_have_the_octaves_that_each_painting_has(config, filters):
+    config = dataclasses.replace(config, size=96, style_octaves=2, content_layers=(), init="noise")
+    narrow = smooth_picture(20, 200, 5)
+    lanes = [grid.Lane(config, style) for style in (0, 1)]
+    ready = sweep.prepare_lanes(None, [smooth_picture(96, 96, 1), narrow], lanes, weights=filters)
+    assert [lane.config.style_octaves for lane in ready.lanes] == [1, 1] == [ready.union.style_octaves] * 2
+    alike = sweep.prepare_lanes(None, [smooth_picture(96, 96, 1), smooth_picture(96, 90, 2)], lanes, weights=filters)
+    assert [lane.config.style_octaves for lane in alike.lanes] == [2, 2]
+
+
+def test_the_content_layers_of_a_preset_file_are_one_run(tmp_path):
+    (tmp_path / "mine.toml").write_text('content_layers = ["conv3_2:0.5", "conv4_2:0.5"]\n')
+    options = of_preset(preset(tmp_path / "mine.toml"))
+    assert options["content_layers"] == ("conv3_2:0.5,conv4_2:0.5",)
+    assert of_preset(simple_config(content_layers=(), init="noise"))["content_layers"] == ()
 
 
 # ---------------------------------------------------------------- the command
