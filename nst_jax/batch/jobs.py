@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except csv.Error as error:
             raise NSTError(f"{path}, line {reader.line_num}: it is no CSV: {error}") from None
     elif path.suffix.lower() == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # JSON has other ends of lines within its strings
             if line.strip():
                 try:
                     row = json.loads(line)

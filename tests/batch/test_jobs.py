@@ -153,6 +153,12 @@ def test_a_folder_of_paintings_weighs_as_in_a_single_run(inputs, tmp_path):
     assert [wishes[at].config is wishes[at + 2].config for at in (0, 1)] == [True, True]
 
 
+def test_a_name_may_have_what_ends_a_line_elsewhere(inputs, tmp_path):
+    row = '{"content": "a\u2028b.png", "style": "style-0.png"}\r\n'
+    (wish,) = from_manifest(manifest(tmp_path, "jobs.jsonl", row), Config(), ".png")
+    assert wish.content.endswith("a\u2028b.png")
+
+
 @pytest.mark.parametrize(
     "row", ['"content": "\\ud800.jpg"', '"output": "a\\u0000.png"', f'"output": "{300 * "a"}.png"']
 )
