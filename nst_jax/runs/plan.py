@@ -190,13 +190,16 @@ def left_to(asked: Config, complete: Complete) -> tuple[str, ...]:
     return tuple(name for name in same if getattr(asked, name) is None) if complete.refine else same
 
 
-def gather(content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False) -> Gathered:
+def gather(
+    content: Source | None, styles: Sequence[Source], config: Complete, *, apart: bool = False, masked: bool = False
+) -> Gathered:
     """Reads the pictures at their sizes and in their colours, and their masks.
 
     Args:
       content, styles: as ``stylize`` takes them, without folders.
       config: the options, with every layer in use.
       apart: whether each painting is a style of its own, with masks of its own.
+      masked: whether there are masks even where nothing asks for them, as beside a transparent painting.
 
     Raises NSTError for whatever cannot be used.
     """
@@ -207,7 +210,7 @@ def gather(content: Source | None, styles: Sequence[Source], config: Complete, *
     groups = [[painting] for painting in paintings] or [[]] if apart else [paintings]
     given: list[Masks | None] = [None] * len(groups)
     seen = finish.painted(photograph, config)
-    if masks.needed(config, photograph, paintings):
+    if masked or masks.needed(config, photograph, paintings):
         given = [masks.load(config, seen, group, sizes[-1]) for group in groups]
     toned = [inputs.toned(seen, group, mask, config) for group, mask in zip(groups, given, strict=True)]
     return Gathered(photograph, paintings, palette, sizes, given, toned)

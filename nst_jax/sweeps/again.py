@@ -34,7 +34,7 @@ def prepare_lane_again(recipe: Recipe) -> Sweep:
     more = lanes["styles"] > 1  # then lanes do not share a painting's targets; of several looks, not the photograph's
     several = recipe.styles * 2 if more else recipe.styles
     looks = ((0, config), (int(more), config)) if lanes["looks"] > 1 else ((0, config),)
-    found = gather(recipe.content, several, union, apart=True)
+    found = gather(recipe.content, several, union, apart=True, masked=bool(lanes.get("masked")))
     precision = recipe.way.get("precision", machine.precisions(union.precision, union.network)[0])
     return Sweep((Resolved(config, 0, 0),), found, looks, recipe.weights, union, precision, machine)
 

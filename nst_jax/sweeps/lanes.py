@@ -186,6 +186,7 @@ class Sweep:
             "devices": len(plan.devices),
             "styles": len(self.found.paintings),
             "looks": len(self.looks),
+            "masked": self.found.masks[0] is not None,
             "content_layers": list(self.union.content_layers),
             "style_layers": list(self.union.style_layers),
         }

@@ -165,6 +165,21 @@ def test_lanes_of_a_sweep_are_the_same_again(tmp_path, pictures, tiny, capsys):
         assert told(out)["way"]["lanes"]["count"] == 2
 
 
+def test_a_lane_beside_a_transparent_painting_is_the_same_again(tmp_path, pictures, tiny, capsys):
+    save_weights(tmp_path / "tiny.h5", random_filters(tiny))
+    alpha = np.ones((34, 48), np.float32)
+    alpha[:, 30:] = 0
+    images.save_image(tmp_path / "holes.png", smooth_picture(34, 48, 5), alpha)
+    line = ["--content", pictures[0], "--style", pictures[1], tmp_path / "holes.png", "--network", tiny, "--weights"]
+    line += [tmp_path / "tiny.h5", "--size", 40, "--steps", 20, "--output", tmp_path / "sweep", "--content-layers"]
+    line += ["conv2_1", "--style-layers", "conv1_1", "conv2_1"]
+    assert sweep.main([str(word) for word in line]) == 0
+    for lane in (0, 1):
+        out = tmp_path / "sweep" / f"lane-{lane:03d}.png"
+        assert told(out)["way"]["lanes"]["masked"] is True
+        assert replay.main([str(out)]) == 0, capsys.readouterr()
+
+
 def test_pictures_of_a_batch_are_the_same_again(tmp_path, pictures, tiny):
     """Each at its place among three, one of which is not there."""
     save_weights(tmp_path / "tiny.h5", random_filters(tiny))
