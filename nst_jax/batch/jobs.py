@@ -150,9 +150,7 @@ def _wish(row: Mapping[str, Any], folder: Path, config: Config, suffix: str, kno
     if key not in known:
         known[key] = _options(given, folder, config)
     files, options = expand([folder / style for style in styles], known[key])
-    options = known.setdefault(
-        f"{key} {options.style_blend} {options.style_scale}", options
-    )  # one object for all alike
+    options = known.setdefault(f"{key} {options.style_blend} {options.style_scale}", options)  # one for all alike
     suffix = Path(output).suffix.lower() or suffix
     check_bits(suffix, options.depth)
     return Wish(str(folder / content) if content else "", tuple(map(str, files)), options, output, suffix)

@@ -218,7 +218,8 @@ class Outcome(NamedTuple):
 
     ``reason`` is "" for a run of all its steps, "stopped" after ``Stop``, and "not finite" where the loss became NaN
     or infinite more than ``RECOVERIES`` times; then ``x`` is the best point seen. ``inner`` is the optimiser's own
-    state. Of lanes, ``x`` and ``inner`` have their axis in front, and the others are lists.
+    state, and ``stopped`` says whether ``Stop`` came, also after the last step. Of lanes, ``x`` and ``inner`` have
+    their axis in front, and steps, evaluations and reasons are lists.
     """
 
     x: Array
@@ -226,6 +227,7 @@ class Outcome(NamedTuple):
     evaluations: PerRun
     reason: PerRun = ""
     inner: Any = None
+    stopped: bool = False
 
 
 def minimise(
@@ -273,7 +275,7 @@ def minimise(
     runs = x.shape[:1] if lanes else ()
     steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
     given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
-    reason = np.full(runs, "", object)
+    reason, stopped = np.full(runs, "", object), False
     state = _start(method, x, rates, lanes)
     if inner is not None:
         state = state._replace(inner=inner)
@@ -321,12 +323,13 @@ def minimise(
             try:
                 on_chunk(chunk_done)
             except Stop:
+                stopped = True
                 reason = np.where(given_up | (done >= steps), reason, "stopped")
                 break
             del chunk_done  # with arrays that the next chunk replaces
     reason = np.where(given_up, "not finite", reason)
     found = _choose(given_up, best, shown)
-    return Outcome(found, done.tolist(), evaluations.tolist(), reason.tolist(), state.inner)
+    return Outcome(found, done.tolist(), evaluations.tolist(), reason.tolist(), state.inner, stopped)
 
 
 def _placed(leaves: list[Any], like: Point) -> Point:

@@ -163,8 +163,6 @@ def coarse_to_fine(
         if stage.tiles and number:
             forget_programs(math.prod(stage.size))
         at = functools.partial(position_at, number, leaner, int(steps), int(evaluations), image) if keep else None
-        stopped: list[bool] = []
-        on_chunk = functools.partial(look, recorder, at, keep, stage.shards, bool(looks), stopped)
         try:
             if not lanes:  # those are spread over devices, which shapes alone do not tell
                 compile_stage(way, method, stage, chunk, looks, int(steps))
@@ -177,7 +175,7 @@ def coarse_to_fine(
                 steps=stage.steps * going,
                 rate=rate,
                 inner=inner,
-                on_chunk=on_chunk,
+                on_chunk=functools.partial(look, recorder, at, keep, stage.shards, bool(looks)),
                 lanes=lanes,
                 chunk=chunk,
                 looks=0 if lanes else looks,
@@ -202,7 +200,7 @@ def coarse_to_fine(
         steps = recorder.before = steps + outcome.steps
         evaluations += outcome.evaluations
         ended = np.where(going, np.array(outcome.reason, object), ended)
-        if stopped and number + 1 < len(stages):  # also where this was the stage's last step
+        if outcome.stopped and number + 1 < len(stages):  # also where this was the stage's last step
             ended = np.where(np.equal(ended, ""), "stopped", ended)
         # what is frozen is painted on: it is put in its place in the end
         image = clipped(seen(outcome.x, stage.shards), None)
@@ -258,12 +256,9 @@ def look(
     keep: Callable[[Position, bool], None] | None,
     shards: Shards | None,
     shown: bool,
-    ends: list[bool],
     chunk: Chunk,
 ) -> None:
     """What is done between two chunks: the recorder takes it down, then the position is kept, also where it stops.
-
-    Where it stops, ``ends`` is no longer empty.
 
     Several processes stop together. They fetch the image together, too, where it may be ``shown``.
     """
@@ -278,7 +273,6 @@ def look(
     if at and keep:
         keep(at(chunk, recorder), stopped)
     if stopped:
-        ends.append(True)
         raise Stop
 
 
