@@ -16,6 +16,8 @@ from nst_jax.losses.parts import Part, Put, Seen
 
 #: Differences between neighbours that are much smaller than this count as squares where others count as they are.
 SMALL_STEP = 1 / 255
+#: The kinds that are sums of squared differences.
+SQUARED = ("squares", "neighbours")
 #: A weight that nothing that counts is below, by which one may divide.
 SMALLEST = 1e-12
 
@@ -23,10 +25,12 @@ SMALLEST = 1e-12
 def strong_chroma(image: Float[Array, "h w 3"], factor: Float[Array, ""] | float) -> Float[Array, "h w 3"]:
     """The image with its chroma, what it has beside the mean of its three values, so many times as strong.
 
-    Grain of colour is what the eye minds and the responses hardly see: in the total variation it may count more.
+    Grain of colour is what the eye minds and the responses hardly see: in the total variation it may count more. It is
+    a product with a matrix: beside the mean that ``rough_sums`` takes, XLA ended the process over another mean here.
     """
-    grey = image.mean(-1, keepdims=True)
-    return grey + factor * (image - grey)
+    matrix = (1 - factor) / 3 + factor * jnp.eye(3, dtype=image.dtype)
+    strong: Array = jnp.matmul(image, matrix, precision=jax.lax.Precision.HIGHEST)
+    return strong
 
 
 def total_variation(
@@ -99,7 +103,7 @@ def variation_sums(
             weight = mine if weight is None else weight * mine
         return jnp.square(image[other] - image[one]), weight
 
-    if kind in ("squares", "neighbours"):
+    if kind in SQUARED:
         straight = _summed(*pairs(1, 0)) + _summed(*pairs(0, 1))
         if kind == "squares":
             return Variation(straight, count)
@@ -181,9 +185,9 @@ class Smoothness:
     def statistics(self, seen: Sequence[Seen]) -> Variation:
         """The differences between neighbours, and the number of values."""
         image, visible, part = seen[0].image, seen_of(self.visible, seen[0]), seen[0].part
-        if self.kind != "neighbours":
+        if self.kind not in SQUARED:
             return variation_sums(strong_chroma(image, self.chroma), self.kind, self.wrap, visible, part)
-        (light, colour), values = rough_sums(image, self.wrap, visible, part)  # which ``Excess`` takes too
+        (light, colour), values = rough_sums(image, self.wrap, visible, part, self.kind)  # ``Excess`` has them too
         return Variation(light + jnp.square(self.chroma) * colour, values[0])
 
     def along(self, put: Put) -> Smoothness:
@@ -200,15 +204,14 @@ def rough_sums(
     wrap: bool = False,
     visible: Float[Array, "h w"] | None = None,
     part: Part | None = None,
+    kind: TvKind = "neighbours",
 ) -> Variation:
-    """``variation_sums`` of kind "neighbours" of light and of colour, [2] each.
+    """``variation_sums`` of light and of colour, [2] each, of a kind of ``SQUARED``.
 
     Light is the mean of each pixel's three values, three times, and colour is the rest of the pixel. They are at right
     angles: so their squared differences add up to the image's, and those of light are three times those of the mean.
     """
-    every, mean = (
-        variation_sums(each, "neighbours", wrap, visible, part) for each in (image, image.mean(-1, keepdims=True))
-    )
+    every, mean = (variation_sums(each, kind, wrap, visible, part) for each in (image, image.mean(-1, keepdims=True)))
     light = 3 * mean.differences
     return Variation(jnp.stack([light, every.differences - light]), jnp.stack([every.values, every.values]))
 

@@ -222,6 +222,20 @@ def test_the_gradient_of_an_odd_picture_has_no_foreign_numbers():
     np.testing.assert_allclose(jax.jit(gradient)(f4(image)), gradient(f4(image)), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_variation_beside_the_excess_can_be_compiled(kind):
+    """Of this size XLA ended the process over the means of both."""
+    image = f4(draw(36, 345, 3))
+    terms = pixels.Smoothness(jnp.float32(CHROMA), kind=kind), pixels.Excess(jnp.full(2, 1e-2))
+
+    def loss(image, chosen):
+        return sum(term.value(term.statistics([Seen(image, {})])) for term in chosen)
+
+    found = jax.jit(lambda image: jax.grad(loss)(image, terms))(image)
+    expected = sum(jax.jit(lambda image, term: jax.grad(loss)(image, [term]))(image, term) for term in terms)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * float(jnp.abs(expected).max()))
+
+
 @pytest.mark.parametrize(
     ("wrap", "padding"), [(False, "reflect"), (False, "wrap"), (True, "wrap")], ids=["open", "seen around", "wrapped"]
 )
