@@ -7,8 +7,8 @@ The student starts from random filters. A *bank* holds pictures that are being s
 default preset's losses, each with its own photograph, painting, tap weights and L-BFGS memory. Every iteration takes a
 batch of them, asks the teacher for its responses and their means and second moments, fits the student to these, and
 pushes the batch a few L-BFGS steps further under the student. So the student is taught where its own mistakes lead:
-features fitted on photographs alone are useless for stylisation. Three batches of four have maximum pooling, as the
-default preset has; the fourth has average pooling, as papers' presets have.
+features fitted on photographs alone are useless for stylisation. Three batches of four have average pooling, as the
+default preset and the 2015 paper have; the fourth has maximum pooling, as some presets have.
 
 The file slim.h5 is written every minute. The run is checkpointed with orbax every five minutes and goes on from there
 when it is started again with the same ``--out``; the bank is drawn anew. Everything random comes from ``--seed``; only

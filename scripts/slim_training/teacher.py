@@ -86,7 +86,7 @@ class Teacher:
         self.net = vgg.network(filters, padding=PADDING, lowering=here().lowering)
 
     def scales(self, images: np.ndarray) -> Scales:
-        """The root mean square of the responses at each tap to some pictures, with maximum pooling."""
+        """The root mean square of the responses at each tap to some pictures, with average pooling."""
         return {tap: float(scale) for tap, scale in _scales(self._with("avg"), images).items()}
 
     def targets(self, photographs: np.ndarray, paintings: np.ndarray, pooling: Pooling) -> Targets:
