@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks import harness
+from nst_jax.errors import NSTError
 from nst_jax.runs.allocator import keep_freed_memory
 from nst_jax.runs.emitters import compile_sooner
 
@@ -43,6 +46,10 @@ COMMANDS = {
 }
 
 
+#: Options that name a file which a command writes.
+WRITTEN = ("output", "sheet", "crop")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command that the first argument names with the others."""
     first = argparse.ArgumentParser(
@@ -62,6 +69,35 @@ def main(arguments: Sequence[str]) -> None:
     module.add_options(parser)
     parser.add_argument("--output", help="file for all that was measured, as JSON")
     options = parser.parse_args(arguments[1:])
+    try:
+        check_outputs(options)
+        _measured(name, module, options)
+    except NSTError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raises NSTError, before anything is measured, for a file that cannot be written or that would be read too."""
+    others = [value for name, value in vars(options).items() if name not in WRITTEN]
+    given = {os.path.realpath(word) for word in _words(others) if os.path.isfile(word)}
+    for name in WRITTEN:
+        if (path := getattr(options, name, None)) is None:
+            continue
+        if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
+            raise NSTError(f"--{name} {path}: give a file in a folder that there is")
+        if os.path.realpath(path) in given:
+            raise NSTError(f"--{name} {path} is one of the pictures that are read: give another name")
+
+
+def _words(value: Any) -> list[str]:
+    """All strings and paths in what the command line gave."""
+    if isinstance(value, list | tuple):
+        return [word for each in value for word in _words(each)]
+    return [os.fspath(value)] if isinstance(value, str | os.PathLike) else []
+
+
+def _measured(name: str, module: Any, options: argparse.Namespace) -> None:
     keep_freed_memory()  # as our commands do; PyTorch gains by it, too
     compile_sooner()
     harness.write(options.output, name, options, module.measure(options))

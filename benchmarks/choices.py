@@ -20,13 +20,15 @@ import numpy as np
 from benchmarks.harness import table
 from benchmarks.pictures import add_weights, weights_of
 from benchmarks.slim import Judge
-from convert_weights.normalize import normalize, pictures_in
+from convert_weights.normalize import normalize
 from nst_jax.options.presets import preset
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
 from nst_jax.runs.stylize import stylize
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+#: The pictures over which filters are rescaled.
+DRAWN = ("landscape", "mosaic", "swirls", "townhouses", "woodcut")
 RESCALED = "filters of mean activation 1"
 #: Rows of (caption, the options that differ from the preset's).
 CHOICES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
@@ -53,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Runs every choice and prints the table."""
     weights = weights_of("vgg19", options)
-    rescaled = normalize(weights, pictures_in(EXAMPLES))
+    rescaled = normalize(weights, [EXAMPLES / f"{name}.jpg" for name in DRAWN])
     config = dataclasses.replace(preset("gatys2015"), network="vgg19", size=options.size, steps=options.steps)
     photograph, painting = (
         images.load_image(path, longest_side=options.size).pixels for path in (options.content, options.style)

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.halves import HALVES
 from benchmarks.slim import ALL_PAIRS
+from nst_jax.errors import NSTError
 from nst_jax.pictures import images
 
 #: A photograph and a painting, each by name or file.
@@ -25,9 +26,13 @@ def add_pairs(parser: argparse.ArgumentParser) -> None:
 
 
 def pairs_of(options: argparse.Namespace) -> list[Pair]:
-    """The pairs that the options of ``add_pairs`` ask for."""
+    """The pairs that the options of ``add_pairs`` ask for. Raises NSTError for two of the same names."""
     if options.pair:
-        return [(content, style) for content, style in options.pair]
+        pairs = [(content, style) for content, style in options.pair]
+        titles = [title(pair) for pair in pairs]
+        if twice := next((each for each in titles if titles.count(each) > 1), ""):
+            raise NSTError(f"two pairs are called {twice}: give their files other names")
+        return pairs
     return list(HALVES[options.half][: options.pairs] if options.half else ALL_PAIRS[: options.pairs or 8])
 
 

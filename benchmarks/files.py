@@ -47,7 +47,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         return told
     rows = list[Row]()
     with tempfile.TemporaryDirectory(prefix="nst-") as place:
-        folder = options.folder or Path(place)
+        folder = (options.folder or Path(place)).resolve()
         for extension in options.formats:
             for depth in options.depths if extension in ("png", "tif", "tiff") else [8]:
                 path = folder / f"{options.megapixels:g}-{depth}.{extension}"

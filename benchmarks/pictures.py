@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nst_jax.errors import NSTError
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights
 from nst_jax.pictures.images import load_image
@@ -30,9 +31,14 @@ def folder() -> Path:
 def path_of(role: str, name: str) -> Path:
     """A picture's file: ``name`` itself where there is such a file, else the one of that name in ``folder()``.
 
-    ``role`` is "content" or "style".
+    ``role`` is "content" or "style". Raises NSTError where there is neither.
     """
-    return Path(name) if Path(name).is_file() else folder() / "images" / role / f"{name}.jpg"
+    if Path(name).is_file():
+        return Path(name).resolve()  # for a process in another folder
+    path = folder() / "images" / role / f"{name}.jpg"
+    if not path.is_file():
+        raise NSTError(f"{name} is no file, and there is no {path}: give --{role} a picture")
+    return path
 
 
 def pictures(content: str, style: str, size: int) -> tuple[np.ndarray, np.ndarray]:

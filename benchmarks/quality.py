@@ -1,7 +1,7 @@
 """The presets side by side, judged without a network and under VGG-19: is the default the one that one would keep?
 
     python -m benchmarks quality --output quality.json --sheet quality.png                     # each at its own cost
-    python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # all at the same cost
+    python -m benchmarks quality --size 320 --evaluations 60 --sheet same_cost.png             # none at a greater cost
     python -m benchmarks quality --half report --others other_tool=/there/{content}-{style}-256.png     # beside others
     python -m benchmarks quality --half choose --presets default --strengths 0.1 0.3 0.5 0.7 0.9 --curve curve.svg
     python -m benchmarks quality --size 320 --evaluations 60 --pair examples/townhouses.jpg examples/swirls.jpg \\
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import sys
 import time
@@ -43,12 +44,13 @@ from benchmarks import curve, judge, slim
 from benchmarks.entries import Pair, add_pairs, kept, named, others_of, pairs_of, title
 from benchmarks.harness import Row, means_of, table
 from benchmarks.pictures import path_of, pictures
+from nst_jax.errors import NSTError
 from nst_jax.losses import formulas, statistics
 from nst_jax.networks.vgg import network
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import find_weights, network_in_use, weights_folder
 from nst_jax.options.config import Config
-from nst_jax.options.preset_table import PRESET_CHANGES
+from nst_jax.options.preset_table import PRESET_CHANGES, is_preset_file
 from nst_jax.options.presets import preset
 from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
@@ -104,7 +106,7 @@ def cost(config: Config, photograph: np.ndarray) -> float:
 
 
 def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
-    """The same complete options with so many times fewer steps at each size that it costs at most ``evaluations``."""
+    """The same complete options with so many times fewer steps at each size that it costs no more than ``evaluations``, or little."""
     sizes = scales.scale_sizes(photograph.shape[:2], config)
     factor = min(1.0, evaluations / cost(config, photograph))
     counts = [max(1, round(factor * count)) for count in scales.step_counts(sizes, config)]
@@ -124,7 +126,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presets", nargs="+", default=list(PRESET_CHANGES))
     parser.add_argument("--network", choices=("vgg19", "slim"), default="vgg19", help="what paints")
     parser.add_argument("--strengths", nargs="+", type=float, metavar="S", help="each preset with each of these")
-    parser.add_argument("--evaluations", type=float, help="cost that every preset is held to, in full-size evaluations")
+    parser.add_argument(
+        "--evaluations", type=float, help="cost of each preset at most, about, in full-size evaluations"
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other options for all presets")
     parser.add_argument(
         "--others",
@@ -168,7 +172,10 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         for name, image, run in results_of(pair, inputs[pair], asked, others, weights, options):
             figures = (under_vgg(image) if under_vgg else {}) | free(image)
             ours.append({**named(pair), "preset": name, **figures, **run})
-            caption = f"{name}: strokes {figures['strokes']:.2f}, structure {figures['structure']:.2f}"
+            caption = ", ".join(
+                [f"{name}: strokes {figures['strokes']:.2f}"]
+                + ([] if figures["structure"] is None else [f"structure {figures['structure']:.2f}"])
+            )
             cells[-1].append(Cell(image, caption))
             print(f"{title(pair)}, {caption}", file=sys.stderr, flush=True)
         known = free.controls()
@@ -270,8 +277,11 @@ def at_strength(name: str, strength: float) -> str:
 def configs(options: argparse.Namespace) -> dict[str, Config]:
     """What is compared, complete, by the name of its preset and, where several are asked for, its strength."""
     asked: dict[str, Config] = {}
-    for name in options.presets:
-        config = dataclasses.replace(slim.changed(preset(name), options.set), size=options.size).for_network(
+    for given in options.presets:
+        name = Path(given).stem if is_preset_file(given) else given
+        if name in asked:
+            raise NSTError(f"two presets are called {name}: give each another name")
+        config = dataclasses.replace(slim.changed(preset(given), options.set), size=options.size).for_network(
             options.network
         )
         if options.strengths:
@@ -285,8 +295,9 @@ def configs(options: argparse.Namespace) -> dict[str, Config]:
 def made(
     path: Path | None, photograph: np.ndarray, painting: np.ndarray, config: Config, weights: Weights
 ) -> tuple[np.ndarray, float]:
-    """A run's picture and its seconds; read where there is one of the same options at ``path``, else kept there."""
-    told = json.dumps(config.to_json())
+    """A run's picture and its seconds; read where there is one of the same run at ``path``, else kept there."""
+    inputs = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in (photograph, painting)))
+    told = json.dumps({**config.to_json(), "inputs": inputs.hexdigest(), "weights": weights.sha256})
     if path is not None and path.exists() and images.read_metadata(path).get("options") == told:
         return images.load_image(path).pixels, float(images.read_metadata(path)["seconds"])
     started = time.perf_counter()

@@ -3,7 +3,7 @@
     python -m benchmarks run --output run.json
     python -m benchmarks run --networks slim --sizes 96 --repeats 1 --evaluations 10     # a trial
 
-Ours is ``scripts/stylize.py`` with the default preset, coarse to fine, with an empty compilation cache ("cold") and
+Ours is ``scripts/stylize.py`` with the preset nst_jax-0.1, coarse to fine, with an empty compilation cache ("cold") and
 with what that run left in it ("warm"); PyTorch's is ``benchmarks.torch_stylize``: float32 L-BFGS from the photograph on
 the same objective at full size. They take turns. All seconds count from the start of the process: "picture" until the
 file was written, "target" until the first evaluation at full size whose loss is no more than the lowest of PyTorch's
@@ -47,7 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_pair(parser)
     parser.add_argument("--networks", nargs="+", default=["vgg19"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="longest sides in pixels")
-    parser.add_argument("--repeats", nargs="+", type=int, default=[3, 1], help="for each size")
+    parser.add_argument(
+        "--repeats", nargs="+", type=int, default=[3, 1], help="for each size; the last one for all further ones"
+    )
     parser.add_argument("--evaluations", type=int, default=300, help="of PyTorch's L-BFGS")
     parser.add_argument("--torch", choices=TORCH, default="torch-float32", help="PyTorch's variant")
     parser.add_argument("--ours", nargs="+", default=[""], help="options of nst-stylize, each set as one argument")
@@ -57,7 +59,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     """The rows, one a process, and their medians as a table, which it prints."""
     rows: list[Row] = []
     medians: list[Row] = []
-    for size, repeats in zip(options.sizes, options.repeats, strict=True):
+    more = [options.repeats[-1]] * len(options.sizes)
+    for size, repeats in zip(options.sizes, [*options.repeats, *more], strict=False):
         for network in options.networks:
             latest = [row for _ in range(repeats) for row in one_of_each(network, size, options)]
             rows += latest
@@ -137,7 +140,7 @@ def compare(row: Row, target: float) -> None:
 
 
 class Judge:
-    """The default preset's objective at full size, in float32; it judges pictures as they were written.
+    """The objective of the preset nst_jax-0.1 at full size, in float32; it judges pictures as they were written.
 
     Attributes:
       start: the loss of the photograph, from which PyTorch starts.

@@ -26,7 +26,11 @@ from nst_jax.pages.sheet import Cell, contact_sheet
 from nst_jax.pictures import images
 from nst_jax.runs.stylize import stylize
 
-DRAWN = (("examples/townhouses.jpg", "examples/swirls.jpg"), ("examples/landscape.jpg", "examples/mosaic.jpg"))
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DRAWN = tuple(
+    (str(EXAMPLES / content), str(EXAMPLES / style))
+    for content, style in (("townhouses.jpg", "swirls.jpg"), ("landscape.jpg", "mosaic.jpg"))
+)
 #: The longest side to which results are reduced to be compared, in pixels.
 COARSE = 64
 #: The part of a picture that is enlarged, of its width and height, about its middle.

@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,9 @@ from PIL import Image, ImageDraw
 from benchmarks.contenders import objective_of
 from benchmarks.harness import means_of, table
 from benchmarks.pictures import PAIRS, pictures
+from benchmarks.strokes import STEP
 from benchmarks.variants import float32
+from nst_jax.errors import NSTError, meant
 from nst_jax.networks.vgg import random_weights
 from nst_jax.networks.weights import Weights
 from nst_jax.networks.weights_file import choose_weights, find_weights
@@ -63,7 +66,7 @@ class Judge:
         self.style = float(self.terms(photograph)["style"])
         noise = np.random.default_rng(0).uniform(size=photograph.shape)
         self.content = float(self.terms(noise)["content"])
-        self.grain = chroma_grain(painting)
+        self.grain = max(chroma_grain(painting), STEP / 4)  # a grey painting has none
 
     def __call__(self, image: np.ndarray) -> dict[str, float]:
         terms = self.terms(image)
@@ -75,9 +78,20 @@ class Judge:
 
 
 def changed(config: Config, words: list[str]) -> Config:
-    """A config with KEY=VALUE changes, values as JSON."""
-    changes = {key: json.loads(value) for key, _, value in (word.partition("=") for word in words)}
-    return Config(**{**vars(config), **{k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}})
+    """A config with KEY=VALUE changes, values as JSON, or else words.
+
+    Raises NSTError for an option that there is not, or a value that it does not take.
+    """
+    changes: dict[str, Any] = {}
+    for key, _, text in (word.partition("=") for word in words):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if key not in vars(config):
+            raise NSTError(f"--set {key}: {meant(key, vars(config), 'nst-stylize --help lists the options')}")
+        changes[key] = tuple(value) if isinstance(value, list) else value
+    return Config(**{**vars(config), **changes})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.torch_stylize --content a.jpg --style b.jpg --size 256 --network vgg19 --output torch.png
 
-L-BFGS at full size from the photograph, on the objective of the default preset. Loads no JAX. Prints the loss and the
-wall clock of every evaluation as JSON.
+L-BFGS at full size from the photograph, on the objective of the preset nst_jax-0.1. Loads no JAX. Prints the loss and
+the wall clock of every evaluation as JSON.
 """
 
 from __future__ import annotations

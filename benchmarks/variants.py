@@ -35,12 +35,12 @@ BASELINES = ("torch-float32", "torch-float32-last")
 
 
 #: What a straightforward implementation computes, and every contender: the preset ``nst_jax-0.1``, but for these.
-PLAIN: dict[str, Any] = {"padding": "zeros", "style_octaves": 1, "tv_chroma": 1.0}
+PLAIN: dict[str, Any] = {"preset": "nst_jax-0.1", "padding": "zeros", "style_octaves": 1, "tv_chroma": 1.0}
 
 
 def plain(network: str, size: int) -> Config:
     """The options of the objective that contenders are compared on."""
-    return Config("nst_jax-0.1", network=network, size=size, **PLAIN)
+    return Config(network=network, size=size, **PLAIN)
 
 
 def ours(config: Config) -> dict[str, Config]:

@@ -1,5 +1,6 @@
 """Turns the weights files that people have (Keras, torch, safetensors, MatConvNet, NumPy) into the project's own.
 
 ``python -m convert_weights FILE`` is the command line; :func:`convert_weights.convert.convert` is the same from Python.
-One module of ``convert_weights.formats`` reads one source format; ``nst_jax.weights.save_weights`` is the one writer.
+One module of ``convert_weights.formats`` reads one source format; ``save_weights`` of ``nst_jax.networks.weights_file``
+is the one writer.
 """

@@ -99,6 +99,7 @@ def _run(options: argparse.Namespace) -> None:
         weights = normalize(weights, pictures, options.pooling or "avg", _track)
         print(weights.metadata["normalized"])
     output = options.output or weights_path(weights.network)
+    _check_writable(output, options.file)
     save_weights(output, weights)
     print(f"wrote {printable(output)} ({output.stat().st_size / 1e6:.1f} MB)")
 
@@ -113,19 +114,24 @@ def _check(options: argparse.Namespace) -> None:
         raise NSTError("--pooling goes with --normalize: give --normalize DIR as well")
     if options.download and options.network not in (None, options.download):
         raise NSTError(f"--download {options.download} does not hold {options.network}: give one of the two")
-    output = options.output
+    if options.output is not None:
+        _check_writable(options.output, options.file)
+
+
+def _check_writable(output: Path, file: Path | None) -> None:
+    """Raises NSTError where the result cannot be at ``output``, or would replace the ``file`` that is read."""
     try:
-        _check_output(output, options.file)
+        _check_output(output, file)
     except OSError as error:
         raise NSTError(f"cannot write to {output}: {error.strerror or error}") from None
 
 
-def _check_output(output: Path | None, file: Path | None) -> None:
-    if output is not None and output.exists() and not (output.is_dir() or output.is_file()):
+def _check_output(output: Path, file: Path | None) -> None:
+    if output.exists() and not (output.is_dir() or output.is_file()):
         raise NSTError(f"{output} is no ordinary file but a pipe, a device or the like: give --output a file")
-    if output is not None and output.is_dir():
+    if output.is_dir():
         raise NSTError(f"{output} is a folder: give --output a file, such as {output / 'vgg19.h5'}")
-    if output is not None and file is not None and output.exists() and file.exists() and output.samefile(file):
+    if file is not None and output.exists() and file.exists() and output.samefile(file):
         raise NSTError(f"{output} is the source file itself: give --output another name")
 
 

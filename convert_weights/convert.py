@@ -10,9 +10,10 @@ from pathlib import Path
 from convert_weights import preprocessings
 from convert_weights.registry import checked_size, detect
 from nst_jax import apart, layers
+from nst_jax.choices import check_choice
 from nst_jax.errors import NSTError, printable
 from nst_jax.networks.weights import Weights, check_preprocessing, read_arrays
-from nst_jax.networks.weights_file import MOST_BYTES, received, told
+from nst_jax.networks.weights_file import FORMAT, MOST_BYTES, received, told
 from nst_jax.options.kinds import converted
 from nst_jax.ordinary import ordinary_bytes
 
@@ -50,6 +51,8 @@ def convert_bytes(
     path: Path, data: bytes, network: str | None = None, preprocessing: str | None = None
 ) -> tuple[Weights, str]:
     """``convert`` of a file's bytes in this process, which libhdf5 can hang or crash. Headers come first."""
+    if preprocessing is not None:
+        check_choice("preprocessing", preprocessing, tuple(preprocessings.PREPROCESSINGS))
     kind = detect(path, data)
     try:
         found = kind.read(path, data, network)
@@ -61,7 +64,7 @@ def convert_bytes(
     sha256 = hashlib.sha256(data).hexdigest()
     if preprocessing is not None:
         chosen, reason = preprocessings.PREPROCESSINGS[preprocessing], "as given with --preprocessing"
-    elif found.preprocessing is not None:
+    elif found.preprocessing is not None and (kind.NAME == FORMAT or preprocessings.suits(arrays, found.preprocessing)):
         chosen, reason = found.preprocessing, found.reason
     else:
         chosen, reason = preprocessings.decide(arrays, sha256, path)

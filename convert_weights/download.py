@@ -19,6 +19,7 @@ import platformdirs
 
 from convert_weights.preprocessings import OXFORD_CREDIT, TORCHVISION_CREDIT
 from nst_jax.errors import NSTError
+from nst_jax.files import replacing
 
 CACHE_VARIABLE = "NST_JAX_CACHE"
 BASE_VARIABLE = "NST_JAX_DOWNLOAD_BASE"
@@ -103,9 +104,14 @@ def fetch(release: Release, progress: Any = False) -> Path:
 
     pooch.get_logger().setLevel("CRITICAL")
     folder = cache_folder()
+    path = folder / release.file_name
     downloader = pooch.HTTPDownloader(progressbar=progress, timeout=_SECONDS)
     try:
-        path = pooch.retrieve(address(release), release.hash, release.file_name, folder, downloader=downloader)
+        if not (path.is_file() and pooch.hashes.hash_matches(path, release.hash)):
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                downloader(address(release), str(temporary), None)
+                pooch.hashes.hash_matches(temporary, release.hash, strict=True, source=release.file_name)
     except requests.HTTPError as error:
         raise NSTError(
             _by_hand(release, f"the server answers {getattr(error.response, 'status_code', 'with an error')}")
@@ -120,7 +126,7 @@ def fetch(release: Release, progress: Any = False) -> Path:
         raise NSTError(_by_hand(release, f"cannot write to {folder}: {error.strerror or error}")) from error
     except ValueError as error:
         raise NSTError(_by_hand(release, "what came has another hash than the one published")) from error
-    return Path(path)
+    return path
 
 
 def _by_hand(release: Release, reason: str) -> str:

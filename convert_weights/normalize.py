@@ -20,6 +20,7 @@ import numpy as np
 
 from convert_weights.layer_names import convolutions
 from nst_jax.choices import Pooling
+from nst_jax.errors import NSTError
 from nst_jax.networks.vgg import Network, features, network
 from nst_jax.networks.weights import Weights
 from nst_jax.pictures import images
@@ -43,8 +44,12 @@ def normalize(
       pooling: "avg" or "max", with which the means are taken; it is written into the metadata.
       progress: wraps the pictures, to show how far it is.
 
-    Raises NSTError for a picture that cannot be read.
+    Raises NSTError for a picture that cannot be read, and for a network whose layers stand for wider ones.
     """
+    if any("map" in parts for parts in weights.arrays.values()):
+        raise NSTError(
+            f"{weights.network} cannot be normalised, as its layers stand for wider ones: give vgg19 or vgg16"
+        )
     means = mean_activations(
         network(weights, pooling, lowering=here().lowering), (square(path) for path in progress(pictures))
     )

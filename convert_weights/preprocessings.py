@@ -65,6 +65,15 @@ def first_filter(arrays: Arrays) -> tuple[str, Preprocessing] | None:
     return None
 
 
+def suits(arrays: Arrays, preprocessing: Preprocessing) -> bool:
+    """Whether known filters are of this channel order and range; of others nothing says that they are not."""
+    known = first_filter(arrays)
+    return known is None or (known[1].channel_order, known[1].range) == (
+        preprocessing.channel_order,
+        preprocessing.range,
+    )
+
+
 def credit(arrays: Arrays) -> str:
     """Author and licence of known filters, or an empty string."""
     known = first_filter(arrays)

@@ -1,1 +1,1 @@
-"""One module a source format: ``NAME``, ``matches(path, head)`` and ``read(path, network)`` (``registry.Format``)."""
+"""One module a source format, a ``registry.Format``: ``NAME``, ``matches(path, data)``, ``read(path, data, network)``."""

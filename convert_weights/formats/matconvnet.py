@@ -19,7 +19,7 @@ from convert_weights import mat5
 from convert_weights.layer_names import Arrays, Found, by_paper_names
 from convert_weights.mat5 import Numbers
 from convert_weights.preprocessings import CAFFE_RGB
-from nst_jax.errors import NSTError
+from nst_jax.errors import NSTError, named
 from nst_jax.networks.weights import Preprocessing, Stored
 
 NAME = "MatConvNet"
@@ -45,6 +45,8 @@ def read(path: Path, data: bytes, network: str | None) -> Found:
     arrays: Arrays = {}
     for layer in layers:
         name, pair = str(_field(layer, "name")), _kernel_and_bias(layer)
+        if _field(layer, "type") == "bnorm":
+            raise NSTError(f"{path} is a network with batch normalisation ({named(name)}): give one without")
         if pair is not None and not _DENSE.fullmatch(name):
             kernel, bias = pair
             flat = (math.prod(bias.shape),)
@@ -76,11 +78,16 @@ def _kernel_and_bias(layer: Any) -> tuple[Numbers, Numbers] | None:
 
 
 def _average_colour(normalization: Any, path: Path) -> tuple[float, float, float] | None:
-    """``averageImage``, three numbers or the mean of [H, W, 3]; None where it is not there."""
+    """``averageImage``, three numbers or the mean of [H, W, 3]; None where it is not there.
+
+    Raises NSTError for one that is too large, or not finite.
+    """
     image = _field(normalization, "averageImage")
     if not isinstance(image, Numbers) or not (math.prod(image.shape) == 3 or image.shape[2:] == (3,)):
         return None
     if max(image.shape) > _LARGEST_AVERAGE:
         raise NSTError(f"{path} has an averageImage of {image.shape}: give a network of MatConvNet's simplenn")
     red, green, blue = image.read().reshape(-1, 3).mean(axis=0, dtype=np.float64).tolist()
-    return (red, green, blue) if math.isfinite(red + green + blue) else None
+    if not math.isfinite(red + green + blue):
+        raise NSTError(f"{path} is damaged: its averageImage holds values that are not finite")
+    return red, green, blue

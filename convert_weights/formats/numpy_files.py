@@ -19,7 +19,7 @@ from convert_weights import archives, pickles
 from convert_weights.layer_names import Arrays, Found, by_paper_names
 from convert_weights.preprocessings import CAFFE_RGB
 from nst_jax.errors import NSTError, named
-from nst_jax.networks.weights import CAFFE, Stored
+from nst_jax.networks.weights import CAFFE, Stored, held
 
 NAME = "NumPy"
 _NPY = b"\x93NUMPY"
@@ -64,17 +64,13 @@ def _read_npy(path: Path, data: bytes, network: str | None) -> Found:
             continue
         if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_numbers, pair))):
             raise NSTError(f"{path}: {named(name)} is no pair of kernel and bias: give an .npy file like vgg19.npy")
-        arrays[name] = {"kernel": _held(pair[0].value), "bias": _held(pair[1].value)}
+        arrays[name] = {"kernel": held(pair[0].value), "bias": held(pair[1].value)}
     network, arrays = by_paper_names(arrays, network, path)
     return Found(network, arrays, CAFFE, "tensorflow-vgg keeps Caffe's")
 
 
 def _is_numbers(value: Any) -> bool:
     return isinstance(value, pickles.Array) and isinstance(value.value, np.ndarray)
-
-
-def _held(array: np.ndarray) -> Stored:
-    return Stored(array.shape, array.dtype, lambda: array)
 
 
 def _read_npz(path: Path, data: bytes, network: str | None) -> Found:

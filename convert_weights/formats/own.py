@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
-
 from convert_weights.layer_names import Found
 from nst_jax.errors import NSTError
 from nst_jax.networks import hdf5
-from nst_jax.networks.weights import Stored
+from nst_jax.networks.weights import held
 from nst_jax.networks.weights_file import FORMAT, is_own, read_weights
 
 NAME = FORMAT
@@ -30,9 +28,5 @@ def matches(path: Path, data: bytes) -> bool:
 def read(path: Path, data: bytes, network: str | None) -> Found:
     """The file as it is. Raises NSTError as ``load_weights`` does."""
     weights = read_weights(data, path, network)
-    arrays = {name: {part: _held(array) for part, array in parts.items()} for name, parts in weights.arrays.items()}
+    arrays = {name: {part: held(array) for part, array in parts.items()} for name, parts in weights.arrays.items()}
     return Found(weights.network, arrays, weights.preprocessing, "as it stands in the file", weights.metadata)
-
-
-def _held(array: np.ndarray) -> Stored:
-    return Stored(array.shape, array.dtype, lambda: array)

@@ -62,6 +62,11 @@ class Stored:
     offset: int | None = None
 
 
+def held(array: np.ndarray) -> Stored:
+    """An array that is in the memory already."""
+    return Stored(array.shape, array.dtype, lambda: array)
+
+
 def read_arrays(
     network: str, stored: Mapping[str, Mapping[str, Stored]], where: str
 ) -> dict[str, dict[str, np.ndarray]]:

@@ -79,18 +79,45 @@ def save_weights(path: str | os.PathLike[str], weights: Weights) -> None:
     Raises NSTError where the arrays do not fit the network's table or the file cannot be written.
     """
     path = Path(path)
-    check_arrays(weights.network, weights.arrays, where=str(path))
+    with np.errstate(over="ignore"):  # what is too large for float32 is not finite then
+        arrays = {
+            name: {part: np.asarray(array, np.float32) for part, array in parts.items()}
+            for name, parts in weights.arrays.items()
+        }
+    check_arrays(weights.network, arrays, where=str(path))
     check_preprocessing(weights.preprocessing, where=str(path))
+    write_arrays(path, weights.network, weights.preprocessing, arrays, weights.metadata)
+
+
+def write_arrays(
+    path: Path,
+    network: str,
+    preprocessing: Preprocessing,
+    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes a weights file of arrays as they are, in their own precision, and does not check them.
+
+    It is made in memory first: libhdf5 ends the process where a disk is full. Raises NSTError where it cannot be
+    written.
+    """
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "network": network,
+        **dataclasses.asdict(preprocessing),
+    }
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for key, value in {**metadata, **header}.items():
+            file.attrs[key] = printable(value) if isinstance(value, str) else value
+        for name, parts in arrays.items():
+            for part, array in parts.items():
+                file.create_dataset(f"{name}/{part}", data=array)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            preprocessing = dataclasses.asdict(weights.preprocessing)
-            known = {"format": FORMAT, "format_version": FORMAT_VERSION, "network": weights.network, **preprocessing}
-            for key, value in {**weights.metadata, **known}.items():
-                file.attrs[key] = printable(value) if isinstance(value, str) else value
-            for name, parts in weights.arrays.items():
-                for part, array in parts.items():
-                    file.create_dataset(f"{name}/{part}", data=np.asarray(array, np.float32))
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
     except OSError as error:
         raise NSTError(f"cannot write weights to {path}: {error.strerror or error}") from error
 
@@ -244,6 +271,7 @@ def find_weights(network: str) -> Weights:
     the one that was shipped.
     """
     network = converted("network", network, str)
+    layers.table(network)
     if network in SHIPPED:
         path = Path(__file__).parents[1] / "data" / f"{network}.h5"
         _size(path)

@@ -133,7 +133,8 @@ class Bank:
         self.visits[items] += 1
         self.age[items] += steps
         over = self.age[items] >= self.life[items]
-        finished = over & self.default[items] & (self.visits[items] >= FINISHED_VISITS)
+        waiting = np.isin(items, self.ended[pooling])  # it has counted already
+        finished = over & ~waiting & self.default[items] & (self.visits[items] >= FINISHED_VISITS)
         again = []
         for item in items[over]:
             if item in self.ended[pooling]:

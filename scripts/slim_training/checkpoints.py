@@ -56,19 +56,26 @@ class Checkpoints:
         self.manager.close()
 
     def latest(self, start: Progress) -> Progress:
-        """The latest checkpoint; where there is none, ``start``, which gives a checkpoint's shapes.
+        """The latest checkpoint that can be read; where there is none, ``start``, which gives a checkpoint's shapes.
 
-        Raises NSTError for a checkpoint that is of another learner or network.
+        Raises NSTError where none of those that are there can be read.
         """
-        step = self.manager.latest_step()
-        if step is None:
+        steps, saved, failure = sorted(self.manager.all_steps(), reverse=True), None, None
+        for step in steps:
+            try:
+                saved = self.manager.restore(step, args=ocp.args.StandardRestore(start.to_tree()))
+                break
+            except Exception as error:  # whatever damaged files lead to
+                failure = error
+        if not steps:
             return start
-        try:
-            saved = self.manager.restore(step, args=ocp.args.StandardRestore(start.to_tree()))
-        except (KeyError, TypeError, ValueError) as error:
+        if saved is None:
             raise NSTError(
-                f"the checkpoint in {self.folder} is of another --learner or network: give that, or another --out"
-            ) from error
+                f"no checkpoint in {self.folder} can be read: they are damaged, or of another --learner or network;"
+                " give that, or another --out"
+            ) from failure
+        for damaged in steps[: steps.index(step)]:
+            self.manager.delete(damaged)
         progress = saved["progress"]
         return Progress(saved["state"], saved["scales"], int(progress["iteration"]), float(progress["seconds"]))
 

@@ -11,6 +11,9 @@ from typing import Literal
 from nst_jax.choices import check_whole, flag
 from nst_jax.errors import NSTError
 
+#: Pictures are kept with a shorter side of so many pixels at most, and no crop is larger.
+LARGEST = 288
+
 
 def _shared() -> Path:
     """The folder ``shared`` beside the project, or what ``$NST_JAX_SHARED`` names."""
@@ -39,7 +42,7 @@ class Options:
     batch: int = 8
     """pictures in an iteration"""
     size: int = 96
-    """side of the pictures in pixels, a multiple of 16"""
+    """side of the pictures in pixels, a multiple of 16 up to 288"""
     bank: int = 64
     """pictures that are being stylised, at least four times --batch"""
     pushes: int = 3
@@ -62,8 +65,8 @@ class Options:
         for name in ("batch", "pushes", "log_every"):
             check_whole(name, getattr(self, name), 1)
         check_whole("seed", self.seed, 0)
-        if self.size < 16 or self.size % 16:
-            raise NSTError(f"--size is {self.size}: give a multiple of 16")
+        if self.size < 16 or self.size % 16 or self.size > LARGEST:
+            raise NSTError(f"--size is {self.size}: give a multiple of 16 up to {LARGEST}")
         if self.bank < 4 * self.batch:
             raise NSTError(
                 f"--bank is {self.bank}: give at least {4 * self.batch}, four times --batch, for a quarter of it has"

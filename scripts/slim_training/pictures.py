@@ -12,13 +12,12 @@ from benchmarks.halves import CHOOSE_CONTENT, CHOOSE_STYLE
 from nst_jax.errors import NSTError
 from nst_jax.options.folders import pictures_in
 from nst_jax.pictures.images import load_image, to_uint8
+from slim_training.options import LARGEST
 
 #: The folders of pictures: photographs, those that are content often, paintings.
 KINDS = ("train", "content", "style")
 #: The contents and paintings that may be taught with: results are judged on the others.
 TAUGHT = {"content": CHOOSE_CONTENT, "style": CHOOSE_STYLE}
-#: Pictures are kept with a shorter side of so many pixels at most.
-SHORTEST = 288
 
 
 class Pictures:
@@ -38,7 +37,7 @@ class Pictures:
     def crop(self, kind: str, rng: np.random.Generator) -> np.ndarray:
         """A crop [size, size, 3] in [0, 1] of a random picture, at a random scale, mirrored half of the time."""
         image = self.kinds[kind][rng.integers(len(self.kinds[kind]))]
-        side = min(*image.size, int(np.exp(rng.uniform(np.log(self.size), np.log(SHORTEST + 1)))))
+        side = min(*image.size, int(np.exp(rng.uniform(np.log(self.size), np.log(LARGEST + 1)))))
         left, top = (int(rng.integers(length - side + 1)) for length in image.size)
         box = (left, top, left + side, top + side)
         pixels = np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box), np.float32) / 255
@@ -62,7 +61,7 @@ def taught(folder: Path) -> list[Path]:
 def _load(path: Path) -> Image.Image:
     """A picture, reduced to the shorter side that is kept."""
     image = Image.fromarray(to_uint8(load_image(path).pixels))
-    factor = SHORTEST / min(image.size)
+    factor = LARGEST / min(image.size)
     if factor >= 1:
         return image
     width, height = (max(1, round(side * factor)) for side in image.size)

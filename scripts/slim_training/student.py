@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,12 +20,11 @@ from jaxtyping import Array, Float
 from nst_jax import layers
 from nst_jax.choices import Padding, Pooling
 from nst_jax.errors import NSTError
-from nst_jax.files import replacing
 from nst_jax.losses import formulas, wasserstein
 from nst_jax.losses.terms import UNIT
 from nst_jax.networks import vgg
 from nst_jax.networks.weights import TORCHVISION, Weights
-from nst_jax.networks.weights_file import FORMAT, FORMAT_VERSION, load_weights
+from nst_jax.networks.weights_file import load_weights, write_arrays
 from nst_jax.runs.machine import here
 
 STYLE_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -96,28 +94,14 @@ def export(path: Path, params: Params, scales: Scales, metadata: Mapping[str, st
 
     Raises NSTError where it cannot be written.
     """
-    known = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "network": "slim",
-        "channel_order": TORCHVISION.channel_order,
-        "range": TORCHVISION.range,
-        "mean": TORCHVISION.mean,
-        "std": TORCHVISION.std,
-        "table": " ".join(
-            f"{row.name}:{row.channels}" if row.kind == "conv" else "pool" for row in layers.table("slim")
-        ),
+    table = " ".join(f"{row.name}:{row.channels}" if row.kind == "conv" else "pool" for row in layers.table("slim"))
+    arrays = {
+        name: {part: np.asarray(array, np.float16) for part, array in parts.items()}
+        for name, parts in params["net"].items()
     }
-    try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs.update({**metadata, **known})
-            for name, parts in params["net"].items():
-                for part, array in parts.items():
-                    file[f"{name}/{part}"] = np.asarray(array, np.float16)
-            for tap, matrix in params["maps"].items():
-                file[f"{tap}/map"] = np.asarray(np.asarray(matrix) * np.float32(scales[tap]), np.float16)
-    except OSError as error:
-        raise NSTError(f"cannot write {path}: {error.strerror or error}") from error
+    for tap, matrix in params["maps"].items():
+        arrays[tap]["map"] = np.asarray(np.asarray(matrix) * np.float32(scales[tap]), np.float16)
+    write_arrays(path, "slim", TORCHVISION, arrays, {**metadata, "table": table})
 
 
 def features(

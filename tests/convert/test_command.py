@@ -70,6 +70,14 @@ def test_a_failure_leaves_the_old_result(keras, tmp_path, capsys):
     assert output.read_bytes() == before
 
 
+def test_the_source_in_the_weights_folder_is_not_replaced(keras, capsys):
+    """Whose own name would be the result's."""
+    assert main([str(keras)]) == 0
+    before = weights_path("vgg19").read_bytes()
+    assert "is the source file itself" in mistake(capsys, weights_path("vgg19"), "--preprocessing", "torchvision")
+    assert weights_path("vgg19").read_bytes() == before
+
+
 def test_options_that_do_not_go_together(keras, tmp_path, capsys):
     assert "give one of FILE" in mistake(capsys)
     assert "give one of FILE" in mistake(capsys, keras, "--download", "vgg19")

@@ -456,3 +456,23 @@ def test_the_extension_does_not_matter(tmp_path, name):
     write_all(tmp_path)
     shutil.move(tmp_path / name, tmp_path / "weights.bin")
     assert_same(convert(tmp_path / "weights.bin")[0], make_arrays())
+
+
+def test_matconvnet_with_batch_normalisation(tmp_path):
+    from scipy.io import loadmat, savemat
+
+    write_mat(tmp_path / "w.mat", make_arrays(), "new")
+    content = loadmat(tmp_path / "w.mat")
+    bnorm = np.empty((1, 3), object)
+    bnorm[0, :] = [np.ones((4, 1)), np.ones((4, 1)), np.ones((4, 2))]
+    layer = np.empty((1, 1), object)
+    layer[0, 0] = {"type": "bnorm", "name": "bn1_1", "weights": bnorm}
+    savemat(tmp_path / "w.mat", {"layers": np.concatenate([content["layers"], layer], 1), "meta": content["meta"]})
+    with pytest.raises(NSTError, match="is a network with batch normalisation .*bn1_1.*: give one without"):
+        convert(tmp_path / "w.mat")
+
+
+def test_an_average_image_that_is_not_finite(tmp_path):
+    write_mat(tmp_path / "w.mat", make_arrays(), "new", average=(np.nan, 116.0, 103.0))
+    with pytest.raises(NSTError, match="averageImage holds values that are not finite"):
+        convert(tmp_path / "w.mat")

@@ -115,3 +115,9 @@ def test_folders_that_will_not_do(tmp_path, capsys, pictures):
     assert main(command) == 2
     error = capsys.readouterr().err
     assert "3.png" in error and error.count("\n") == 1 and not (tmp_path / "n.h5").exists()
+
+
+def test_a_network_that_stands_for_another_is_refused():
+    arrays = {name: {**parts, "map": np.ones((1, 1), "f4")} for name, parts in make_arrays().items()}
+    with pytest.raises(NSTError, match="vgg19 cannot be normalised, as its layers stand for wider ones"):
+        normalize(Weights("vgg19", arrays, CAFFE), [])

@@ -91,6 +91,27 @@ def test_hash_is_that_of_the_file(tmp_path, monkeypatch):
     assert convert(path)[0].preprocessing == TORCHVISION
 
 
+def test_known_filters_outweigh_the_names_of_layers(tmp_path):
+    """Gatys's names, which stand for Caffe's networks, and filters of torchvision's."""
+    arrays = make_arrays(biases="positive")
+    arrays["conv1_1"]["kernel"][0, :, 0, 0] = preprocessings._FIRST_FILTERS["torchvision's VGG-19"]
+    state = {f"{name}.{part}": parts[key].transpose(3, 2, 0, 1) if part == "weight" else parts[key]
+             for name, parts in arrays.items() for part, key in (("weight", "kernel"), ("bias", "bias"))}  # fmt: skip
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, state)
+    weights, decision = convert(path)
+    assert weights.preprocessing == TORCHVISION and "its first filter is that of torchvision's VGG-19" in decision
+    arrays["conv1_1"]["kernel"][0, :, 0, 0] = 0
+    write_safetensors(path, state)
+    assert convert(path)[0].preprocessing == CAFFE
+
+
+def test_a_preprocessing_that_there_is_not(tmp_path):
+    write_safetensors(tmp_path / "w.safetensors", torchvision_state(make_arrays()))
+    with pytest.raises(NSTError, match="preprocessing.*caffe.*torchvision"):
+        convert(tmp_path / "w.safetensors", preprocessing="foo")
+
+
 def test_table_of_releases_agrees_with_itself():
     for (network, source), release in RELEASES.items():
         assert release.url.startswith("https://") and network in release.file_name

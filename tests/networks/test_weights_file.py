@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -81,11 +84,47 @@ def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(h5py.Group, "create_dataset", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(NSTError, match="cannot write weights to .*vgg19.h5: No space left on device"):
         save_weights(saved, random_filters("vgg19", seed=5))
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["vgg19.h5"]
+
+
+FULL = """
+import resource, sys
+from support import random_filters
+from nst_jax.networks.weights_file import save_weights
+filters = random_filters("slim", seed=5)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+save_weights(sys.argv[1], filters)
+"""
+
+
+@pytest.mark.parametrize("room", [100, 20_000, 3_000_000])
+def test_a_save_without_room_is_one_error(tmp_path, room):
+    """libhdf5 itself ends the process where it cannot write what it must."""
+    path = tmp_path / "slim.h5"
+    path.write_bytes(b"before")
+    ended = subprocess.run([sys.executable, "-c", FULL, path, str(room)], capture_output=True, text=True,
+                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert f"NSTError: cannot write weights to {path}: File too large" in ended.stderr
+    assert path.read_bytes() == b"before" and [each.name for each in tmp_path.iterdir()] == ["slim.h5"]
+
+
+def test_numbers_too_large_for_the_file_are_refused(saved):
+    before, filters = saved.read_bytes(), random_filters("vgg19", seed=5)
+    bias = filters.arrays["conv1_1"]["bias"]
+    filters.arrays["conv1_1"]["bias"] = np.full(bias.shape, 1e39)
+    with pytest.raises(NSTError, match="conv1_1 bias holds values that are not finite"):
+        save_weights(saved, filters)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("network", ["vgg11", "auto"])
+def test_a_network_that_there_is_not_is_not_advised(network):
+    with pytest.raises(NSTError, match="unknown network"):
+        find_weights(network)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -36,6 +36,40 @@ def pair(pictures):
     return ["--content", content, "--style", style, "--random"]
 
 
+@pytest.mark.parametrize("name", sorted(set(command.COMMANDS) - ({"against_torch"} if not TORCH else set())))
+def test_every_command_has_its_help(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main([name, "--help"])
+    assert ended.value.code == 0 and f"python -m benchmarks {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["judge", "--pair", "none.jpg", "none.jpg", "none.jpg"], "none.jpg does not exist"),
+        (["step", "--content", "none", "--style", "none"], "none is no file, and there is no"),
+        (["quality", "--network", "slim", "--set", "stepps=3"], "--set stepps: did you mean steps?"),
+        (
+            ["step", "--output", "/nowhere/told.json"],
+            "--output /nowhere/told.json: give a file in a folder that there is",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.startswith(f"python -m benchmarks {words[0]}: ") and message in line
+
+
+def test_no_picture_that_is_read_is_written_over(pictures, capsys):
+    content, style = pictures
+    before = content.read_bytes()
+    with pytest.raises(SystemExit):
+        command.main(["judge", "--pair", str(content), str(style), str(style), "--output", str(content)])
+    assert "is one of the pictures that are read" in capsys.readouterr().err and content.read_bytes() == before
+
+
 def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
     wanted = [*variants.OURS, "torch-float32-last", "torch-bf16-last"]
     options = [*pair, "--networks", "vgg19", "--sizes", 32, "--rounds", 2, "--variants", *wanted]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import sys
 import threading
 from pathlib import Path
@@ -359,7 +360,13 @@ def test_the_same_seed_gives_the_same_run_and_it_goes_on(options, capsys):
             np.testing.assert_array_equal(ours, theirs)
     assert run.train(parts, ticking()).iteration == 7
     assert run.train(parts, ticking()).iteration == 7, "its time is over"
-    with pytest.raises(NSTError, match="is of another --learner"):
+    for path in (parts.out / "checkpoints" / "7").rglob("*"):
+        if path.is_file():
+            os.truncate(path, path.stat().st_size // 2)
+    with Checkpoints(parts.out) as checkpoints:
+        assert checkpoints.latest(blank).iteration == 3, "the one before that was damaged"
+        assert checkpoints.manager.all_steps() == [3]
+    with pytest.raises(NSTError, match="of another --learner"):
         run.train(dataclasses.replace(parts, learner="muon"), ticking())
 
 
@@ -377,6 +384,7 @@ def refused(options, capsys, **changes):
     [
         ("size", 40, "--size is 40: give a multiple of 16"),
         ("size", 0, "--size is 0: give a multiple of 16"),
+        ("size", 304, "--size is 304: give a multiple of 16 up to 288"),
         ("minutes", 0, "--minutes is 0.0: give a number above 0"),
         ("minutes", "nan", "--minutes is nan"),
         ("rate", -1, "--rate is -1.0: give a number above 0"),
