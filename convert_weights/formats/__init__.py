@@ -1,1 +1,1 @@
-"""One module a source format, a ``registry.Format``: ``NAME``, ``matches(path, data)``, ``read(path, data, network)``."""
+"""One module a source format, with ``NAME``, ``matches`` and ``read`` as ``registry.Format`` has them."""

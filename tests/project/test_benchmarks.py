@@ -51,7 +51,7 @@ def test_every_command_has_its_help(name, capsys):
         (["quality", "--network", "slim", "--set", "stepps=3"], "--set stepps: did you mean steps?"),
         (
             ["step", "--output", "/nowhere/told.json"],
-            "--output /nowhere/told.json: give a file in a folder that there is",
+            "/nowhere/told.json: give a file in a folder that there is",
         ),
     ],
 )
