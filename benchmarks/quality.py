@@ -106,7 +106,7 @@ def cost(config: Config, photograph: np.ndarray) -> float:
 
 
 def at_cost(config: Config, evaluations: float, photograph: np.ndarray) -> Config:
-    """The same complete options with as many fewer steps at each size as make the cost about ``evaluations``, or less."""
+    """The same complete options, with fewer steps at each size where the cost would be above about ``evaluations``."""
     sizes = scales.scale_sizes(photograph.shape[:2], config)
     factor = min(1.0, evaluations / cost(config, photograph))
     counts = [max(1, round(factor * count)) for count in scales.step_counts(sizes, config)]
