@@ -13,9 +13,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
+from nst_jax.cli.outputs import check_outputs
 from nst_jax.errors import NSTError
 from nst_jax.runs.allocator import keep_freed_memory
 from nst_jax.runs.emitters import compile_sooner
@@ -70,24 +72,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", help="file for all that was measured, as JSON")
     options = parser.parse_args(arguments[1:])
     try:
-        check_outputs(options)
+        others = [value for option, value in vars(options).items() if option not in WRITTEN]
+        outputs = {f"--{option}": Path(path) for option in WRITTEN if (path := getattr(options, option, None))}
+        check_outputs(outputs, {"": [Path(word) for word in _words(others) if os.path.isfile(word)]})
         _measured(name, module, options)
     except NSTError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def check_outputs(options: argparse.Namespace) -> None:
-    """Raises NSTError, before anything is measured, for a file that cannot be written or that would be read too."""
-    others = [value for name, value in vars(options).items() if name not in WRITTEN]
-    given = {os.path.realpath(word) for word in _words(others) if os.path.isfile(word)}
-    for name in WRITTEN:
-        if (path := getattr(options, name, None)) is None:
-            continue
-        if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
-            raise NSTError(f"--{name} {path}: give a file in a folder that there is")
-        if os.path.realpath(path) in given:
-            raise NSTError(f"--{name} {path} is one of the pictures that are read: give another name")
 
 
 def _words(value: Any) -> list[str]:

@@ -51,7 +51,7 @@ def test_every_command_has_its_help(name, capsys):
         (["quality", "--network", "slim", "--set", "stepps=3"], "--set stepps: did you mean steps?"),
         (
             ["step", "--output", "/nowhere/told.json"],
-            "/nowhere/told.json: give a file in a folder that there is",
+            "--output is /nowhere/told.json: give a file in a folder that exists",
         ),
     ],
 )
@@ -67,7 +67,10 @@ def test_no_picture_that_is_read_is_written_over(pictures, capsys):
     before = content.read_bytes()
     with pytest.raises(SystemExit):
         command.main(["judge", "--pair", str(content), str(style), str(style), "--output", str(content)])
-    assert "is one of the pictures that are read" in capsys.readouterr().err and content.read_bytes() == before
+    assert (
+        f"--output is {content}, an input of this run: give another name" in capsys.readouterr().err
+        and content.read_bytes() == before
+    )
 
 
 def test_step_tells_every_variant(tmp_path, pair, narrow_vgg, capsys):
