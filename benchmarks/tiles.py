@@ -3,7 +3,8 @@
     python -m benchmarks tiles --output tiles.json
     python -m benchmarks tiles --networks slim --sizes 512 --tiles 256 --rounds 1    # a trial
 
-The default preset's objective, at the photograph, as a run on this machine has it. "tiles" are those of the full size,
+The default preset's objective, at the photograph, as a run on this machine has it, with large buffers given back to the
+system as there. "tiles" are those of the full size,
 "seen" is what all windows together see over the picture's pixels, "over whole" the seconds over the whole's,
 "sums" the part of them that the first pass takes, which only adds up statistics, and "gradient error" the largest
 difference from the whole's gradient over its largest value.
@@ -25,6 +26,7 @@ from benchmarks.pictures import add_pair, add_weights, pictures, weights_of
 from nst_jax.losses.objective import Objective
 from nst_jax.losses.tiles import Tiles
 from nst_jax.options.config import Config
+from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.machine import here
 
 COLUMNS = ("network", "size", "tile", "tiles", "seen", "seconds", "over whole", "sums", "gradient error")
@@ -45,6 +47,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     rows: list[Row] = []
     for size in options.sizes:
         photograph, painting = pictures(options.content, options.style, size)
+        keep_no_large_memory(photograph.shape[0] * photograph.shape[1])
         for network in options.networks:
             weights = weights_of(network, options)
             goal = objective_of(weights, photograph, painting, Config(network=network, size=size))
