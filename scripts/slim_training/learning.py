@@ -9,18 +9,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 from jaxtyping import Array
 
 from nst_jax.choices import POOLINGS, Pooling
 from nst_jax.losses.pixels import total_variation
-from slim_training import lbfgs, lesson, student
+from slim_training import lbfgs, lesson, revival, student
 from slim_training.student import Moments, Params
 from slim_training.teacher import Lesson
 
 #: What is learnt and saved: the parameters, their running mean (which is exported), the learner's state.
 State = tuple[Params, Params, Any]
+
+
+#: The part of the rate by which biases learn: at the whole of it they silence filters for good.
+BIAS_RATE = 0.15
 
 
 def _matrices(params: Params) -> Any:
@@ -38,6 +43,13 @@ LEARNERS = {
 def start(params: Params, learner: str) -> State:
     """The state before the first iteration."""
     return student.on_device((params, jax.tree.map(jnp.copy, params), LEARNERS[learner].init(params)))
+
+
+def revived(state: State, images: Array, pooling: Pooling, rng: np.random.Generator) -> State:
+    """The state with new filters in place of the dead ones, in the running mean too. See ``revival``."""
+    params, mean_params, moments = state
+    fresh = revival.fresh_filters(params, images, pooling, rng)
+    return student.on_device((revival.planted(params, fresh), revival.planted(mean_params, fresh), moments))
 
 
 @functools.partial(jax.jit, static_argnames=("pooling", "learner", "average", "pushes"), donate_argnums=(0,))
@@ -72,7 +84,7 @@ def iterate(
     slope = jax.tree.map(lambda s: s * jnp.minimum(1.0, 1 / (size + 1e-9)), slope)
     update, moments = LEARNERS[learner].update(slope, moments, params)
     pictures = _pushed(params, rows, scales, pooling, pushes)
-    params = jax.tree.map(lambda p, u: p + rate * u, params, update)
+    params = jax.tree.map(lambda p, u: p + (rate if p.ndim > 1 else BIAS_RATE * rate) * u, params, update)
     mean_params = jax.tree.map(lambda m, p: average * m + (1 - average) * p, mean_params, params)
     return (params, mean_params, moments), log, pictures
 

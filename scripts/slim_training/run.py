@@ -22,6 +22,8 @@ from slim_training.teacher import Teacher
 SAVE_EVERY, EXPORT_EVERY = 300, 60
 #: Iterations over which the learning rate rises at first.
 WARM_UP = 100
+#: Filters that have died begin anew every so many iterations, in this part of the time.
+REVIVE_EVERY, REVIVE_UNTIL = 500, 0.6
 #: Iterations after which both poolings are compiled, and the time counts.
 COMPILED = 2
 
@@ -96,6 +98,9 @@ def _iterate(
     report, log = Report(), None
     static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
     while seconds < limit:
+        if progress.iteration % REVIVE_EVERY == 0 and seconds < REVIVE_UNTIL * limit:
+            seed = np.random.default_rng((options.seed, progress.iteration))
+            progress.state = learning.revived(progress.state, bank.rows["x"], "avg", seed)
         batch = bank.batch(options.batch)
         lesson = tutor.lesson(batch.rows["x"], batch.targets, batch.pooling)
         rate = learning_rate(options, progress.iteration, seconds / limit)

@@ -25,7 +25,7 @@ from nst_jax.runs.machine import here
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
-from slim_training import bank, command, lbfgs, learning, lesson, renewals, run, student, teacher  # noqa: E402
+from slim_training import bank, command, lbfgs, learning, lesson, renewals, revival, run, student, teacher  # noqa: E402
 from slim_training.checkpoints import Checkpoints, Progress  # noqa: E402
 from slim_training.options import Options  # noqa: E402
 from slim_training.pictures import KINDS, TAUGHT, Pictures  # noqa: E402
@@ -222,6 +222,36 @@ def test_iterations_teach(tutor):
     assert (moved.age == 1).all() and (np.asarray(moved.x) != rows["x"]).any()
     for old, mean, new in zip(before, leaves(state[1]), leaves(state[0]), strict=True):
         assert np.linalg.norm(mean - new) <= np.linalg.norm(old - new)
+
+
+def test_dead_filters_begin_anew(narrow_teacher):
+    """They answer at about half of the positions then; the responses at the taps, mapped, stay what they were."""
+    params, images = student.random_start(0), jnp.asarray(batch_of_images(0, 2))
+    dead = {"conv2_1": [1, 5], "conv4_2": [0], "conv5_1": [2, 3, 4]}
+    for name, units in dead.items():
+        bias = params["net"][name]["bias"]
+        params["net"][name] |= {"bias": bias.at[np.array(units)].set(-1e3)}
+    state = learning.start(params, "adam")
+    found = revival.fresh_filters(params, images, "avg", np.random.default_rng(0))
+    assert all(set(units) <= set(found[name].units) for name, units in dead.items())
+    now, mean_now, _ = learning.revived(state, images, "avg", np.random.default_rng(0))
+    before, after, of_mean = (student.features(each, images, "avg") for each in (params, now, mean_now))
+    for tap in student.TAPS:
+        mapped = before[tap] @ params["maps"][tap]
+        for new, maps in ((after, now["maps"]), (of_mean, mean_now["maps"])):
+            np.testing.assert_allclose(new[tap] @ maps[tap], mapped, atol=0.02 * float(jnp.abs(mapped).max()))
+        for unit in dead.get(tap, ()):
+            assert 0.2 < float(jnp.mean(after[tap][..., unit] > 0)) < 0.8
+    assert not revival.fresh_filters(now, images, "avg", np.random.default_rng(1)), "all live"
+
+
+def test_filters_live_on_where_all_of_a_layer_are_dead(narrow_teacher):
+    """Nothing says how new ones are to vary there."""
+    params, images = student.random_start(0), jnp.asarray(batch_of_images(0, 2))
+    params["net"]["conv4_2"]["bias"] -= 1e3
+    found = revival.fresh_filters(params, images, "avg", np.random.default_rng(0))
+    assert "conv4_2" not in found
+    assert all(np.isfinite(leaf).all() for leaf in leaves(revival.planted(params, found)))
 
 
 @pytest.mark.slow
