@@ -36,8 +36,7 @@ def keep_freed_memory() -> None:
 def keep_no_large_memory(pixels: int) -> None:
     """Has glibc give large buffers back at once, if this process keeps memory, for ``LARGE`` pictures.
 
-    There what is kept is in pieces between which the next buffer finds no room: it took up to twice what is needed. So
-    that is for a run that has not so much; one that has is faster without.
+    There what is kept is in pieces between which the next buffer finds no room: it took up to twice what is needed.
     """
     if not _keeps or pixels < LARGE:
         return

@@ -2,8 +2,7 @@
 
 The estimate counts arrays from the network's table; nothing is compiled for it. On a CPU it is within a fifth of the
 true peak, less what the process had before, in float32, and of VGG-19 in bfloat16 (tests/runs/test_memory.py); of
-``slim`` in bfloat16 it may be a quarter low at 256 px. Of accelerators it has not been measured. Where there is plenty,
-a command's allocator may keep up to as much again (``is_plenty``).
+``slim`` in bfloat16 it may be a quarter low at 256 px. Of accelerators it has not been measured.
 """
 
 from __future__ import annotations
@@ -55,9 +54,6 @@ DISTRIBUTION, NEWER_EMITTERS = 42 * 2**20, 2.4
 #: Bytes of each pixel of a style that is a distribution, where those are more than its programs'. The command at 1024,
 #: 1536 and 2048 px, ``slim``, took 0.85, 1.9 and 3.4 GiB beside the interpreter's 0.4.
 DISTRIBUTION_PIXEL = 70
-#: How often the estimate has to fit where freed buffers are kept for the next step: between those that are kept new
-#: ones may find no room, so that the peak was up to twice the estimate.
-PLENTY = 3
 #: The part of the free memory that is planned with.
 USABLE = 0.7
 #: A run is refused where this part of the estimate is more than is free: then it surely does not fit.
@@ -195,11 +191,6 @@ def ways(
         for pairs in range(tiled.pairs, min(fewest, tiled.pairs) - 1, -1):
             for side in (each for each in SIDES if each >= least) if tile == "auto" else (tile,):
                 yield dataclasses.replace(tiled, tile=side, pairs=pairs)
-
-
-def is_plenty(plan: Plan) -> bool:
-    """Whether a run need not save memory, so that its large buffers may be kept from step to step, which is faster."""
-    return not (plan.tile or plan.remat) and PLENTY * plan.needed <= plan.free
 
 
 def useful(pairs: int, steps: int) -> int:

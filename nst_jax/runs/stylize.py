@@ -20,7 +20,7 @@ from nst_jax.networks.weights import Weights
 from nst_jax.options.config import Config
 from nst_jax.pictures.sources import Source
 from nst_jax.runs import memory, processes, scales
-from nst_jax.runs.allocator import give_back_freed_memory, keep_no_large_memory
+from nst_jax.runs.allocator import keep_no_large_memory
 from nst_jax.runs.finish import enlarged, finished
 from nst_jax.runs.goals import Extra, Goals, exact, loss_of
 from nst_jax.runs.machine import Machine
@@ -96,8 +96,7 @@ def paint(
         if on_scale:
             on_scale(finish(image))
 
-    if not (machine.platform == "cpu" and memory.is_plenty(run.plan)):
-        keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
+    keep_no_large_memory(max(height * width for height, width in (run.sizes[-1], *run.footprint.paintings)))
     try:
         made = coarse_to_fine(
             loss_of,
@@ -119,7 +118,6 @@ def paint(
             raise
         else:
             raise NSTError(f"the memory ended, though it was planned with: {smaller(run)}") from None
-    give_back_freed_memory()  # the next run's plan counts on it
     seconds, origin = run.clock.seconds(), origin_of(run.weights, stages[-1].precision)
     result = result_of(made, finish(made.image), recorder.traces[0], config, pictures, origin, machine, seconds)
     result = dataclasses.replace(result, left=run.left, way=run.way(looks))

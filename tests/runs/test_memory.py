@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from support import simple_config, smooth_picture
+from support import simple_config
 
 from nst_jax.cli.stylize import plan_lines
 from nst_jax.errors import NSTError
@@ -113,24 +113,6 @@ def test_a_run_and_a_dry_run_take_the_planned_precision():
     assert result.weights["precision"] == "bfloat16" and result.config.precision == "auto"
     asked = dataclasses.replace(config, precision="float32")
     assert plan.prepare(photograph, photograph, asked, weights=weights, machine=full).plan.precision == "float32"
-
-
-@pytest.mark.parametrize(
-    ("times", "tile", "platform", "kept"),
-    [(3, 0, "cpu", True), (2.9, 0, "cpu", False), (3, 16, "cpu", False), (3, 0, "gpu", False)],
-)
-def test_large_buffers_are_kept_where_there_is_plenty(monkeypatch, times, tile, platform, kept):
-    """Kept ones took up to twice the estimate. By tiles one asks for little memory; on a GPU the host needs none."""
-    given_back, shown = [], smooth_picture(24, 32, 0)
-    config = simple_config(network="slim", size=32, steps=1, scales=1)
-    run = plan.prepare(shown, shown, config, weights=find_weights("slim"))
-    machine = dataclasses.replace(run.machine, platform=platform)
-    planned = run.plan._replace(free=int(times * run.plan.needed) + 1, tile=tile)
-    monkeypatch.setattr(stylize, "keep_no_large_memory", given_back.append)
-    monkeypatch.setattr(stylize, "coarse_to_fine", lambda *arguments, **options: 1 / 0)
-    with pytest.raises(ZeroDivisionError):  # it gets as far as the steps
-        stylize.paint(run._replace(machine=machine, plan=planned))
-    assert given_back == ([] if kept else [24 * 32])
 
 
 def test_a_size_that_would_fit_is_named_and_fits():
