@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from nst_jax import layers
 from nst_jax.choices import Pooling
 from nst_jax.networks import vgg
+from nst_jax.networks.convolution import convolve
 from nst_jax.networks.pooling import pool
 from nst_jax.networks.weights import TORCHVISION, Weights
 from slim_training.student import Params
@@ -46,12 +47,12 @@ def fresh_filters(
             x = pool(x, pooling)
             continue
         parts = planted(params, found)["net"][row.name]
-        before = _convolved(x, parts["kernel"]) + parts["bias"]
+        before = convolve(x, parts["kernel"]) + parts["bias"]
         dead = np.asarray(jnp.mean(before > 0, (0, 1, 2)) < DEAD)
         units = np.flatnonzero(dead)
         if 0 < len(units) < row.channels:
             kernel = jnp.asarray(rng.normal(size=(3, 3, row.inputs, len(units))), jnp.float32)
-            raw = _convolved(x, kernel)
+            raw = convolve(x, kernel)
             living = jnp.median(jnp.std(before, (0, 1, 2))[~dead])
             gain = living / jnp.std(raw, (0, 1, 2))
             found[row.name] = Fresh(units, kernel * gain, -gain * jnp.mean(raw, (0, 1, 2)))
@@ -80,9 +81,3 @@ def planted(params: Params, fresh: dict[str, Fresh]) -> Params:
                 maps[row.name] = maps[row.name].at[before.units].set(0)
         net[row.name] = {**net[row.name], "kernel": kernel, "bias": bias}
     return {"net": net, "maps": maps}
-
-
-def _convolved(x: Array, kernel: Array) -> Array:
-    """3×3 convolutions by XLA; what lies beyond the border is 0, which says enough of how often a filter answers."""
-    found: Array = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return found

@@ -99,8 +99,8 @@ def _iterate(
     static = {"learner": options.learner, "average": options.average, "pushes": options.pushes}
     while seconds < limit:
         if progress.iteration % REVIVE_EVERY == 0 and seconds < REVIVE_UNTIL * limit:
-            seed = np.random.default_rng((options.seed, progress.iteration))
-            progress.state = learning.revived(progress.state, bank.rows["x"], "avg", seed)
+            drawn = np.random.default_rng((options.seed, progress.iteration))
+            progress.state = learning.revived(progress.state, bank.rows["x"], "avg", drawn)
         batch = bank.batch(options.batch)
         lesson = tutor.lesson(batch.rows["x"], batch.targets, batch.pooling)
         rate = learning_rate(options, progress.iteration, seconds / limit)
