@@ -6,7 +6,7 @@ Its arrays stay on the device. The host knows how old each item is, and so which
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ LONGEST_LIFE = 200
 MOST_VISITS = 60
 #: Batches after which a picture that ends counts for the log.
 FINISHED_VISITS = 8
-#: Every so many batches one is of maximum pooling, and so is this part of the items.
+#: With both poolings, every so many batches one is of maximum pooling, and so is this part of the items.
 MAXIMUM_EVERY = 4
 #: Items that are written at once, so that no number of them compiles anew.
 GROUP = 4
@@ -59,6 +59,7 @@ class Bank:
         the first of the visits.
       targets: the teacher's, of all items.
       members: the items of each pooling.
+      poolings: those that have any.
       age: steps of the item's present optimisation.
       life: steps that it lasts.
       visits: batches that it was in with its present photograph.
@@ -66,7 +67,14 @@ class Bank:
     """
 
     def __init__(
-        self, count: int, size: int, renewals: Renewals, teacher: Teacher, mean_age: float, rng: np.random.Generator
+        self,
+        count: int,
+        size: int,
+        renewals: Renewals,
+        teacher: Teacher,
+        mean_age: float,
+        rng: np.random.Generator,
+        pooling: Literal["both", "avg"] = "both",
     ):
         self.renewals, self.teacher, self.mean_age, self.rng = renewals, teacher, mean_age, rng
         channels = teacher.channels
@@ -85,8 +93,9 @@ class Bank:
         self.rows, self.targets = on_device((self.rows, self.targets))
         self.age, self.life, self.visits = (np.zeros(count, np.int32) for _ in range(3))
         self.default, self.batches = np.zeros(count, bool), 0
-        most = count // MAXIMUM_EVERY
+        most = count // MAXIMUM_EVERY if pooling == "both" else 0
         self.members: dict[Pooling, np.ndarray] = {"max": np.arange(most), "avg": np.arange(most, count)}
+        self.poolings = [pooling for pooling, items in self.members.items() if items.size]
         self.ended: dict[Pooling, list[int]] = {"avg": [], "max": []}
         for pooling, items in self.members.items():
             for group in _groups(items):
@@ -110,8 +119,8 @@ class Bank:
         self.life[items] = np.minimum(LONGEST_LIFE, 1 + self.rng.exponential(self.mean_age, len(items)))
 
     def batch(self, size: int) -> Batch:
-        """``size`` random items of maximum pooling at first and every fourth time, else of average pooling."""
-        pooling: Pooling = "avg" if self.batches % MAXIMUM_EVERY else "max"
+        """``size`` random items: with both poolings, of the maximum at first and every fourth time."""
+        pooling: Pooling = "avg" if "max" not in self.poolings or self.batches % MAXIMUM_EVERY else "max"
         self.batches += 1
         items = self.rng.choice(self.members[pooling], size, replace=False)
         return Batch(items, pooling, *_taken((self.rows, self.targets), items))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array
 
-from nst_jax.choices import POOLINGS, Pooling
+from nst_jax.choices import Pooling
 from nst_jax.losses.pixels import total_variation
 from slim_training import lbfgs, lesson, revival, student
 from slim_training.student import Moments, Params
@@ -89,14 +89,14 @@ def iterate(
     return (params, mean_params, moments), log, pictures
 
 
-def prepare(state: State, *example: Any, **static: Any) -> None:
-    """Compiles ``iterate`` for both poolings side by side, for arguments such as these; the state is kept."""
+def prepare(poolings: Sequence[Pooling], state: State, *example: Any, **static: Any) -> None:
+    """Compiles ``iterate`` for these poolings side by side, for arguments such as these; the state is kept."""
 
     def tried(pooling: Pooling) -> None:
         jax.block_until_ready(iterate(jax.tree.map(jnp.copy, state), *example, pooling=pooling, **static))
 
-    with concurrent.futures.ThreadPoolExecutor(len(POOLINGS)) as pool:
-        list(pool.map(tried, POOLINGS))
+    with concurrent.futures.ThreadPoolExecutor(len(poolings)) as pool:
+        list(pool.map(tried, poolings))
 
 
 def _pushed(

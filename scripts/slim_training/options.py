@@ -47,6 +47,8 @@ class Options:
     """pictures that are being stylised, at least four times --batch"""
     pushes: int = 3
     """L-BFGS steps of the batch's pictures in each iteration"""
+    pooling: Literal["both", "avg"] = "both"
+    """both: a quarter of the bank has maximum pooling, the rest average pooling, as the default has; avg: that alone"""
     mean_age: float = 50.0
     """steps that a picture is stylised for, exponentially distributed"""
     seed: int = 0

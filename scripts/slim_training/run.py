@@ -23,8 +23,8 @@ SAVE_EVERY, EXPORT_EVERY = 300, 60
 #: Iterations over which the learning rate rises at first.
 WARM_UP = 100
 #: Filters that have died begin anew every so many iterations, in this part of the time.
-REVIVE_EVERY, REVIVE_UNTIL = 500, 0.6
-#: Iterations after which both poolings are compiled, and the time counts.
+REVIVE_EVERY, REVIVE_UNTIL = 500, 0.8
+#: Iterations after which all poolings are compiled, and the time counts.
 COMPILED = 2
 
 
@@ -62,7 +62,8 @@ def train(options: Options, clock: Callable[[], float] = time.monotonic) -> Prog
 
         seed = options.seed, progress.iteration
         with Renewals(pictures, *seed) as renewals:
-            bank = Bank(options.bank, options.size, renewals, tutor, options.mean_age, np.random.default_rng(seed))
+            drawn = np.random.default_rng(seed)
+            bank = Bank(options.bank, options.size, renewals, tutor, options.mean_age, drawn, options.pooling)
             _iterate(progress, bank, tutor, options, clock, {EXPORT_EVERY: write, SAVE_EVERY: save})
         write()
         save()
@@ -106,7 +107,7 @@ def _iterate(
         rate = learning_rate(options, progress.iteration, seconds / limit)
         given = progress.state, batch.rows, lesson, batch.targets.style, scales, rate
         if not done:
-            learning.prepare(*given, **static)
+            learning.prepare(bank.poolings, *given, **static)
         jax.block_until_ready(log)
         progress.state, log, moved = learning.iterate(*given, pooling=batch.pooling, **static)
         report.add(log, *bank.push(batch, moved, lesson.losses, options.pushes))

@@ -300,6 +300,15 @@ def test_the_bank_gives_batches_of_one_pooling_and_renews_what_is_old(data, tuto
         assert held.age[first.items[1]] == held.rows["age"][first.items[1]] == 1
 
 
+def test_a_bank_of_average_pooling_has_no_other(data, tutor):
+    with Renewals(Pictures(data / "images", SIZE), 0) as drawn:
+        held = bank.Bank(8, SIZE, drawn, tutor, 4, np.random.default_rng(0), "avg")
+    assert held.poolings == ["avg"]
+    batches = [held.batch(8) for _ in range(5)]
+    assert {each.pooling for each in batches} == {"avg"}
+    assert all(sorted(each.items) == list(range(8)) for each in batches)
+
+
 def test_an_item_begun_anew_keeps_its_coarse_picture(data, tutor):
     """With detail it gets the photograph's finest octave, without it is coarse; L-BFGS begins anew."""
     with Renewals(Pictures(data / "images", SIZE), 0) as drawn:
