@@ -6,7 +6,7 @@ Its arrays stay on the device. The host knows how old each item is, and so which
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +58,7 @@ class Bank:
         weights ``style_weights`` [5], ``content_weight`` and ``tv_weight``; and ``first_losses`` [6], the teacher's at
         the first of the visits.
       targets: the teacher's, of all items.
-      members: the items of each pooling.
-      poolings: those that have any.
+      members: the items of each pooling that has any: ``both``, or the average alone.
       age: steps of the item's present optimisation.
       life: steps that it lasts.
       visits: batches that it was in with its present photograph.
@@ -74,7 +73,7 @@ class Bank:
         teacher: Teacher,
         mean_age: float,
         rng: np.random.Generator,
-        pooling: Literal["both", "avg"] = "both",
+        both: bool = True,
     ):
         self.renewals, self.teacher, self.mean_age, self.rng = renewals, teacher, mean_age, rng
         channels = teacher.channels
@@ -93,9 +92,9 @@ class Bank:
         self.rows, self.targets = on_device((self.rows, self.targets))
         self.age, self.life, self.visits = (np.zeros(count, np.int32) for _ in range(3))
         self.default, self.batches = np.zeros(count, bool), 0
-        most = count // MAXIMUM_EVERY if pooling == "both" else 0
-        self.members: dict[Pooling, np.ndarray] = {"max": np.arange(most), "avg": np.arange(most, count)}
-        self.poolings = [pooling for pooling, items in self.members.items() if items.size]
+        most = count // MAXIMUM_EVERY if both else 0
+        self.members: dict[Pooling, np.ndarray] = {"max": np.arange(most)} if both else {}
+        self.members["avg"] = np.arange(most, count)
         self.ended: dict[Pooling, list[int]] = {"avg": [], "max": []}
         for pooling, items in self.members.items():
             for group in _groups(items):
@@ -120,7 +119,7 @@ class Bank:
 
     def batch(self, size: int) -> Batch:
         """``size`` random items: with both poolings, of the maximum at first and every fourth time."""
-        pooling: Pooling = "avg" if "max" not in self.poolings or self.batches % MAXIMUM_EVERY else "max"
+        pooling: Pooling = "avg" if "max" not in self.members or self.batches % MAXIMUM_EVERY else "max"
         self.batches += 1
         items = self.rng.choice(self.members[pooling], size, replace=False)
         return Batch(items, pooling, *_taken((self.rows, self.targets), items))

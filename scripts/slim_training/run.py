@@ -63,7 +63,7 @@ def train(options: Options, clock: Callable[[], float] = time.monotonic) -> Prog
         seed = options.seed, progress.iteration
         with Renewals(pictures, *seed) as renewals:
             drawn = np.random.default_rng(seed)
-            bank = Bank(options.bank, options.size, renewals, tutor, options.mean_age, drawn, options.pooling)
+            bank = Bank(options.bank, options.size, renewals, tutor, options.mean_age, drawn, options.pooling == "both")
             _iterate(progress, bank, tutor, options, clock, {EXPORT_EVERY: write, SAVE_EVERY: save})
         write()
         save()
@@ -107,7 +107,7 @@ def _iterate(
         rate = learning_rate(options, progress.iteration, seconds / limit)
         given = progress.state, batch.rows, lesson, batch.targets.style, scales, rate
         if not done:
-            learning.prepare(bank.poolings, *given, **static)
+            learning.prepare(list(bank.members), *given, **static)
         jax.block_until_ready(log)
         progress.state, log, moved = learning.iterate(*given, pooling=batch.pooling, **static)
         report.add(log, *bank.push(batch, moved, lesson.losses, options.pushes))

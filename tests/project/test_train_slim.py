@@ -302,8 +302,8 @@ def test_the_bank_gives_batches_of_one_pooling_and_renews_what_is_old(data, tuto
 
 def test_a_bank_of_average_pooling_has_no_other(data, tutor):
     with Renewals(Pictures(data / "images", SIZE), 0) as drawn:
-        held = bank.Bank(8, SIZE, drawn, tutor, 4, np.random.default_rng(0), "avg")
-    assert held.poolings == ["avg"]
+        held = bank.Bank(8, SIZE, drawn, tutor, 4, np.random.default_rng(0), both=False)
+    assert list(held.members) == ["avg"]
     batches = [held.batch(8) for _ in range(5)]
     assert {each.pooling for each in batches} == {"avg"}
     assert all(sorted(each.items) == list(range(8)) for each in batches)
