@@ -59,11 +59,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
 def compared(goal: Objective, photograph: np.ndarray, sides: list[int], rounds: int) -> list[Row]:
     """A row for each side of a tile, 0 for the whole picture."""
-    image = jnp.asarray(photograph)
+    image, machine = jnp.asarray(photograph), here()
+    tiles = functools.partial(Tiles, loop=machine.platform == "cpu", at_once=machine.at_once)
     gradients: dict[int, np.ndarray] = {}
 
     def step(side: int) -> Call:
-        evaluate = Tiles(side, loop=here().platform == "cpu").value_and_gradient if side else value_and_gradient
+        evaluate = tiles(side).value_and_gradient if side else value_and_gradient
 
         def call(times: int) -> float:
             for _ in range(times):
@@ -76,7 +77,7 @@ def compared(goal: Objective, photograph: np.ndarray, sides: list[int], rounds: 
     def sums(side: int) -> Call:
         def call(times: int) -> float:
             for _ in range(times):
-                jax.block_until_ready(Tiles(side, loop=here().platform == "cpu").statistics(goal, image))
+                jax.block_until_ready(tiles(side).statistics(goal, image))
             return 0.0
 
         return call

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax import layers
+from nst_jax.losses.abreast import in_order
 from nst_jax.losses.parts import Part, Seen, halved
 from nst_jax.networks.vgg import Network, responses
 
@@ -113,10 +114,13 @@ class Tiles:
       side: of the square that is a tile's own, in pixels, about.
       loop: whether Python goes from tile to tile, as is best on a CPU, where XLA runs convolutions inside a loop four
         to five times slower; else it is a ``lax.scan``.
+      at_once: how many tiles a loop has in work at once, each in a thread of its own. A CPU's cores are busier so than
+        with one tile, and the memory of a tile is needed so many times. The numbers are the same, bit for bit.
     """
 
     side: int
     loop: bool = True
+    at_once: int = 1
 
     def __call__(self, goal: Any, image: Float[Array, "h w 3"]) -> tuple[Array, Any]:
         """What ``goal(image)`` gives."""
@@ -134,8 +138,7 @@ class Tiles:
         total = nothing(what, size, image.dtype)
         longer = dataclasses.replace(self, side=round(self.side * LONGER))
         for octave, (own, parts) in enumerate(longer._octaves(what, image)):
-            add = functools.partial(add_sums, what, octave, size, own)
-            total = self._over(parts, add, total)
+            total = self._over(parts, functools.partial(sums_of_tile, what, octave, size, own), add_more, total)
         return together(*total)
 
     def gradient(self, what: Summed, image: Float[Array, "h w 3"], slopes: Any) -> Float[Array, "h w 3"]:
@@ -143,8 +146,8 @@ class Tiles:
         size = image.shape[0], image.shape[1]
         found: list[Array] = []
         for octave, (own, parts) in enumerate(self._octaves(what, image)):
-            add = functools.partial(add_gradient, what, octave, size, own, slopes)
-            found.append(self._over(parts, add, jnp.zeros_like(own)))
+            of_tile = functools.partial(gradient_of_tile, what, octave, size, own, slopes)
+            found.append(self._over(parts, of_tile, _add_window, jnp.zeros_like(own)))
         gradient = found.pop()
         while found:
             gradient = add_spread(found.pop(), gradient)
@@ -160,7 +163,8 @@ class Tiles:
             for tap in taps
         }
         parts = self.parts(net, taps, (image.shape[0], image.shape[1]))
-        found: dict[str, Array] = self._over(parts, functools.partial(_add_responses, net, image), whole)
+        of_tile = functools.partial(_responses_of_tile, net, taps, image)
+        found: dict[str, Array] = self._over(parts, of_tile, _add_responses, whole)
         return found
 
     def parts(self, net: Network, taps: tuple[str, ...], size: tuple[int, int]) -> list[Part]:
@@ -181,13 +185,15 @@ class Tiles:
             image = _halved(image) if octave else image
             yield image, self.parts(what.network, taps, (image.shape[0], image.shape[1]))
 
-    def _over(self, parts: list[Part], add: Callable[[Part, Any], Any], total: Any) -> Any:
-        """``total`` with what ``add`` adds to it of each part."""
+    def _over(
+        self, parts: list[Part], find: Callable[[Part], Any], add: Callable[[Part, Any, Any], Any], total: Any
+    ) -> Any:
+        """``total`` with what ``find`` gives of each part, which ``add`` adds to it in their order."""
         if not self.loop:
             together = jax.tree.map(lambda *each: jnp.stack(each), *parts)
-            return jax.lax.scan(lambda total, part: (add(part, total), None), total, together)[0]
-        for part in parts:
-            total = jax.block_until_ready(add(part, total))  # no two tiles are in the memory at once
+            return jax.lax.scan(lambda total, part: (add(part, find(part), total), None), total, together)[0]
+        for part, found in zip(parts, in_order(find, parts, self.at_once), strict=True):
+            total = add(part, found, total)
         return total
 
 
@@ -260,10 +266,15 @@ def nothing(what: Summed, size: tuple[int, int], kind: Any) -> _Total:
     return _Total(nothing, lost)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2), donate_argnums=5)
-def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part, total: _Total) -> _Total:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def sums_of_tile(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part) -> Any:
+    """``sums_of_part`` of a tile of the image."""
+    return sums_of_part(what, octave, size, part.cut(image), part)
+
+
+@functools.partial(jax.jit, donate_argnums=2)
+def add_more(_: Part, more: Any, total: _Total) -> _Total:
     """The sums with those of one more tile; what rounding loses is kept apart (Knuth's exact sum of two)."""
-    more = sums_of_part(what, octave, size, part.cut(image), part)
 
     def rounded(before: Array, new: Array, lost: Array) -> Array:
         both = before + new
@@ -274,20 +285,39 @@ def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, par
     return _Total(jax.tree.map(jnp.add, total.sums, more), lost)
 
 
+def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part, total: _Total) -> _Total:
+    """The sums with those of one more tile of the image."""
+    found: _Total = add_more(part, sums_of_tile(what, octave, size, image, part), total)
+    return found
+
+
 @functools.partial(jax.jit, donate_argnums=0)
 def together(sums: Any, lost: Any) -> Any:
     """The sums with what their rounding has lost."""
     return jax.tree.map(jnp.add, sums, lost)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2), donate_argnums=6)
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def gradient_of_tile(
+    what: Summed, octave: int, size: tuple[int, int], image: Array, slopes: Any, part: Part
+) -> Float[Array, "h w 3"]:
+    """The gradient of a tile's sums, weighed by their ``slopes``, by its window."""
+    window = part.cut(image)
+    found: Array = jax.vjp(lambda window: sums_of_part(what, octave, size, window, part), window)[1](slopes)[0]
+    return found
+
+
+@functools.partial(jax.jit, donate_argnums=2)
+def _add_window(part: Part, window: Array, whole: Array) -> Array:
+    return part.added(whole, window)
+
+
 def add_gradient(
     what: Summed, octave: int, size: tuple[int, int], image: Array, slopes: Any, part: Part, gradient: Array
 ) -> Array:
     """The gradient with that of one more tile."""
-    window = part.cut(image)
-    (more,) = jax.vjp(lambda window: sums_of_part(what, octave, size, window, part), window)[1](slopes)
-    return part.added(gradient, more)
+    found: Array = _add_window(part, gradient_of_tile(what, octave, size, image, slopes, part), gradient)
+    return found
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -298,9 +328,15 @@ def add_spread(gradient: Array, coarse: Array) -> Array:
     return both
 
 
-@functools.partial(jax.jit, donate_argnums=3)
-def _add_responses(net: Network, image: Array, part: Part, whole: dict[str, Array]) -> dict[str, Array]:
-    """The responses with those of one more tile."""
+@functools.partial(jax.jit, static_argnums=1)
+def _responses_of_tile(net: Network, taps: tuple[str, ...], image: Array, part: Part) -> dict[str, Array]:
+    """A tile's responses at layers, 0 at the positions of another."""
     window = part.cut(image)
-    seen = Seen(window, responses(net, window, tuple(whole)), part)
-    return {tap: part.added(array, seen.counted(tap), tap) for tap, array in whole.items()}
+    seen = Seen(window, responses(net, window, taps), part)
+    return {tap: seen.counted(tap) for tap in taps}
+
+
+@functools.partial(jax.jit, donate_argnums=2)
+def _add_responses(part: Part, more: dict[str, Array], whole: dict[str, Array]) -> dict[str, Array]:
+    """The responses with those of one more tile."""
+    return {tap: part.added(array, more[tap], tap) for tap, array in whole.items()}

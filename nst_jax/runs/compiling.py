@@ -1,26 +1,36 @@
-"""How long a run takes, and how much of that a thread spends compiling, as JAX itself reports it."""
+"""How long a run takes, and how much of that it spends compiling, as JAX itself reports it."""
 
 from __future__ import annotations
 
-import threading
+import contextvars
 import time
 
 import jax.monitoring
 
-_clock = threading.local()
+#: Seconds of compiling, a list of one number: a thread's own, and that of the threads that it starts in its context.
+_compiled: contextvars.ContextVar[list[float]] = contextvars.ContextVar("_compiled")
+
+
+def _seconds() -> list[float]:
+    if (found := _compiled.get(None)) is None:
+        _compiled.set(found := [0.0])
+    return found
 
 
 def _listen(event: str, duration_secs: float, **_: object) -> None:
     if event.startswith("/jax/core/compile/"):  # tracing, lowering and the backend's compilation
-        _clock.seconds = compile_seconds() + duration_secs
+        _seconds()[0] += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def compile_seconds() -> float:
-    """Seconds that this thread has spent tracing, lowering and compiling; take differences."""
-    return float(getattr(_clock, "seconds", 0.0))
+    """Seconds that this thread has spent tracing, lowering and compiling; take differences.
+
+    Those of threads in its ``contextvars`` context count too, once this has been asked.
+    """
+    return _seconds()[0]
 
 
 class Clock:

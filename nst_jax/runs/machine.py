@@ -59,6 +59,11 @@ class Machine:
         """The most steps in one program. On a CPU a step takes longer than a look of the host, so it is one."""
         return 1 if self.platform == "cpu" else CHUNK
 
+    @property
+    def at_once(self) -> int:
+        """How many tiles are in work at once: two keep a CPU's cores busier than one; elsewhere a program has them."""
+        return 2 if self.platform == "cpu" and self.cores > 1 and not self.shards else 1
+
     def precisions(self, wish: PrecisionWish, network: str) -> tuple[Precision, ...]:
         """What a wish allows for a network, the fastest first."""
         return precision.precisions_of(wish, precision.gains(network, self.platform, self.gains_by_bfloat16))

@@ -83,6 +83,7 @@ class Footprint:
       wraps: whether the picture goes on at its other side.
       tile: the side in pixels of the tiles by which the pictures are gone through; 0 for each at once.
       shards: the devices that share the rows of the result; bytes are then those of each.
+      at_once: how many tiles are in work at once, where that fits.
     """
 
     network: str
@@ -104,6 +105,7 @@ class Footprint:
     wraps: bool = False
     tile: int = 0
     shards: int = 1
+    at_once: int = 1
 
 
 class Way(NamedTuple):
@@ -189,8 +191,9 @@ def ways(
     tiled = dataclasses.replace(footprint, precision=precisions[0], pairs=pairs)
     for least, fewest in LEAST:
         for pairs in range(tiled.pairs, min(fewest, tiled.pairs) - 1, -1):
-            for side in (each for each in SIDES if each >= least) if tile == "auto" else (tile,):
-                yield dataclasses.replace(tiled, tile=side, pairs=pairs)
+            for at_once in range(tiled.at_once, 0, -1):
+                for side in (each for each in SIDES if each >= least) if tile == "auto" else (tile,):
+                    yield dataclasses.replace(tiled, tile=side, pairs=pairs, at_once=at_once)
 
 
 def useful(pairs: int, steps: int) -> int:
@@ -203,6 +206,12 @@ def way_at(footprint: Footprint, plan: Plan, size: tuple[int, int], steps: int) 
     if not plan.tile or max(size) <= max(plan.tile, plan.whole):
         return Way(0, footprint.pairs)
     return Way(plan.tile, useful(plan.pairs, steps))
+
+
+def tiles_at_once(footprint: Footprint, plan: Plan) -> int:
+    """How many tiles a run has in work at once: as many as it may, or one, as the plan has room."""
+    way = dataclasses.replace(footprint, precision=plan.precision, tile=plan.tile, pairs=plan.pairs)
+    return footprint.at_once if run_bytes(way) <= plan.free else 1
 
 
 def fitting_whole(footprint: Footprint, plan: Plan) -> int:
@@ -298,7 +307,7 @@ def run_bytes(footprint: Footprint) -> int:
         programs = int(NEWER_EMITTERS * programs)
     if footprint.distribution:
         height, width = seen_at_once(footprint)
-        programs += max(0, DISTRIBUTION_PIXEL * height * width - DISTRIBUTION)
+        programs += max(0, abreast(footprint) * DISTRIBUTION_PIXEL * height * width - DISTRIBUTION)
     if footprint.platform != "cpu":  # the device has no part in them
         programs = 0
     return programs + filters + work + max(lane_bytes(footprint), painting_bytes(footprint), target_bytes(footprint))
@@ -325,7 +334,7 @@ def painting_bytes(footprint: Footprint) -> int:
             values = height * width * row.channels
             most, before = max(most, before + values), values
     pixels = sum(3 * height * width for height, width in footprint.paintings)
-    return int(BYTES["float32"] * (PIXEL_COPIES * pixels + WORK_COPIES * most))
+    return int(BYTES["float32"] * (PIXEL_COPIES * pixels + WORK_COPIES * abreast(footprint) * most))
 
 
 def seen_at_once(footprint: Footprint, size: tuple[int, int] | None = None) -> tuple[int, int]:
@@ -340,6 +349,11 @@ def seen_at_once(footprint: Footprint, size: tuple[int, int] | None = None) -> t
         return height, width
     wraps = footprint.wraps and size is None
     return spans(height, tile, rows, wraps)[0], spans(width, tile, rows, wraps)[0]
+
+
+def abreast(footprint: Footprint) -> int:
+    """How many windows are in work at once."""
+    return footprint.at_once if footprint.tile else 1
 
 
 def lane_bytes(footprint: Footprint) -> int:
@@ -360,7 +374,7 @@ def lane_bytes(footprint: Footprint) -> int:
         regions += max(0, guides - 1) * values
         if last:
             blocks.append(0)
-    responses = copies * sum(blocks)
+    responses, regions = abreast(footprint) * copies * sum(blocks), abreast(footprint) * regions
     if footprint.remat:
         responses = min(responses, kept + BLOCK_COPIES * max(blocks))
     # the octaves are there together, but the tiles of one after those of another

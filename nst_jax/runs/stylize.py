@@ -172,7 +172,8 @@ def stages_of(run: Prepared, each: Pass) -> list[Stage]:
 
     def stage(size: tuple[int, int], steps: int, way: memory.Way, again: bool = True) -> Stage:
         shared, loop = run.machine.shards, run.machine.platform == "cpu"
-        tiles = Tiles(way.tile, loop) if way.tile else Tiles(memory.SIDES[0], loop) if shared else None
+        at_once = memory.tiles_at_once(run.footprint, run.plan) if again else 1
+        tiles = Tiles(way.tile, loop, at_once) if way.tile else Tiles(memory.SIDES[0], loop) if shared else None
         shards = Shards(mesh_of(shared), size, scales.evenly_parted(config), way.tile) if shared else None
         leaner = functools.partial(stage, size, steps, memory.leaner(way, size), False)
         goal = functools.partial(goal_at, size, tiles)

@@ -142,7 +142,7 @@ def test_value_and_gradient_are_those_of_the_whole_in_double_precision(tiny, unc
     config = config_of(options, network=tiny, **SHALLOW)
     with jax.enable_x64(True):
         goal, picture = goal_and_picture(random_filters(tiny), config, size, masked, "float64")
-        value, gradient = compared(goal, picture, Tiles(side, loop))
+        value, gradient = compared(goal, picture, Tiles(side, loop, at_once=2))
     assert max(value, gradient) < 1e-9
 
 
@@ -155,7 +155,7 @@ def test_by_the_real_vgg19_too(vgg19, unchecked, drawn):
     config = config_of(options, network="vgg19")
     for precision, *most in (("float64", 1e-9, 1e-9), ("float32", 1e-3, 1e-3), ("bfloat16", 0.02, 0.1)):
         with jax.enable_x64(precision == "float64"):
-            errors = compared(*goal_and_picture(vgg19, config, size, masked, precision), Tiles(side))
+            errors = compared(*goal_and_picture(vgg19, config, size, masked, precision), Tiles(side, at_once=2))
         assert errors[0] < most[0] and errors[1] < most[1], precision
 
 
@@ -179,6 +179,21 @@ def test_in_other_precisions_they_agree_to_rounding(tiny, precision, value, grad
     goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(40, 41, 1)], Config(network=tiny, **SHALLOW))
     errors = compared(goal, jnp.asarray(smooth_picture(*size, 2)), Tiles(8))
     assert errors[0] < value and errors[1] < gradient
+
+
+def test_several_at_once_are_the_same_bit_for_bit(tiny):
+    size, config = (75, 69), simple_config(network=tiny, style_octaves=2, **SHALLOW)
+    net = vgg.network(random_filters(tiny))
+    goal = objective_of(net, smooth_picture(*size, 0), [smooth_picture(70, 66, 1)], config)
+    image = jnp.asarray(smooth_picture(*size, 2))
+
+    def found(at_once):
+        way = Tiles(16, at_once=at_once)
+        return way.value_and_gradient(goal, image), way.responses(net, image, ("conv1_2", "conv2_1"))
+
+    one = found(1)
+    for at_once in (2, 3):
+        jax.tree.map(np.testing.assert_array_equal, found(at_once), one)
 
 
 @pytest.mark.slow
