@@ -13,7 +13,7 @@ from nst_jax.errors import NSTError
 from nst_jax.networks.weights_file import find_weights
 from nst_jax.options.config import Config
 from nst_jax.runs import emitters, memory, plan, stylize
-from nst_jax.runs.machine import here
+from nst_jax.runs.machine import Machine, here
 from nst_jax.runs.memory import Footprint
 
 #: A run in a process of its own: prints the estimate over the bytes by which the process grew at its peak.
@@ -173,6 +173,27 @@ def test_only_the_sizes_that_do_not_fit_go_by_tiles():
     assert [memory.way_at(asked, told, size, 9).tile for size in ((192, 256), (384, 512))] == [0, 256]
     assert memory.leaner(memory.Way(0, 20), (384, 512)) == (256, 10)
     assert memory.leaner(memory.Way(64, 1), (384, 512)) == (64, 1)
+
+
+def test_two_tiles_are_in_work_at_once_where_both_fit():
+    """Where they do not, it is one, before L-BFGS remembers less."""
+    given = footprint(4096, "vgg19", tile=512, at_once=2, distribution=True)
+    one, two = (memory.run_bytes(dataclasses.replace(given, at_once=at_once)) for at_once in (1, 2))
+    assert two - one > memory.lane_bytes(footprint(512, "vgg19", pairs=0)) / 2
+    planned = [memory.plan(given, free, ("float32",), 512) for free in (two, two - 1, one, one - 1)]
+    assert [(each.needed, each.pairs) for each in planned[:3]] == [(two, 20), (one, 20), (one, 20)]
+    assert planned[3].pairs == 19
+    assert [memory.tiles_at_once(given, each) for each in planned] == [2, 1, 1, 1]
+    whole, large = (dataclasses.replace(footprint(512), at_once=at_once) for at_once in (1, 2))
+    assert memory.run_bytes(whole) == memory.run_bytes(large)  # the whole picture is one
+
+
+@pytest.mark.parametrize(
+    ("platform", "cores", "shards", "at_once"), [("cpu", 2, (), 2), ("cpu", 1, (), 1), ("cpu", 4, (0, 1), 1),
+                                                 ("gpu", 0, (), 1)],
+)  # fmt: skip
+def test_who_has_two_tiles_in_work(platform, cores, shards, at_once):
+    assert Machine(platform, cores=cores, shards=shards).at_once == at_once
 
 
 def test_a_coarse_size_never_decides_how_much_a_run_takes():
