@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 def compared(goal: Objective, photograph: np.ndarray, sides: list[int], rounds: int) -> list[Row]:
     """A row for each side of a tile, 0 for the whole picture."""
     image, machine = jnp.asarray(photograph), here()
-    tiles = functools.partial(Tiles, loop=machine.platform == "cpu", at_once=machine.at_once)
+    tiles = functools.partial(Tiles, loop=machine.platform == "cpu", at_once=machine.at_once(goal.network.name))
     gradients: dict[int, np.ndarray] = {}
 
     def step(side: int) -> Call:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from nst_jax import layers
 from nst_jax.choices import PRECISION_WISHES, Precision, PrecisionWish, check_choice
 
-#: The channels of the widest layer from which on a network gains by bfloat16 on a CPU that does at all.
+#: The channels of the widest layer from which on products of large matrices are most of a network's work on a CPU.
 WIDE = 256
 
 
 def gains(network: str, platform: str, processor_gains: bool) -> bool:
     """Whether a network is faster in bfloat16: on an accelerator; on a CPU where it does, if the network is wide."""
-    wide = max(row.channels for row in layers.table(network)) >= WIDE
-    return platform != "cpu" or (wide and processor_gains)
+    return platform != "cpu" or (is_wide(network) and processor_gains)
+
+
+def is_wide(network: str) -> bool:
+    """Whether products of large matrices are most of a network's work: on a CPU it gains by bfloat16, if that is fast."""
+    return max(row.channels for row in layers.table(network)) >= WIDE
 
 
 def precisions_of(wish: PrecisionWish, faster_in_bfloat16: bool) -> tuple[Precision, ...]:

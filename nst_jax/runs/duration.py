@@ -17,7 +17,7 @@ from nst_jax.runs.plan import Pass, Prepared
 SAMPLE = {"cpu": (384, 512), "gpu": (768, 1024), "tpu": (768, 1024)}
 #: How long a step takes over a forward pass, with the gradient, the losses and the optimiser; and a step by tiles over
 #: one of the whole picture, see docs/sizes.md. Of VGG-19, and of networks that take other shares.
-USUAL, OTHERS = (2.5, 1.1), {"slim": (3.0, 2.1)}
+USUAL, OTHERS = (2.5, 1.1), {"slim": (3.0, 1.7)}
 #: The same where responses are computed again for the gradient, over one where they are kept.
 AGAIN = 1.3
 #: How often the pass is timed; the quickest counts.

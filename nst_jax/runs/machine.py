@@ -59,10 +59,10 @@ class Machine:
         """The most steps in one program. On a CPU a step takes longer than a look of the host, so it is one."""
         return 1 if self.platform == "cpu" else CHUNK
 
-    @property
-    def at_once(self) -> int:
-        """How many tiles are in work at once: two keep a CPU's cores busier than one; elsewhere a program has them."""
-        return 2 if self.platform == "cpu" and self.cores > 1 and not self.shards else 1
+    def at_once(self, network: str) -> int:
+        """How many tiles are in work at once: on a CPU two, where one of a narrow network leaves cores idle."""
+        idle = self.cores > 1 and not precision.is_wide(network)
+        return 2 if self.platform == "cpu" and idle and not self.shards else 1
 
     def precisions(self, wish: PrecisionWish, network: str) -> tuple[Precision, ...]:
         """What a wish allows for a network, the fastest first."""

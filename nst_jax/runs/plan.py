@@ -244,7 +244,7 @@ def footprint(
         wraps=config.padding == "wrap",
         tile=config.tile if isinstance(config.tile, int) else 0,
         shards=max(1, len(machine.shards)),
-        at_once=machine.at_once,
+        at_once=machine.at_once(config.network),
     )
 
 

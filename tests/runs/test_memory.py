@@ -189,11 +189,12 @@ def test_two_tiles_are_in_work_at_once_where_both_fit():
 
 
 @pytest.mark.parametrize(
-    ("platform", "cores", "shards", "at_once"), [("cpu", 2, (), 2), ("cpu", 1, (), 1), ("cpu", 4, (0, 1), 1),
-                                                 ("gpu", 0, (), 1)],
+    ("platform", "cores", "shards", "network", "at_once"),
+    [("cpu", 2, (), "slim", 2), ("cpu", 1, (), "slim", 1), ("cpu", 4, (0, 1), "slim", 1), ("cpu", 4, (), "vgg19", 1),
+     ("gpu", 0, (), "slim", 1)],
 )  # fmt: skip
-def test_who_has_two_tiles_in_work(platform, cores, shards, at_once):
-    assert Machine(platform, cores=cores, shards=shards).at_once == at_once
+def test_who_has_two_tiles_in_work(platform, cores, shards, network, at_once):
+    assert Machine(platform, cores=cores, shards=shards).at_once(network) == at_once
 
 
 def test_a_coarse_size_never_decides_how_much_a_run_takes():

@@ -66,7 +66,7 @@ def test_a_run_by_tiles_is_the_run_without(optimizer, monkeypatch):
 def test_tiles_are_in_work_at_once_but_not_where_the_memory_has_ended():
     run = a_run(tile=64)
     last = stylize.stages_of(run, run.passes[0])[-1]
-    assert last.tiles.at_once == here().at_once
+    assert last.tiles.at_once == here().at_once("slim")
     assert last.leaner().tiles.at_once == 1
     tight = run._replace(plan=run.plan._replace(free=run.plan.needed - 1))
     assert stylize.stages_of(tight, tight.passes[0])[-1].tiles.at_once == 1
