@@ -15,7 +15,7 @@ def gains(network: str, platform: str, processor_gains: bool) -> bool:
 
 
 def is_wide(network: str) -> bool:
-    """Whether products of large matrices are most of a network's work: on a CPU it gains by bfloat16, if that is fast."""
+    """Whether products of large matrices are most of its work: where bfloat16 is fast, a CPU then gains by it."""
     return max(row.channels for row in layers.table(network)) >= WIDE
 
 
