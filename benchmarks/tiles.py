@@ -4,7 +4,7 @@
     python -m benchmarks tiles --networks slim --sizes 512 --tiles 256 --rounds 1    # a trial
 
 The default preset's objective, at the photograph, as a run on this machine has it, with large buffers given back to the
-system as there. "tiles" are those of the full size, "seen" is what all windows together see over the picture's pixels,
+system and as many tiles in work at once as there. "tiles" are those of the full size, "seen" is what all windows together see over the picture's pixels,
 "over whole" the seconds over the whole's, "sums" the part of them that the first pass takes, which only adds up
 statistics, and "gradient error" the largest difference from the whole's gradient over its largest value.
 """
