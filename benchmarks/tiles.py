@@ -3,10 +3,11 @@
     python -m benchmarks tiles --output tiles.json
     python -m benchmarks tiles --networks slim --sizes 512 --tiles 256 --rounds 1    # a trial
 
-The default preset's objective, at the photograph, as a run on this machine has it, with large buffers given back to the
-system and as many tiles in work at once as there. "tiles" are those of the full size, "seen" is what all windows together see over the picture's pixels,
-"over whole" the seconds over the whole's, "sums" the part of them that the first pass takes, which only adds up
-statistics, and "gradient error" the largest difference from the whole's gradient over its largest value.
+The default preset's objective, at the photograph, as a run on this machine has it: with large buffers given back to the
+system, and as many tiles in work at once. "tiles" are those of the full size, "seen" is what all windows together see
+over the picture's pixels, "over whole" the seconds over the whole's, "sums" the part of them that the first pass takes,
+which only adds up statistics, and "gradient error" the largest difference from the whole's gradient over its largest
+value.
 """
 
 from __future__ import annotations
