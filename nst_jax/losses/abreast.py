@@ -14,16 +14,18 @@ import jax
 P = TypeVar("P")
 
 
-def in_order(find: Callable[[P], Any], parts: Sequence[P], at_once: int) -> Iterator[Any]:
+def in_order(
+    find: Callable[[P], Any], parts: Sequence[P], at_once: int, device: jax.Device | None = None
+) -> Iterator[Any]:
     """What ``find`` gives of each part, in their order, each in memory; so many are in work ``at_once``.
 
-    Each has a thread, as what one thread gives XLA is done in turn. What is found and not yet taken is that of one
-    part more at most.
+    Each has a thread, as what one thread gives XLA is done in turn. A thread takes ``device``, and JAX's settings are as
+    in this one. What is found and not yet taken is that of one part more at most.
     """
     if min(at_once, len(parts)) <= 1:
         yield from (jax.block_until_ready(find(part)) for part in parts)
         return
-    settings = settings_here()
+    settings: list[tuple[Callable[[Any], Any], Any]] = [*settings_here(), (jax.default_device, device)]
 
     def found(part: P) -> Any:
         with ExitStack() as stack:
@@ -50,5 +52,4 @@ def settings_here() -> list[tuple[Callable[[Any], Any], Any]]:
     return [
         (jax.enable_x64, config.jax_enable_x64),
         (jax.default_matmul_precision, config.jax_default_matmul_precision),
-        (jax.default_device, config.jax_default_device),
     ]

@@ -192,7 +192,8 @@ class Tiles:
         if not self.loop:
             together = jax.tree.map(lambda *each: jnp.stack(each), *parts)
             return jax.lax.scan(lambda total, part: (add(part, find(part), total), None), total, together)[0]
-        for part, found in zip(parts, in_order(find, parts, self.at_once), strict=True):
+        device = jax.tree.leaves(total)[0].device if self.at_once > 1 else None
+        for part, found in zip(parts, in_order(find, parts, self.at_once, device), strict=True):
             total = add(part, found, total)
         return total
 

@@ -64,8 +64,8 @@ def test_the_threads_have_the_settings_of_this_one():
         return jnp.asarray(1 / 3).dtype, jax.config.jax_default_matmul_precision, device
 
     device = jax.devices("cpu")[-1]
-    with jax.enable_x64(True), jax.default_matmul_precision("float32"), jax.default_device(device):
-        assert list(in_order(find, range(3), 2)) == [(jnp.float64, "float32", device)] * 3
+    with jax.enable_x64(True), jax.default_matmul_precision("float32"):
+        assert list(in_order(find, range(3), 2, device)) == [(jnp.float64, "float32", device)] * 3
     usual = jnp.asarray(1 / 3).dtype, jax.config.jax_default_matmul_precision, jax.devices()[0]
     assert list(in_order(find, range(3), 2)) == [usual] * 3
 
