@@ -19,7 +19,7 @@ def in_order(
 ) -> Iterator[Any]:
     """What ``find`` gives of each part, in their order, each in memory; so many are in work ``at_once``.
 
-    Each has a thread, as what one thread gives XLA is done in turn. A thread takes ``device``, and JAX's settings are as
+    Each has a thread, as what one thread gives XLA is done in turn. A thread takes ``device``, and JAX is set as it is
     in this one. What is found and not yet taken is that of one part more at most.
     """
     if min(at_once, len(parts)) <= 1:
