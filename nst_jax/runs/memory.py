@@ -192,7 +192,8 @@ def ways(
     for least, fewest in LEAST:
         for pairs in range(tiled.pairs, min(fewest, tiled.pairs) - 1, -1):
             for at_once in range(tiled.at_once, 0, -1):
-                for side in (each for each in SIDES if each >= least) if tile == "auto" else (tile,):
+                sides = SIDES[at_once - 1 :]  # several at once are smaller ones: each takes memory
+                for side in (each for each in sides if each >= least) if tile == "auto" else (tile,):
                     yield dataclasses.replace(tiled, tile=side, pairs=pairs, at_once=at_once)
 
 

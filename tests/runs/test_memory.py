@@ -184,6 +184,10 @@ def test_two_tiles_are_in_work_at_once_where_both_fit():
     assert [(each.needed, each.pairs) for each in planned[:3]] == [(two, 20), (one, 20), (one, 20)]
     assert planned[3].pairs == 19
     assert [memory.tiles_at_once(given, each) for each in planned] == [2, 1, 1, 1]
+    alone, beside = (
+        memory.best_way(dataclasses.replace(footprint(8192), at_once=each), 2**34, ("float32",)) for each in (1, 2)
+    )
+    assert (alone.tile, beside.tile) == (1024, 768)
     whole, large = (dataclasses.replace(footprint(512), at_once=at_once) for at_once in (1, 2))
     assert memory.run_bytes(whole) == memory.run_bytes(large)  # the whole picture is one
 
