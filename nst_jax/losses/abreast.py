@@ -25,7 +25,7 @@ def in_order(
     if min(at_once, len(parts)) <= 1:
         yield from (jax.block_until_ready(find(part)) for part in parts)
         return
-    settings: list[tuple[Callable[[Any], Any], Any]] = [*settings_here(), (jax.default_device, device)]
+    settings = settings_here(device)
 
     def found(part: P) -> Any:
         with ExitStack() as stack:
@@ -43,8 +43,8 @@ def in_order(
             yield waiting.popleft().result()
 
 
-def settings_here() -> list[tuple[Callable[[Any], Any], Any]]:
-    """JAX's settings that decide numbers, in this thread: of each what sets it in a ``with``, and its value.
+def settings_here(device: jax.Device | None) -> list[tuple[Callable[[Any], Any], Any]]:
+    """This thread's settings of JAX that decide numbers, with ``device``: of each what sets it, and its value.
 
     A thread knows nothing of the ``with`` in which it was started.
     """
@@ -52,4 +52,5 @@ def settings_here() -> list[tuple[Callable[[Any], Any], Any]]:
     return [
         (jax.enable_x64, config.jax_enable_x64),
         (jax.default_matmul_precision, config.jax_default_matmul_precision),
+        (jax.default_device, device),
     ]
