@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-#: From so many values on, a CPU takes products with two vectors at once: see ``_together``.
-MANY = 1 << 22
+#: From so many values on, a CPU takes products with two vectors at once, of so many values at a time: ``_together``.
+MANY, PIECE = 1 << 22, 1 << 16
 #: A pair is learnt where its curvature sᵀy is more than so many times yᵀy.
 CURVED = 1e-10
 
@@ -54,14 +54,16 @@ class Pairs(NamedTuple):
     scale: Float[Array, ""]
 
 
-def scale_by_compact_lbfgs(memory_size: int, in_place: bool = False) -> optax.GradientTransformation:
+def scale_by_compact_lbfgs(
+    memory_size: int, in_place: bool = False, spread: bool = False
+) -> optax.GradientTransformation:
     """Gradients to H g, of which it remembers ``memory_size`` pairs; γ is sᵀy / yᵀy.
 
     The parameters are any pytree of float arrays, which H takes as one vector; what is by the number of pairs is
     float32 at least. Unlike optax's it does not learn pairs without positive curvature, which spoil the approximation
     (optax #1708). ``init`` wants the point at which the first gradient is taken, and ``update`` that of its gradient;
     with nothing learnt H is 1. If ``in_place``, ``update`` gives up the pairs of the state that it gets, outside of a
-    program too.
+    program too. ``spread`` says that the parameters lie on a mesh of devices, each of which goes through its own part.
 
     Raises TypeError or ValueError, in one line, for a ``memory_size`` that is no whole number of 1 or more; so do
     ``init`` and ``update`` for arrays that cannot be used.
@@ -85,7 +87,7 @@ def scale_by_compact_lbfgs(memory_size: int, in_place: bool = False) -> optax.Gr
         if params is None:
             raise ValueError("scale_by_compact_lbfgs wants the point of the gradient: update(updates, state, params)")
         params, updates = _arrays("params", params, state.params), _arrays("updates", updates, state.params)
-        pairs, to_steps, to_changes = _learn(state, params, updates, in_place)
+        pairs, to_steps, to_changes = _learn(state, params, updates, in_place, spread)
         of_changes = _dot(pairs.inverse, to_steps)
         inner = _dot(pairs.squares, of_changes) - to_changes
         of_steps = _dot(pairs.diagonal * of_changes + pairs.scale * inner, pairs.inverse)
@@ -114,7 +116,7 @@ def _arrays(name: str, tree: PyTree, like: PyTree | None = None) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool) -> tuple[Pairs, Array, Array]:
+def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool, spread: bool) -> tuple[Pairs, Array, Array]:
     """With the pair of the way to ``params`` instead of the oldest, if its curvature is positive; and Sᵀg and Yᵀg.
 
     R⁻¹ without the oldest pair has its row and its column left out; a newest pair adds −R⁻¹ Sᵀy / sᵀy as a column and
@@ -127,7 +129,7 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool) -> tu
     newest = _with_newest_in_place if in_place else _with_newest
     steps = newest(pairs.steps, slot, curved, params, pairs.params)
     changes = newest(pairs.changes, slot, curved, gradient, pairs.updates)
-    steps_y, changes_y, steps_g, changes_g = _products(gradient, pairs.updates, steps, changes)
+    steps_y, changes_y, steps_g, changes_g = _products(gradient, pairs.updates, steps, changes, spread)
     inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
     column = (-_dot(inverse, steps_y) / curvature).at[slot].set(1 / curvature)
     small = (
@@ -160,13 +162,18 @@ def _newest(known: PyTree, slot: Array, curved: Array, after: PyTree, before: Py
 _with_newest, _with_newest_in_place = jax.jit(_newest), jax.jit(_newest, donate_argnums=0)
 
 
-@jax.jit
-def _products(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
+@functools.partial(jax.jit, static_argnames="spread")
+def _products(
+    gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree, spread: bool
+) -> tuple[Array, Array, Array, Array]:
     """Sᵀy, Yᵀy, Sᵀg and Yᵀg."""
-    if max(leaf.size for leaf in jax.tree.leaves(gradient)) < MANY:
+    largest = max(leaf.size for leaf in jax.tree.leaves(gradient))
+    if largest < MANY:
         return _apart(gradient, before, steps, changes)
-    ways = {"cpu": _together, "default": _apart}
-    found: tuple[Array, Array, Array, Array] = jax.lax.platform_dependent(gradient, before, steps, changes, **ways)
+    piece = largest if spread else PIECE  # a loop over pieces would gather them on each device
+    found: tuple[Array, Array, Array, Array] = jax.lax.platform_dependent(
+        gradient, before, steps, changes, cpu=functools.partial(_together, piece=piece), default=_apart
+    )
     return found
 
 
@@ -176,14 +183,32 @@ def _apart(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> 
     return _over_all(steps, y), _over_all(changes, y), _over_all(steps, g), _over_all(changes, g)
 
 
-def _together(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
-    """The products with y and g as two rows. They take XLA twice as long on a CPU, but its sums in float32 are right.
+def _together(
+    gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree, piece: int
+) -> tuple[Array, Array, Array, Array]:
+    """The products with y and g as two rows, of ``piece`` values at a time, so that a CPU's sums in float32 are right.
 
-    Its products of a matrix with one vector add up value by value: of 40 million, half a percent is lost.
+    XLA's products of a matrix with one vector add up value by value there: of 40 million, half a percent is lost. Its
+    products of two matrices take room for copies of them, which pieces keep small.
     """
-    both = jax.tree.map(lambda after, before: jnp.stack([_moved(after, before), flat(after)]), gradient, before)
-    of_steps, of_changes = _over_all(steps, both), _over_all(changes, both)
+    each = jax.tree.map(functools.partial(_in_pieces, piece), gradient, before, steps, changes)
+    of_steps, of_changes = functools.reduce(jnp.add, jax.tree.leaves(each))
     return of_steps[:, 0], of_changes[:, 0], of_steps[:, 1], of_changes[:, 1]
+
+
+def _in_pieces(piece: int, after: Array, before: Array, steps: Array, changes: Array) -> Float[Array, "2 m 2"]:
+    """The products of S and of Y with y and g, of one array of the parameters."""
+
+    def of(start: int | Array, size: int) -> Array:
+        arrays = flat(after), flat(before), steps, changes
+        g, g_before, s, y = (jax.lax.dynamic_slice_in_dim(array, start, size, axis=-1) for array in arrays)
+        both = jnp.stack([g - g_before, g])
+        return jnp.stack([_over_all(s, both), _over_all(y, both)])
+
+    full = (after.size - 1) // piece
+    last = of(full * piece, after.size - full * piece)
+    total: Array = jax.lax.fori_loop(0, full, lambda index, sums: sums + of(index * piece, piece), last)
+    return total
 
 
 @jax.jit
@@ -193,10 +218,20 @@ def _direction(
     """S a + γ (g − Y u), where u is ``of_changes`` and a ``of_steps``."""
 
     def direction(gradient: Array, steps: Array, changes: Array) -> Array:
-        found = _dot(of_steps, steps) + scale * (flat(gradient) - _dot(of_changes, changes))
+        found = _weighed(of_steps, steps) + scale * (flat(gradient) - _weighed(of_changes, changes))
         return shaped(found, gradient.shape).astype(gradient.dtype)
 
     return jax.tree.map(direction, gradient, steps, changes)
+
+
+def _weighed(weights: Array, rows: Array) -> Array:
+    """Σ w_i r_i. A product takes a CPU less time than a sum, but room for one more row."""
+    if rows.shape[1] < MANY:
+        return _dot(weights, rows)
+    found: Array = jax.lax.platform_dependent(
+        weights, rows, cpu=lambda weights, rows: jnp.sum(weights[:, None] * rows, 0), default=_dot
+    )
+    return found
 
 
 def _moved(after: Array, before: Array) -> Array:

@@ -9,6 +9,7 @@ state with the lanes' axis in front. Then ``argument`` is a pair (shared, own), 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -31,6 +32,11 @@ SAFER = 0.25
 
 #: One value for a single run; a list or NumPy array of one a lane for lanes.
 PerRun = Any
+
+
+def at(method: Method, x: Array | jax.ShapeDtypeStruct) -> Method:
+    """The method as it goes where ``x`` lies."""
+    return dataclasses.replace(method, spread=isinstance(x.sharding, NamedSharding))
 
 
 def _start(method: Method, x: Array, rate: PerRun, lanes: bool) -> State:
@@ -140,7 +146,7 @@ def lowered(
 
     They may lie on a mesh of devices that are not there.
     """
-    return run_chunk.lower(method, function, argument, shapes_of_state(method, x), length, False)
+    return run_chunk.lower(at(method, x), function, argument, shapes_of_state(method, x), length, False)
 
 
 def in_python(function: Function) -> bool:
@@ -160,7 +166,7 @@ def _next(
         return found
     (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
     # L-BFGS on one device is not within one program, which with two pairs holds 15 copies of the picture instead of 11
-    apart = method.name == "lbfgs" and not isinstance(state.trial.sharding, NamedSharding)
+    apart = method.name == "lbfgs" and not method.spread
     state = (advance if apart else _advance)(method, state, value, gradient)
     return state, jax.tree.map(lambda each: each[None], terms)
 
@@ -272,6 +278,7 @@ def minimise(
     Raises NSTError for what is no method, and for a ``chunk`` or ``looks`` with which nothing would end.
     """
     check_kind("method", method, Method, 'a Method, such as Method("lbfgs")')
+    method = at(method, x)
     runs = x.shape[:1] if lanes else ()
     steps, rates = np.broadcast_to(steps, runs), np.full(runs, rate, float)
     given_up, lowest = np.zeros(runs, bool), np.full(runs, np.inf)
@@ -388,7 +395,7 @@ def evaluate(
     if in_python(function):
         terms = function(argument, x)[1]
     elif compiled:
-        state = _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
+        method, state = at(method, x), _start(method, x, np.zeros(x.shape[:1] if lanes else ()), lanes)
         _, terms = run_chunk(method, function, argument, state, 1, lanes)
         terms = jax.tree.map(lambda values: values[0], terms)
     else:

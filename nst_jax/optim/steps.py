@@ -34,6 +34,7 @@ class Method:
       second_decay: Adam's β₂.
       bounds: the least and the greatest value that Adam's points may have, or None; L-BFGS, whose approximation
         clamping would spoil, must have none.
+      spread: whether the points lie on a mesh of devices, so that no step goes through them piece by piece.
 
     Raises NSTError for an unknown name, and for bounds of L-BFGS.
     """
@@ -43,6 +44,7 @@ class Method:
     averaging: float = 0.0
     second_decay: float = 0.999
     bounds: tuple[float, float] | None = None
+    spread: bool = False
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.name, OPTIMIZERS)
@@ -107,7 +109,7 @@ def _transform(method: Method) -> optax.GradientTransformation:
     """What turns gradients into directions; steps are taken here."""
     if method.name == "adam":
         return optax.scale_by_adam(b2=method.second_decay)
-    return scale_by_compact_lbfgs(method.history, in_place=True)
+    return scale_by_compact_lbfgs(method.history, in_place=True, spread=method.spread)
 
 
 def step(method: Method, function: Function, argument: Any, state: State) -> tuple[State, Any]:

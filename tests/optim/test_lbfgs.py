@@ -9,6 +9,7 @@ import optax
 import pytest
 from reference import inverse_hessian
 
+from nst_jax.optim import lbfgs
 from nst_jax.optim.lbfgs import scale_by_compact_lbfgs
 
 SHAPE = (3, 2)
@@ -87,15 +88,29 @@ def test_on_its_own_way_directions_are_those_of_the_matrix():
     assert np.linalg.norm(direction - wanted) < 0.01 * np.linalg.norm(wanted)
 
 
-def test_of_many_numbers_nothing_is_lost():
+@pytest.mark.parametrize("spread", [False, True])
+def test_of_many_numbers_nothing_is_lost(spread):
     """Of ½ x², whose H is 1: so -H g leads to the least from wherever one is. Sums of 13 million squares in float32."""
     point = jnp.asarray(np.random.default_rng(0).standard_normal((3000, 1500, 3), "f4"))
-    transform = scale_by_compact_lbfgs(2)
+    transform = scale_by_compact_lbfgs(2, spread=spread)
     state = transform.init(jnp.zeros_like(point))
     _, state = transform.update(point, state, jnp.zeros_like(point))
     direction, state = transform.update(2 * point, state, point)
     np.testing.assert_allclose(state.squares.max(), state.diagonal.max(), rtol=1e-5)
     np.testing.assert_allclose(direction[::100], 2 * point[::100], rtol=1e-5)
+
+
+def test_many_numbers_take_no_room_for_copies():
+    """By XLA's account of what goes over S and Y: little besides what comes in and goes out."""
+    point, pairs = jax.ShapeDtypeStruct((1500, 1000, 3), jnp.float32), jax.ShapeDtypeStruct((2, 4500000), jnp.float32)
+    weights, number = jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+    lowered = (
+        lbfgs._products.lower(point, point, pairs, pairs, spread=False),
+        lbfgs._direction.lower(point, pairs, pairs, weights, weights, number),
+    )
+    for program in lowered:
+        account = program.compile().memory_analysis()
+        assert account.temp_size_in_bytes < 0.1 * 4 * 4500000
 
 
 @pytest.mark.slow
