@@ -165,7 +165,7 @@ def _next(
         found: tuple[State, Any] = run_chunk(method, function, argument, state, length, lanes)
         return found
     (value, terms), gradient = value_and_gradient(function)(argument, state.trial)
-    # L-BFGS on one device is not within one program, which with two pairs holds 15 copies of the picture instead of 11
+    # L-BFGS on one device is not within one program, which with two pairs holds 15 copies of the picture instead of 10
     apart = method.name == "lbfgs" and not method.spread
     state = (advance if apart else _advance)(method, state, value, gradient)
     return state, jax.tree.map(lambda each: each[None], terms)

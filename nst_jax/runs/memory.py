@@ -32,8 +32,9 @@ BLOCK_COPIES = 2.2
 GUIDED_COPIES = 2.7
 #: Copies of the image besides L-BFGS's history: points, gradient, direction, and what a step works with.
 IMAGE_COPIES = 20
-#: The same where responses are those of a tile, which leaves the picture alone: of an image, besides L-BFGS's pairs.
-TILED_IMAGE_COPIES = 14
+#: The same where responses are those of a tile, which leaves the picture alone: of an image, besides L-BFGS's pairs; on
+#: a CPU of its own, whose steps go through them piece by piece, and elsewhere.
+TILED_IMAGE_COPIES, TILED_IMAGE_COPIES_ELSEWHERE = 10, 14
 #: Sides of tiles in pixels that are tried, the largest first. Beyond, margins are a small part of the work anyway.
 SIDES = (1024, 768, 512, 384, 256, 192, 128, 64)
 #: What is given up in turn to fit: tiles of so many pixels at least, and so many of L-BFGS's pairs.
@@ -243,9 +244,15 @@ def words(footprint: Footprint, plan: Plan) -> list[str]:
         told.append(f"by tiles of {plan.tile} x {plan.tile} pixels{why}")
     if plan.tile and plan.pairs < footprint.pairs:
         enough = footprint.steps is not None and plan.pairs == useful(footprint.pairs, footprint.steps)
-        why = f"as {footprint.steps} steps need no more" if enough else "to fit; --optimizer adam needs none"
-        told.append(f"lbfgs remembers {plan.pairs} pairs of steps, not {footprint.pairs}, {why}")
+        steps = "one step needs" if footprint.steps == 1 else f"{footprint.steps} steps need"
+        why = f"as {steps} no more" if enough else "to fit; --optimizer adam needs none"
+        told.append(f"lbfgs remembers {counted(plan.pairs)}, not {footprint.pairs}, {why}")
     return told
+
+
+def counted(pairs: int) -> str:
+    """So many of L-BFGS's pairs, in words."""
+    return f"{pairs} pair{'s' if pairs != 1 else ''} of steps"
 
 
 def would_fit(
@@ -357,6 +364,14 @@ def abreast(footprint: Footprint) -> int:
     return footprint.at_once if footprint.tile else 1
 
 
+def image_copies(footprint: Footprint) -> int:
+    """How often the image is in memory besides L-BFGS's pairs."""
+    if not footprint.tile:
+        return IMAGE_COPIES
+    by_pieces = footprint.platform == "cpu" and footprint.shards == 1
+    return TILED_IMAGE_COPIES if by_pieces else TILED_IMAGE_COPIES_ELSEWHERE
+
+
 def lane_bytes(footprint: Footprint) -> int:
     """About how many bytes one more run in a batch takes at its peak."""
     copies = RESPONSE_COPIES.get(footprint.platform, RESPONSE_COPIES["gpu"])
@@ -380,7 +395,7 @@ def lane_bytes(footprint: Footprint) -> int:
         responses = min(responses, kept + BLOCK_COPIES * max(blocks))
     # the octaves are there together, but the tiles of one after those of another
     shares = 1.0 if footprint.tile else sum(0.25**octave for octave in range(footprint.octaves))
-    images = ((TILED_IMAGE_COPIES if footprint.tile else IMAGE_COPIES) + 2 * footprint.pairs) * 3 * size[0] * size[1]
+    images = (image_copies(footprint) + 2 * footprint.pairs) * 3 * size[0] * size[1]
     if footprint.tile:
         for row, (height, width) in layers.walk(rows, *size):
             images += height * width * footprint.regions if row.name in footprint.guided else 0

@@ -22,7 +22,7 @@ from nst_jax.options.config import Complete
 from nst_jax.runs import processes, scales
 from nst_jax.runs.allocator import forget_programs, give_back_freed_memory
 from nst_jax.runs.finish import seamless
-from nst_jax.runs.memory import is_exhausted
+from nst_jax.runs.memory import counted, is_exhausted
 from nst_jax.runs.progress import Recorder, clipped
 
 
@@ -246,7 +246,7 @@ def in_less(stages: Sequence[Stage]) -> list[Stage]:
 
 def words_of(stage: Stage) -> str:
     """How a stage gets along with less memory, for a note."""
-    pairs = f" and {stage.history} pairs of steps" if stage.history else ""
+    pairs = f" and {counted(stage.history)}" if stage.history else ""
     return f"with tiles of {stage.tiles.side} pixels{pairs}" if stage.tiles else "once more"
 
 
