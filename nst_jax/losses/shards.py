@@ -28,15 +28,17 @@ from nst_jax.losses.objective import Objective
 from nst_jax.losses.parts import Part, halved
 from nst_jax.losses.tiles import (
     Span,
-    add_gradient,
+    add_more,
     add_spread,
-    add_sums,
+    add_window,
+    gradient_of_tile,
     margin,
     nothing,
     reach,
     spans,
     strides_of,
     sums_of_part,
+    sums_of_tile,
     together,
 )
 from nst_jax.meshes import AXIS, everywhere, on_mesh, whole
@@ -240,7 +242,8 @@ class Shards:
         total = nothing(goal, self.size, image.dtype)
         for octave, rows in enumerate(octaves(goal, image)):
             window = gathered(self.cut(goal, octave), self.count, rows)
-            total = self._over(goal, octave, functools.partial(add_sums, goal, octave, self.size, window), total)
+            of_tile = functools.partial(sums_of_tile, goal, octave, self.size, window)
+            total = self._over(goal, octave, of_tile, add_more, total)
         return together(*total)
 
     def _gradient(self, goal: Objective, image: Float[Array, "r w 3"], slopes: Any) -> Float[Array, "r w 3"]:
@@ -248,19 +251,27 @@ class Shards:
         found: list[Array] = []
         for octave, rows in enumerate(octaves(goal, image)):
             window, back = jax.vjp(functools.partial(gathered, self.cut(goal, octave), self.count), rows)
-            add = functools.partial(add_gradient, goal, octave, self.size, window, slopes)
-            found.append(back(self._over(goal, octave, add, jnp.zeros_like(window)))[0])
+            of_tile = functools.partial(gradient_of_tile, goal, octave, self.size, window, slopes)
+            found.append(back(self._over(goal, octave, of_tile, add_window, jnp.zeros_like(window)))[0])
         gradient = found.pop()
         while found:
             gradient = add_spread(found.pop(), gradient)
         return gradient
 
-    def _over(self, goal: Objective, octave: int, add: Callable[[Part, Any], Any], total: Any) -> Any:
-        """``total`` with what ``add`` adds to it of each tile of a device."""
+    def _over(
+        self,
+        goal: Objective,
+        octave: int,
+        find: Callable[[Part], Any],
+        add: Callable[[Part, Any, Any], Any],
+        total: Any,
+    ) -> Any:
+        """``total`` with what ``find`` gives of each tile of a device, which ``add`` adds to it."""
         grid = self._grid(goal, octave)
 
         def more(total: Any, tile: Array) -> tuple[Any, None]:
-            return add(self._part(goal, octave, grid, tile), total), None
+            part = self._part(goal, octave, grid, tile)
+            return add(part, find(part), total), None
 
         return jax.lax.scan(more, total, jnp.asarray(grid.tiles))[0]
 

@@ -147,7 +147,7 @@ class Tiles:
         found: list[Array] = []
         for octave, (own, parts) in enumerate(self._octaves(what, image)):
             of_tile = functools.partial(gradient_of_tile, what, octave, size, own, slopes)
-            found.append(self._over(parts, of_tile, _add_window, jnp.zeros_like(own)))
+            found.append(self._over(parts, of_tile, add_window, jnp.zeros_like(own)))
         gradient = found.pop()
         while found:
             gradient = add_spread(found.pop(), gradient)
@@ -286,12 +286,6 @@ def add_more(_: Part, more: Any, total: _Total) -> _Total:
     return _Total(jax.tree.map(jnp.add, total.sums, more), lost)
 
 
-def add_sums(what: Summed, octave: int, size: tuple[int, int], image: Array, part: Part, total: _Total) -> _Total:
-    """The sums with those of one more tile of the image."""
-    found: _Total = add_more(part, sums_of_tile(what, octave, size, image, part), total)
-    return found
-
-
 @functools.partial(jax.jit, donate_argnums=0)
 def together(sums: Any, lost: Any) -> Any:
     """The sums with what their rounding has lost."""
@@ -309,16 +303,9 @@ def gradient_of_tile(
 
 
 @functools.partial(jax.jit, donate_argnums=2)
-def _add_window(part: Part, window: Array, whole: Array) -> Array:
+def add_window(part: Part, window: Array, whole: Array) -> Array:
+    """The gradient with that of one more tile, by its window."""
     return part.added(whole, window)
-
-
-def add_gradient(
-    what: Summed, octave: int, size: tuple[int, int], image: Array, slopes: Any, part: Part, gradient: Array
-) -> Array:
-    """The gradient with that of one more tile."""
-    found: Array = _add_window(part, gradient_of_tile(what, octave, size, image, slopes, part), gradient)
-    return found
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -238,5 +238,5 @@ def test_many_sums_lose_nothing(tiny):
     part = Tiles(8).parts(Ones.network, (), (4, 4))[0]
     one = Ones()
     for _ in range(1000):
-        total = tiles.add_sums(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part, total)
+        total = tiles.add_more(part, tiles.sums_of_tile(one, 0, (4, 4), jnp.zeros((4, 4, 3)), part), total)
     assert float(tiles.together(*total)) == 2**24 + 250
