@@ -205,8 +205,10 @@ def _in_pieces(piece: int, after: Array, before: Array, steps: Array, changes: A
         both = jnp.stack([g - g_before, g])
         return jnp.stack([_over_all(s, both), _over_all(y, both)])
 
-    full = (after.size - 1) // piece
+    full = max(0, after.size - 1) // piece
     last = of(full * piece, after.size - full * piece)
+    if not full:
+        return last
     total: Array = jax.lax.fori_loop(0, full, lambda index, sums: sums + of(index * piece, piece), last)
     return total
 

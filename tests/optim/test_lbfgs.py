@@ -100,6 +100,22 @@ def test_of_many_numbers_nothing_is_lost(spread):
     np.testing.assert_allclose(direction[::100], 2 * point[::100], rtol=1e-5)
 
 
+def test_many_numbers_may_lie_in_several_arrays():
+    """One is empty, one small, and one no whole number of pieces: H g of one pair is that of them as one vector."""
+    generator = np.random.default_rng(1)
+    sizes = (0, 7, lbfgs.MANY + 5)
+    first, second, scales = ([generator.random(size, "f4") for size in sizes] for _ in range(3))
+    transform = scale_by_compact_lbfgs(2)
+    gradients = [[scale * x for scale, x in zip(scales, each, strict=True)] for each in (first, second)]
+    _, state = transform.update(gradients[0], transform.init(first), first)
+    found, _ = transform.update(gradients[1], state, second)
+    x, after, before, g = (np.concatenate(each).astype("f8") for each in (first, second, *gradients))
+    s, y = after - x, g - before
+    inner = (s @ y) / (y @ y) * (g - (s @ g) / (s @ y) * y)
+    wanted = inner + ((s @ g) - (y @ inner)) / (s @ y) * s  # Nocedal and Wright, algorithm 7.4
+    np.testing.assert_allclose(np.concatenate(found), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_many_numbers_take_no_room_for_copies():
     """By XLA's account of what goes over S and Y: little besides what comes in and goes out."""
     point, pairs = jax.ShapeDtypeStruct((1500, 1000, 3), jnp.float32), jax.ShapeDtypeStruct((2, 4500000), jnp.float32)
