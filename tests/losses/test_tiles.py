@@ -53,7 +53,10 @@ def compared(goal, image, way):
     (_, found), gradient = way.value_and_gradient(goal, image)
     errors = [abs(float(found[name] / wanted[name]) - 1) for name in wanted if wanted[name] != 0]
     assert set(found) == set(wanted) and len(errors) > 2
-    np.testing.assert_allclose(way(goal, image)[0], wanted["total"], rtol=1e-4)
+    total = way(goal, image)[0]
+    np.testing.assert_allclose(total, found["total"], rtol=1e-6)
+    if goal.network.precision != "bfloat16":  # whose rounding is larger: by the errors that are returned
+        np.testing.assert_allclose(total, wanted["total"], rtol=1e-4)
     if TRIAL:  # the programs of so many examples are more than a process can map
         jax.clear_caches()
     return max(errors), float(jnp.abs(gradient - slope).max() / jnp.abs(slope).max())
