@@ -55,8 +55,7 @@ def compared(goal, image, way):
     assert set(found) == set(wanted) and len(errors) > 2
     total = way(goal, image)[0]
     np.testing.assert_allclose(total, found["total"], rtol=1e-6)
-    if goal.network.precision != "bfloat16":  # whose rounding is larger: by the errors that are returned
-        np.testing.assert_allclose(total, wanted["total"], rtol=1e-4)
+    np.testing.assert_allclose(total, wanted["total"], rtol=1e-4)
     if TRIAL:  # the programs of so many examples are more than a process can map
         jax.clear_caches()
     return max(errors), float(jnp.abs(gradient - slope).max() / jnp.abs(slope).max())
