@@ -80,23 +80,30 @@ def margin(rows: Sequence[layers.Layer]) -> int:
 def spans(length: int, side: int, rows: Sequence[layers.Layer], wraps: bool = False) -> tuple[int, list[Span]]:
     """The length of the windows along a side of the picture, and where they are: ``side`` pixels each are its own.
 
-    The own parts are as equal as multiples of what the poolings divide by allow, and at the picture's border they are
-    as much longer as there is no margin. There is one window, the whole length, where another would save nothing; so
-    too of a side that wraps and of which a pooling drops a row, as there windows would have to drop one at the seam.
+    The own parts are as equal as multiples of ``step`` allow, and at the picture's border they are as much longer as
+    there is no margin. There is one window, the whole length, where another would save nothing; so too of a side that
+    wraps and of which a pooling drops a row, as there windows would have to drop one at the seam.
+
+    Windows begin at multiples of ``step``, twice what the poolings divide by. There Winograd's tiles lie in the window
+    as in the whole at every layer before the last pooling, and round alike: in bfloat16 that counts. Sides of less
+    than a step begin where the poolings allow.
     """
     (_, stride), beside = reach(rows), margin(rows)
-    rest = length % stride
+    step = 2 * stride if side >= 2 * stride else stride
+    rest = length % stride if wraps else (length - 2 * beside) % step
     inner = length - (0 if wraps else rest + 2 * beside)  # what is to be shared out
-    count = -(-inner // (-(-side // stride) * stride))
+    count = -(-inner // max(step, side // step * step))
     if count <= 1 or (wraps and rest):
         return length, [Span(0, 0, length)]
-    side = -(-inner // (count * stride)) * stride
+    side = -(-inner // (count * step)) * step
     window = side + 2 * beside + (0 if wraps else rest)
     if window >= length:
         return length, [Span(0, 0, length)]
     if wraps:
+        begin = beside % step
         return window, [
-            Span(first - beside, beside, beside + min(side, length - first)) for first in range(0, length, side)
+            Span(first - beside, beside, beside + min(side, length + begin - first))
+            for first in range(begin, length + begin, side)
         ]
     found = []
     for first in range(0, inner, side):

@@ -74,12 +74,16 @@ def test_the_margin_is_what_a_position_sees(network, seen, beside):
 @settings(FEW, max_examples=200)
 @given(st.integers(1, 400), st.integers(1, 500), st.booleans(), st.sampled_from(["conv1_1", "conv3_1", "conv5_1"]))
 def test_windows_share_a_side_out(length, side, wraps, deepest):
-    """Each position is the own one of one window, and as far from where a window is cut as the network sees."""
+    """Each position is the own one of one window, and as far from where a window is cut as the network sees.
+
+    Windows begin where tiles of convolutions lie as in the whole, unless they are as small as those.
+    """
     rows = layers.until("vgg16", [deepest])
     (seen, stride), (window, found) = reach(rows), spans(length, side, rows, wraps)
     own = []
     for start, first, end in found:
         assert start % stride == 0 and 0 <= first < end <= window <= length
+        assert start % (2 * stride) == 0 or side < 2 * stride
         own += [(start + position) % length for position in range(first, end)]
         if window < length:
             assert wraps or 0 <= start <= length - window
