@@ -80,13 +80,13 @@ def margin(rows: Sequence[layers.Layer]) -> int:
 def spans(length: int, side: int, rows: Sequence[layers.Layer], wraps: bool = False) -> tuple[int, list[Span]]:
     """The length of the windows along a side of the picture, and where they are: ``side`` pixels each are its own.
 
-    The own parts are as equal as multiples of ``step`` allow, and at the picture's border they are as much longer as
-    there is no margin. There is one window, the whole length, where another would save nothing; so too of a side that
-    wraps and of which a pooling drops a row, as there windows would have to drop one at the seam.
+    Windows begin at multiples of twice what the poolings divide by. There Winograd's tiles lie in the window as in the
+    whole, at every layer before the last pooling, and so round alike: in bfloat16 that counts. Where ``side`` is less,
+    windows begin wherever the poolings allow.
 
-    Windows begin at multiples of ``step``, twice what the poolings divide by. There Winograd's tiles lie in the window
-    as in the whole at every layer before the last pooling, and round alike: in bfloat16 that counts. Sides of less
-    than a step begin where the poolings allow.
+    The own parts are as equal as that allows, and at the picture's border as much longer as there is no margin. There
+    is one window, the whole length, where another would save nothing; so too of a side that wraps and of which a
+    pooling drops a row, as there windows would have to drop one at the seam.
     """
     (_, stride), beside = reach(rows), margin(rows)
     step = 2 * stride if side >= 2 * stride else stride

@@ -122,17 +122,14 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool, sprea
     R⁻¹ without the oldest pair has its row and its column left out; a newest pair adds −R⁻¹ Sᵀy / sᵀy as a column and
     1 / sᵀy at its end, as R is triangular.
     """
-    s, y = _moved(params, pairs.params), _moved(gradient, pairs.updates)
-    curvature, square = _curvature(s, y)
+    curvature, square = _curvature(params, pairs.params, gradient, pairs.updates)
     least = jnp.finfo(square.dtype).tiny  # of which the inverse is finite
     curved = (curvature > jnp.maximum(CURVED * square, least)) & (square > least)
     slot = pairs.learnt % len(pairs.diagonal)
     newest = _with_newest_in_place if in_place else _with_newest
-    steps = newest(pairs.steps, slot, curved, s)
-    del s  # where this is no program, an array as large as the picture
-    changes = newest(pairs.changes, slot, curved, y)
-    steps_y, changes_y, steps_g, changes_g = _products(y, gradient, steps, changes, spread)
-    del y
+    steps = newest(pairs.steps, slot, curved, params, pairs.params)
+    changes = newest(pairs.changes, slot, curved, gradient, pairs.updates)
+    steps_y, changes_y, steps_g, changes_g = _products(gradient, pairs.updates, steps, changes, spread)
     inverse = pairs.inverse.at[slot].set(0).at[:, slot].set(0)
     column = (-_dot(inverse, steps_y) / curvature).at[slot].set(1 / curvature)
     small = (
@@ -147,20 +144,19 @@ def _learn(pairs: Pairs, params: PyTree, gradient: PyTree, in_place: bool, sprea
 
 
 @jax.jit
-def _moved(after: PyTree, before: PyTree) -> PyTree:
-    """s or y, flat."""
-    return jax.tree.map(lambda after, before: flat(after - before), after, before)
-
-
-@jax.jit
-def _curvature(s: PyTree, y: PyTree) -> tuple[Array, Array]:
+def _curvature(params: PyTree, params_before: PyTree, gradient: PyTree, before: PyTree) -> tuple[Array, Array]:
     """sᵀy and yᵀy."""
+    s, y = (jax.tree.map(_moved, *both) for both in ((params, params_before), (gradient, before)))
     return _over_all(s, y), _over_all(y, y)
 
 
-def _newest(known: PyTree, slot: Array, curved: Array, newest: PyTree) -> PyTree:
+def _newest(known: PyTree, slot: Array, curved: Array, after: PyTree, before: PyTree) -> PyTree:
     """S or Y with the newest s or y in its slot, if that is curved."""
-    return jax.tree.map(lambda known, newest: known.at[slot].set(jnp.where(curved, newest, known[slot])), known, newest)
+
+    def learnt(known: Array, after: Array, before: Array) -> Array:
+        return known.at[slot].set(jnp.where(curved, _moved(after, before), known[slot]))
+
+    return jax.tree.map(learnt, known, after, before)
 
 
 _with_newest, _with_newest_in_place = jax.jit(_newest), jax.jit(_newest, donate_argnums=0)
@@ -168,48 +164,49 @@ _with_newest, _with_newest_in_place = jax.jit(_newest), jax.jit(_newest, donate_
 
 @functools.partial(jax.jit, static_argnames="spread")
 def _products(
-    y: PyTree, gradient: PyTree, steps: PyTree, changes: PyTree, spread: bool
+    gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree, spread: bool
 ) -> tuple[Array, Array, Array, Array]:
     """Sᵀy, Yᵀy, Sᵀg and Yᵀg."""
     largest = max(leaf.size for leaf in jax.tree.leaves(gradient))
     if largest < MANY:
-        return _apart(y, gradient, steps, changes)
+        return _apart(gradient, before, steps, changes)
     piece = largest if spread else PIECE  # a loop over pieces would gather them on each device
     found: tuple[Array, Array, Array, Array] = jax.lax.platform_dependent(
-        y, gradient, steps, changes, cpu=functools.partial(_together, piece=piece), default=_apart
+        gradient, before, steps, changes, cpu=functools.partial(_together, piece=piece), default=_apart
     )
     return found
 
 
-def _apart(y: PyTree, gradient: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
+def _apart(gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree) -> tuple[Array, Array, Array, Array]:
     """The products with y, then those with g."""
-    g = jax.tree.map(flat, gradient)
+    y, g = jax.tree.map(_moved, gradient, before), jax.tree.map(flat, gradient)
     return _over_all(steps, y), _over_all(changes, y), _over_all(steps, g), _over_all(changes, g)
 
 
 def _together(
-    y: PyTree, gradient: PyTree, steps: PyTree, changes: PyTree, piece: int
+    gradient: PyTree, before: PyTree, steps: PyTree, changes: PyTree, piece: int
 ) -> tuple[Array, Array, Array, Array]:
     """The products with y and g as two rows, of ``piece`` values at a time, so that a CPU's sums in float32 are right.
 
     XLA's products of a matrix with one vector add up value by value there: of 40 million, half a percent is lost. Its
     products of two matrices take room for copies of them, which pieces keep small.
     """
-    each = jax.tree.map(functools.partial(_in_pieces, piece), y, gradient, steps, changes)
+    each = jax.tree.map(functools.partial(_in_pieces, piece), gradient, before, steps, changes)
     of_steps, of_changes = functools.reduce(jnp.add, jax.tree.leaves(each))
     return of_steps[:, 0], of_changes[:, 0], of_steps[:, 1], of_changes[:, 1]
 
 
-def _in_pieces(piece: int, y: Array, gradient: Array, steps: Array, changes: Array) -> Float[Array, "2 m 2"]:
+def _in_pieces(piece: int, after: Array, before: Array, steps: Array, changes: Array) -> Float[Array, "2 m 2"]:
     """The products of S and of Y with y and g, of one array of the parameters."""
 
     def of(start: int | Array, size: int) -> Array:
-        cut = functools.partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
-        both = jnp.stack([cut(y), cut(flat(gradient))])
-        return jnp.stack([_over_all(cut(steps), both), _over_all(cut(changes), both)])
+        arrays = flat(after), flat(before), steps, changes
+        g, g_before, s, y = (jax.lax.dynamic_slice_in_dim(array, start, size, axis=-1) for array in arrays)
+        both = jnp.stack([g - g_before, g])
+        return jnp.stack([_over_all(s, both), _over_all(y, both)])
 
-    full = max(0, y.size - 1) // piece
-    last = of(full * piece, y.size - full * piece)
+    full = max(0, after.size - 1) // piece
+    last = of(full * piece, after.size - full * piece)
     if not full:
         return last
     total: Array = jax.lax.fori_loop(0, full, lambda index, sums: sums + of(index * piece, piece), last)
@@ -237,6 +234,12 @@ def _weighed(weights: Array, rows: Array) -> Array:
         weights, rows, cpu=lambda weights, rows: jnp.sum(weights[:, None] * rows, 0), default=_dot
     )
     return found
+
+
+def _moved(after: Array, before: Array) -> Array:
+    """s or y, flat. Behind the barrier XLA sums few values as one vector, whatever program they are in."""
+    moved = flat(after - before)
+    return jax.lax.optimization_barrier(moved) if moved.size < MANY else moved
 
 
 def flat(array: Array) -> Array:

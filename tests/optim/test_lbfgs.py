@@ -120,9 +120,8 @@ def test_many_numbers_take_no_room_for_copies():
     """By XLA's account of what goes over S and Y: little besides what comes in and goes out."""
     point, pairs = jax.ShapeDtypeStruct((1500, 1000, 3), jnp.float32), jax.ShapeDtypeStruct((2, 4500000), jnp.float32)
     weights, number = jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
-    change = jax.ShapeDtypeStruct((4500000,), jnp.float32)
     lowered = (
-        lbfgs._products.lower(change, point, pairs, pairs, spread=False),
+        lbfgs._products.lower(point, point, pairs, pairs, spread=False),
         lbfgs._direction.lower(point, pairs, pairs, weights, weights, number),
     )
     for program in lowered:
