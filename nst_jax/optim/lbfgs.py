@@ -237,9 +237,12 @@ def _weighed(weights: Array, rows: Array) -> Array:
 
 
 def _moved(after: Array, before: Array) -> Array:
-    """s or y, flat. Behind the barrier XLA sums few values as one vector, whatever program they are in."""
+    """s or y, flat. On a CPU a barrier has XLA sum few values as one vector, whatever program they are in."""
     moved = flat(after - before)
-    return jax.lax.optimization_barrier(moved) if moved.size < MANY else moved
+    if moved.size >= MANY:
+        return moved
+    apart: Array = jax.lax.platform_dependent(moved, cpu=jax.lax.optimization_barrier, default=lambda moved: moved)
+    return apart
 
 
 def flat(array: Array) -> Array:
