@@ -90,12 +90,12 @@ def spans(length: int, side: int, rows: Sequence[layers.Layer], wraps: bool = Fa
     """
     (_, stride), beside = reach(rows), margin(rows)
     step = 2 * stride if side >= 2 * stride else stride
-    inner = length if wraps else length - length % stride - 2 * beside  # what is to be shared out
-    count = -(-inner // max(step, side // step * step))
-    if count <= 1 or (wraps and length % stride):
+    inner = length - (0 if wraps else 2 * beside)  # what is to be shared out
+    count = -(-(inner - inner % stride) // max(step, side // step * step))
+    if count <= 1 or (wraps and inner % stride):
         return length, [Span(0, 0, length)]
-    rest = 0 if wraps else (length - 2 * beside) % step  # the last own part has it too
-    inner = length if wraps else length - rest - 2 * beside
+    rest = 0 if wraps else inner % step  # of which the last own part is longer
+    inner -= rest
     side = -(-inner // (count * step)) * step
     window = side + 2 * beside + rest
     if window >= length:
